@@ -1,0 +1,38 @@
+"""Put a real ComfyUI under the tests and load the pack into it as ComfyUI itself would."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from rigs.host import enter_host
+
+try:
+    COMFYUI = enter_host()
+except FileNotFoundError as error:
+    raise pytest.UsageError(str(error)) from None
+
+import comfy.model_management
+import torch
+
+from rigs.pack import Pack, load_pack
+
+torch.set_grad_enabled(False)
+
+
+def pytest_report_header() -> str:
+    import comfyui_version
+
+    return f"ComfyUI {comfyui_version.__version__} on {comfy.model_management.get_torch_device()}"
+
+
+@pytest.fixture(scope="session")
+def pack() -> Pack:
+    """The pack, loaded by ComfyUI's own loader; see rigs.pack.Pack."""
+    return load_pack()
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    """ComfyUI samples under inference mode off and no_grad on; tests that need gradients enable them."""
+    with torch.no_grad():
+        yield

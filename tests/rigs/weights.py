@@ -1,0 +1,36 @@
+"""Seeded random weights that keep signals at order one, so that every layer and condition matters."""
+
+import torch
+from torch import Tensor, nn
+
+
+def fill(module: nn.Module, seed: int) -> nn.Module:
+    """Give every parameter of `module` its seeded value in place, and return the module."""
+    state = module.state_dict()
+    for name, value in random_state(state, seed).items():
+        state[name].copy_(value)
+    return module
+
+
+def random_state(shapes: dict[str, Tensor], seed: int, scale: float | None = None) -> dict[str, Tensor]:
+    """Seeded tensors of the given shapes and dtypes.
+
+    Matrices and kernels are normal with variance 1 / fan-in (or of standard deviation `scale`), norm weights are one,
+    biases are small. Integer tensors stay as they are. The order of names plays no part.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    result = {}
+    for name in sorted(shapes):
+        like = shapes[name]
+        if not like.is_floating_point():
+            result[name] = like.clone()
+            continue
+        noise = torch.randn(like.shape, generator=generator)
+        if like.dim() > 1:
+            value = noise * (scale if scale is not None else (like[0].numel()) ** -0.5)
+        elif name.endswith("weight"):
+            value = torch.ones_like(noise)
+        else:
+            value = noise * 0.02
+        result[name] = value.to(like.dtype)
+    return result

@@ -1,0 +1,68 @@
+"""The rigs themselves: what other tests lean on must be true."""
+
+import comfy.lora
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+
+from rigs.counter import count_forwards
+from rigs.lora import lora_file, separate, with_lora
+from rigs.micro import micro_cond, micro_latent, micro_model
+
+
+def sample(model, positive, negative, cfg=3.0, steps=3, latent=None):
+    latent = (latent or micro_latent())["samples"]
+    noise = comfy.sample.prepare_noise(latent, 5)
+    return comfy.sample.sample(
+        model, noise, steps, cfg, "euler", "normal", positive, negative, torch.zeros_like(latent), seed=5
+    )
+
+
+def test_micro_model_is_seeded_and_reads_its_condition():
+    a = sample(micro_model(1), micro_cond(1), micro_cond(0))
+    assert torch.equal(a, sample(micro_model(1), micro_cond(1), micro_cond(0)))
+    assert not torch.allclose(a, sample(micro_model(2), micro_cond(1), micro_cond(0)), rtol=1e-2)
+    assert not torch.allclose(a, sample(micro_model(1), micro_cond(2), micro_cond(0)), rtol=1e-2)
+    assert torch.isfinite(a).all()
+
+
+def test_v_prediction_differs_from_eps():
+    a = sample(micro_model(1), micro_cond(1), micro_cond(0))
+    b = sample(micro_model(1, "v"), micro_cond(1), micro_cond(0))
+    assert not torch.allclose(a, b, rtol=1e-2)
+
+
+def test_counter_counts_chunks_and_changes_nothing():
+    model = micro_model(1)
+    plain = sample(model, micro_cond(1), micro_cond(0))
+    with count_forwards(model, micro_model(2)) as n:
+        counted = sample(model, micro_cond(1), micro_cond(0))
+    assert torch.equal(plain, counted)
+    assert (n.chunks, n.forwards, n.of(model).chunks) == (6, 3, 6)
+    assert n.of(model).sigmas == sorted(n.of(model).sigmas, reverse=True)
+    with count_forwards(model) as n:
+        sample(model, micro_cond(1), micro_cond(0), cfg=1.0)
+    assert n.chunks == 3
+
+
+def test_lora_changes_the_clone_and_separate_shares_nothing():
+    base = micro_model(1)
+    plain = sample(base, micro_cond(1), micro_cond(0))
+    lora = with_lora(base, seed=1)
+    changed = sample(lora, micro_cond(1), micro_cond(0))
+    assert not torch.allclose(plain, changed, rtol=1e-2)
+    apart = separate(lora)
+    assert apart.model is not base.model
+    assert torch.equal(changed, sample(apart, micro_cond(1), micro_cond(0)))
+    assert torch.equal(plain, sample(base, micro_cond(1), micro_cond(0)))
+
+
+def test_lora_file_is_the_same_lora():
+    base = micro_model(1)
+    state = comfy.utils.load_torch_file(str(lora_file(base, seed=1)))
+    patches = comfy.lora.load_lora(state, comfy.lora.model_lora_keys_unet(base.model, {}))
+    clone = base.clone()
+    clone.add_patches(patches, 1.0)
+    expected = sample(with_lora(base, seed=1), micro_cond(1), micro_cond(0))
+    assert torch.equal(sample(clone, micro_cond(1), micro_cond(0)), expected)
