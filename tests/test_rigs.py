@@ -4,11 +4,13 @@ import comfy.lora
 import comfy.sample
 import comfy.samplers
 import comfy.utils
+import pytest
 import torch
 
 from rigs.counter import count_forwards
 from rigs.lora import lora_file, separate, with_lora
 from rigs.micro import micro_cond, micro_latent, micro_model
+from rigs.tiny import KINDS, load_tiny, tiny_cond, tiny_latent
 
 
 def sample(model, positive, negative, cfg=3.0, steps=3, latent=None):
@@ -66,3 +68,21 @@ def test_lora_file_is_the_same_lora():
     clone.add_patches(patches, 1.0)
     expected = sample(with_lora(base, seed=1), micro_cond(1), micro_cond(0))
     assert torch.equal(sample(clone, micro_cond(1), micro_cond(0)), expected)
+
+
+EXPECTED = {"sd15": "SD15", "sd2v": "SD20", "sdxl": "Segmind_Vega", "sd3": "SD3", "wan": "WAN21_T2V", "hooks15": "SD15"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tiny_model_is_taken_for_the_real_thing(kind):
+    model = load_tiny(kind)
+    assert type(model.model.model_config).__name__ == EXPECTED[kind]
+    assert (model.model.model_type.name == "V_PREDICTION") == (kind == "sd2v")
+    latent = tiny_latent(kind)
+    one = sample(model, tiny_cond(kind, 1), tiny_cond(kind, 0), steps=2, latent=latent)
+    assert one.shape == latent["samples"].shape and torch.isfinite(one).all()
+    other = sample(model, tiny_cond(kind, 2), tiny_cond(kind, 0), steps=2, latent=latent)
+    assert not torch.allclose(one, other, rtol=1e-3)
+    with count_forwards(model) as n:
+        sample(model, tiny_cond(kind, 1), tiny_cond(kind, 0), steps=2, latent=latent)
+    assert n.chunks == 4
