@@ -3,13 +3,17 @@
 import comfy.lora
 import comfy.sample
 import comfy.samplers
+import comfy.sd
 import comfy.utils
 import pytest
 import torch
 
+from rigs.checkpoints import CHECKPOINTS, tiny_checkpoint, tiny_vae
+from rigs.controlnet import micro_controlnet, tiny_controlnet
 from rigs.counter import count_forwards
 from rigs.lora import lora_file, separate, with_lora
 from rigs.micro import micro_cond, micro_latent, micro_model
+from rigs.stand_ins import StandInCLIP
 from rigs.tiny import KINDS, load_tiny, tiny_cond, tiny_latent
 
 
@@ -86,3 +90,47 @@ def test_tiny_model_is_taken_for_the_real_thing(kind):
     with count_forwards(model) as n:
         sample(model, tiny_cond(kind, 1), tiny_cond(kind, 0), steps=2, latent=latent)
     assert n.chunks == 4
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_tiny_checkpoint_loads_whole(kind):
+    model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(tiny_checkpoint(kind)))
+    assert (clip is None) == (kind in ("sdxl", "sd2v"))
+    clip = clip or StandInCLIP(kind)
+    conds = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("a cat", "")]
+    latent = {"samples": torch.zeros_like(tiny_latent(kind, size=8)["samples"])}
+    out = sample(model, *conds, steps=2, latent=latent)
+    image = vae.decode(out)
+    assert image.shape == (1, 64, 64, 3)
+    assert 0.05 < image.std() < 0.45, "the picture is flat or saturated"
+    assert vae.encode(image).shape == out.shape
+
+
+def test_tiny_video_vae():
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(tiny_vae("wan"))))
+    frames = vae.decode(tiny_latent("wan", size=4)["samples"])
+    assert frames.shape == (1, 5, 32, 32, 3) and torch.isfinite(frames).all() and frames.std() > 0.01
+
+
+@pytest.mark.parametrize("make", ["tiny", "micro"])
+def test_controlnet_changes_the_picture(controlled_model, make):
+    model, control, positive, negative, latent = controlled_model(make)
+    plain = sample(model, positive, negative, latent=latent)
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    positive = [
+        [positive[0][0], {"control": control.copy().set_cond_hint(hint, 1.0), "control_apply_to_uncond": False}]
+    ]
+    controlled = sample(model, positive, negative, latent=latent)
+    assert torch.isfinite(controlled).all()
+    assert not torch.allclose(plain, controlled, rtol=1e-2)
+
+
+@pytest.fixture
+def controlled_model():
+    def make(kind):
+        if kind == "micro":
+            return micro_model(1), micro_controlnet(1), micro_cond(1), micro_cond(0), micro_latent()
+        latent = tiny_latent("sd15", size=8)
+        return load_tiny("sd15"), tiny_controlnet(1), tiny_cond("sd15", 1), tiny_cond("sd15", 0), latent
+
+    return make

@@ -1,0 +1,35 @@
+"""A directory that ComfyUI takes its models, packs and inputs from, so that nothing is put into ComfyUI's own folder."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+MODEL_FOLDERS = ("checkpoints", "diffusion_models", "gcfg_concepts", "loras", "controlnet", "vae", "text_encoders")
+NOT_PACK = shutil.ignore_patterns(".*", "output", "__pycache__")
+
+
+def lay_out(base: Path, packs: Mapping[str, Path], models: Mapping[str, Mapping[str, Path]]) -> None:
+    """Make a ComfyUI base directory that holds these packs and model files, by links where the system allows them."""
+    for name in ("custom_nodes", "input", "output", "temp", "user", *(f"models/{folder}" for folder in MODEL_FOLDERS)):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    for name, folder in packs.items():
+        _link(Path(folder).resolve(), base / "custom_nodes" / name)
+    for folder, files in models.items():
+        for name, path in files.items():
+            target = base / "models" / folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(Path(path).resolve(), target)
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.is_symlink():
+        target.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
+    try:
+        target.symlink_to(source, target_is_directory=source.is_dir())
+    except (OSError, NotImplementedError):
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=NOT_PACK)
+        else:
+            shutil.copy2(source, target)
