@@ -1,4 +1,4 @@
-"""A directory that ComfyUI takes its models, packs and inputs from, so that nothing is put into ComfyUI's own folder."""
+"""A directory of models, packs and inputs for ComfyUI, so that nothing is put into ComfyUI's own folder."""
 
 import shutil
 from collections.abc import Mapping
