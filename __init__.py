@@ -1,0 +1,12 @@
+"""GCFG for ComfyUI: mix any number of diffusion models and conditions while an image is sampled (arXiv 2312.08195)."""
+
+from __future__ import annotations
+
+from .nodes import GCFGExtension
+
+
+async def comfy_entrypoint() -> GCFGExtension:
+    return GCFGExtension()
+
+
+__all__ = ["comfy_entrypoint"]

@@ -1,0 +1,150 @@
+"""The arithmetic of one guider call: from predictions to the guided result, in denoised space.
+
+    D = D_base + sum_i w_i * M_i * (D_positive_i - D_reference_i)          (GCFG, arXiv 2312.08195)
+
+Term by term in chain order after the primary term, so that a single term is classifier-free guidance to the bit. A
+prediction that the plan skipped has a zero coefficient: taking it as zero everywhere changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .modifiers import cap_norm, project_away
+from .plan import BASE, Plan
+from .refresh import StoredDifference
+
+Guide = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def classifier_free_guidance(cond: Tensor, uncond: Tensor, weight: float) -> Tensor:
+    """uncond + (cond - uncond) * weight (arXiv 2207.12598, in denoised space)."""
+    return uncond + (cond - uncond) * weight
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """What one guider call computed.
+
+    Attributes:
+        result: [B, ...] the guided prediction, before rescale.
+        differences: per active term its difference before modifiers; terms with a skipped side are missing.
+        computed: term -> (difference, own positive) of the terms that may be stored for reuse.
+    """
+
+    result: Tensor
+    differences: dict[int, Tensor]
+    computed: dict[int, tuple[Tensor, Tensor | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The inputs of one guider call.
+
+    Attributes:
+        weights: each term's weight, 0 where it does not act.
+        predictions: prediction index -> denoised [B, C, ...]; at least those of ``plan.required``.
+        masks: each term's mask at latent size, or None.
+        reused: stored differences that replace the term's own (refresh).
+        pair: (cond, uncond) as hooks left them: the primary term's, or where no primary acts the base on both sides.
+        pair_weight: the weight that belongs to ``pair`` where the primary term's own is 0.
+    """
+
+    plan: Plan
+    weights: Sequence[float]
+    predictions: Mapping[int, Tensor]
+    masks: Sequence[Tensor | None]
+    reused: Mapping[int, StoredDifference]
+    pair: tuple[Tensor, Tensor] | None = None
+    pair_weight: float = 1.0
+
+    @property
+    def active(self) -> list[int]:
+        return [i for i, weight in enumerate(self.weights) if weight != 0.0]
+
+    def prediction(self, j: int) -> Tensor:
+        found = self.predictions.get(j)
+        return torch.zeros_like(next(iter(self.predictions.values()))) if found is None else found
+
+    def raw_difference(self, i: int) -> Tensor:
+        positive, reference = self.plan.sides[i]
+        return self.prediction(positive) - self.prediction(reference)
+
+    def difference(self, i: int) -> Tensor:
+        """Term i's difference before modifiers."""
+        if i == self.plan.primary and self.pair is not None:
+            return self.pair[0] - self.pair[1]
+        return self.reused[i].difference if i in self.reused else self.raw_difference(i)
+
+    def own_positive(self, i: int) -> Tensor | None:
+        return self.reused[i].positive if i in self.reused else self.predictions.get(self.plan.sides[i][0])
+
+    def is_whole(self, i: int) -> bool:
+        """True where both sides of term i are at hand, so that its difference is the true one."""
+        return i in self.reused or all(j in self.predictions for j in self.plan.sides[i])
+
+    def weighted(self, i: int, difference: Tensor) -> Tensor:
+        mask = self.masks[i]
+        return difference * self.weights[i] if mask is None else difference * self.weights[i] * mask
+
+
+def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
+    """Mix the predictions of one call; ``guide`` turns the primary term's pair and weight into one prediction."""
+    plan, active = call.plan, call.active
+    differences = {i: call.difference(i) for i in active}
+    modified = {i: _modify(call, i, differences) for i in active}
+
+    result = call.prediction(BASE)
+    primary = plan.primary if plan.primary in active else None
+    if primary is not None:
+        result = _primary_result(call, primary, differences[primary], modified[primary], guide)
+    elif call.pair is not None:
+        result = guide(*call.pair, call.pair_weight)
+    for i in active:
+        if i != primary:
+            result = result + call.weighted(i, modified[i])
+
+    whole = [i for i in active if call.is_whole(i)]
+    refreshing = [i for i in whole if i not in call.reused and plan.terms[i].modifiers.refresh > 1]
+    return Combined(
+        result=result,
+        differences={i: differences[i] for i in whole},
+        computed={i: (call.raw_difference(i), call.own_positive(i)) for i in refreshing},
+    )
+
+
+def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tensor, guide: Guide) -> Tensor:
+    """The primary term's guided prediction, from its real pair unless a modifier or a reuse replaced the difference."""
+    base = call.prediction(BASE)
+    cond, uncond = call.pair or (call.prediction(call.plan.sides[primary][0]), base)
+    is_reused = call.pair is None and primary in call.reused
+    if is_reused or modified is not difference:
+        cond = uncond + modified
+    result = guide(cond, uncond, call.weights[primary])
+    mask = call.masks[primary]
+    return result if mask is None else base + (result - base) * mask
+
+
+def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
+    """Term i's difference after projection and norm cap; the same tensor where neither applies."""
+    modifiers, difference = call.plan.terms[i].modifiers, differences[i]
+    if modifiers.projects and (direction := _direction(call, i, differences)) is not None:
+        difference = project_away(difference, direction, modifiers.parallel)
+    if modifiers.norm_cap > 0.0:
+        difference = cap_norm(difference, modifiers.norm_cap)
+    return difference
+
+
+def _direction(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor | None:
+    """What term i is projected away from, or None where that direction does not act in this call."""
+    projection, primary = call.plan.terms[i].modifiers.projection, call.plan.primary
+    if projection == "own positive":
+        return call.own_positive(i)
+    if projection == "primary term":
+        return differences.get(primary) if primary is not None and primary != i else None
+    others = [call.weighted(j, other) for j, other in differences.items() if j != i]
+    return sum(others[1:], others[0]) if others else None

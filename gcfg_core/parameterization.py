@@ -1,0 +1,53 @@
+"""Parameterizations: one prediction seen as eps, v or denoised (x0), and the map from VE to flow time.
+
+ComfyUI's convention for eps and v models is variance exploding: x = x0 + sigma * eps (EDM, arXiv 2206.00364).
+Flow models use x = (1 - s) * x0 + s * eps with s in 0..1 (rectified flow, arXiv 2209.03003).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def eps_to_denoised(x: Tensor, eps: Tensor, sigma: Tensor | float) -> Tensor:
+    """x0 = x - sigma * eps."""
+    return x - sigma * eps
+
+
+def denoised_to_eps(x: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:
+    """eps = (x - x0) / sigma."""
+    return (x - denoised) / sigma
+
+
+def v_to_denoised(x: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
+    """x0 = x / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1) (progressive distillation, arXiv 2202.00512, VE form)."""
+    square = sigma * sigma + 1.0
+    return x / square - v * sigma / square**0.5
+
+
+def denoised_to_v(x: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:
+    """v = (x / (sigma^2 + 1) - x0) * sqrt(sigma^2 + 1) / sigma: the inverse of v_to_denoised."""
+    square = sigma * sigma + 1.0
+    return (x / square - denoised) * square**0.5 / sigma
+
+
+def velocity_to_denoised(x: Tensor, velocity: Tensor, sigma: Tensor | float) -> Tensor:
+    """x0 = x - s * velocity (rectified flow)."""
+    return x - sigma * velocity
+
+
+def denoised_to_velocity(x: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:
+    """velocity = (x - x0) / s (rectified flow)."""
+    return (x - denoised) / sigma
+
+
+def ve_to_flow(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """(x, sigma) of a VE model as (x, s) of a flow model: s = sigma / (1 + sigma), x / (1 + sigma). sigma: [B]."""
+    scale = 1.0 + sigma
+    return x / scale.view(-1, *[1] * (x.ndim - 1)), sigma / scale
+
+
+def flow_to_ve(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """(x, s) of a flow model as (x, sigma) of a VE model: sigma = s / (1 - s), x / (1 - s); s: [B], kept under 1."""
+    scale = 1.0 - sigma.clamp_max(1.0 - 1e-4)
+    return x / scale.view(-1, *[1] * (x.ndim - 1)), (1.0 - scale) / scale
