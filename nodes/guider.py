@@ -1,0 +1,70 @@
+"""GCFG Guider: a guidance graph for SamplerCustomAdvanced and every other node that takes a GUIDER."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..gcfg_core.graph import GuidanceTerm
+from .runtime.display import graph_text, show_on_node
+from .runtime.guider import GCFGGuider
+from .types import CATEGORY, Terms, TraceType, search_aliases
+
+
+def base_inputs() -> list[Any]:
+    """The sockets that describe a graph's base, shared by guider and sampler."""
+    return [
+        io.Model.Input("model", tooltip="The base model. It gives the unconditional prediction; cfg hooks act on it."),
+        io.Conditioning.Input(
+            "conditioning",
+            tooltip="The base (unconditional) condition: an empty prompt, or what to avoid, as KSampler's negative.",
+        ),
+    ]
+
+
+def terms_input() -> Any:
+    return Terms.Input(
+        "terms", optional=True, tooltip="Guidance terms. Without any, the base prediction is the result."
+    )
+
+
+def rescale_input() -> Any:
+    return io.Float.Input(
+        "rescale", default=0.0, min=0.0, max=1.0, step=0.01, round=0.001,
+        tooltip="Pull the result's contrast back to the first term's positive prediction (arXiv 2305.08891, which uses "
+        "0.7). Neutral: 0.",
+    )  # fmt: skip
+
+
+def trace_output() -> Any:
+    return TraceType.Output("trace", display_name="trace", tooltip="What each sampler call did, for a Guidance Report.")
+
+
+class GuiderNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GCFG_Guider",
+            display_name="GCFG Guider",
+            category=CATEGORY,
+            description="Guides sampling with any number of terms: D = base + sum of weight * (positive - reference).",
+            inputs=[*base_inputs(), terms_input(), rescale_input()],
+            outputs=[
+                io.Guider.Output("guider", display_name="guider", tooltip="For SamplerCustomAdvanced."),
+                trace_output(),
+            ],
+            hidden=[io.Hidden.unique_id],
+            **search_aliases("gcfg", "cfg guider", "multi model", "dual model", "guidance"),
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, conditioning: Any, rescale: float, terms: tuple[GuidanceTerm, ...] = ()
+    ) -> io.NodeOutput:
+        guider = GCFGGuider(model, conditioning, terms, rescale)
+        text = graph_text(guider.plan)
+        logging.info("GCFG: %s", text)
+        show_on_node(text, cls.hidden.unique_id)
+        return io.NodeOutput(guider, guider.trace, ui=ui.PreviewText(text))

@@ -1,0 +1,183 @@
+"""One model of the graph during one sampling run: its own clone, options, conditions and forward."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import comfy.hooks
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+
+from ...gcfg_core.parameterization import flow_to_ve, ve_to_flow
+from .host import process_conds
+from .latent_space import is_flow
+from .shared_weights import WeightExchange
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+COND, UNCOND = 0, 1
+"""What patches find in cond_or_uncond; some index a pair with it, so never more than these two."""
+
+
+class Branch:
+    """A model and those of its predictions that the plan names.
+
+    Attributes:
+        patcher: a clone of our own, or for the base model alone in a graph the guider's.
+        conds: prediction index -> list of ComfyUI condition dicts.
+        roles: prediction index -> COND for the positive side of a term, else UNCOND.
+        is_shared: another branch uses the same module with other weights, options or objects.
+        weights: what to exchange in the shared module, for a branch that is not the one loaded.
+    """
+
+    def __init__(self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int]) -> None:
+        self.patcher = patcher
+        self.roles = roles
+        self.conds = {j: [part.copy() for part in cond] for j, cond in conds.items()}
+        self.model_options: dict[str, Any] = {}
+        self.is_shared = False
+        self.weights: WeightExchange | None = None
+        self.converts_time = False
+
+    @property
+    def model(self) -> Any:
+        return self.patcher.model
+
+    inner_model = model
+
+    def prepare(self) -> None:
+        """What CFGGuider.sample does for its model before loading: options, hooks and wrappers of this branch alone."""
+        self.model_options = comfy.model_patcher.create_model_options_clone(self.patcher.model_options)
+        self._own_controls()
+        comfy.samplers.preprocess_conds_hooks(self.conds)
+        if comfy.samplers.get_total_hook_groups_in_conds(self.conds) <= 1 and not self.is_shared:
+            self.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram
+        comfy.sampler_helpers.prepare_model_patcher(self.patcher, self.conds, self.model_options)
+        comfy.samplers.filter_registered_hooks_on_conds(self.conds, self.model_options)
+
+    def _own_controls(self) -> None:
+        """ControlNet objects hold state: this branch gets copies, with their chains of previous ControlNets."""
+        copies: dict[int, Any] = {}
+
+        def copied(control: Any) -> Any:
+            if id(control) not in copies:
+                copies[id(control)] = control.copy()
+                if control.previous_controlnet is not None:
+                    copies[id(control)].set_previous_controlnet(copied(control.previous_controlnet))
+            return copies[id(control)]
+
+        for cond in self.conds.values():
+            for part in cond:
+                if part.get("control") is not None:
+                    part["control"] = copied(part["control"])
+
+    def additional_models(self) -> list[ModelPatcher]:
+        return comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
+
+    def inside_outer_wrappers(self, sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """``sample`` called inside this model's own outer_sample wrappers (EasyCache prepares its state there); they see
+        this branch in the guider's place."""
+        kind = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
+        wrappers = comfy.patcher_extension.get_all_wrappers(kind, self.model_options, is_model_options=True)
+        executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(sample, self, wrappers)
+        return executor.execute
+
+    def begin(self, base: ModelPatcher, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
+        """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
+        self.converts_time = is_flow(self.patcher) != is_flow(base)
+        device = self.patcher.load_device
+        comfy.samplers.cast_to_load_options(self.model_options, device=device, dtype=self.patcher.model_dtype())
+        self.patcher.pre_run()
+        with self.in_place():
+            self.process(self.conds, noise.to(device), **options)
+        if self.converts_time:
+            sigmas = self._converted(sigmas, sigmas)[1]
+        self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
+
+    def process(self, conds: dict[int, list], noise: torch.Tensor, **options: Any) -> None:
+        """Each condition on its own: a prediction depends on its model and its condition, never on other terms."""
+        for j, cond in conds.items():
+            name = "positive" if self.roles[j] == COND else "negative"
+            processed = process_conds(self.model, noise, {name: cond}, self.patcher.load_device, **options)
+            self.conds[j] = processed[name]
+
+    def end(self) -> None:
+        """Undo ``begin`` and ``prepare``; safe after an error in either."""
+        self.patcher.cleanup()
+        comfy.sampler_helpers.cleanup_models(self.conds, [])
+        comfy.samplers.cast_to_load_options(self.model_options, device=self.patcher.offload_device)
+        self.patcher.restore_hook_patches()
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While this branch is evaluated, the module carries its weights, objects and patcher."""
+        if not self.is_shared:
+            yield
+            return
+        if self.weights is not None:
+            self.weights.exchange()
+        previous, self.model.current_patcher = self.model.current_patcher, self.patcher
+        try:
+            yield
+        finally:
+            if self.patcher.current_hooks is not None:
+                self.patcher.patch_hooks(None)
+            self.model.current_patcher = previous
+            if self.weights is not None:
+                self.weights.exchange()
+
+    def _converted(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x, sigma) of the base's time as those of this model's."""
+        return (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
+
+    def evaluate(
+        self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any] | None = None
+    ) -> dict[int, torch.Tensor]:
+        """The denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward where memory allows."""
+        device, origin = self.patcher.load_device, x.device
+        x, sigma = x.to(device), sigma.to(device)
+        options = self.model_options if model_options is None else model_options
+        if self.converts_time:
+            x, sigma = self._converted(x, sigma)
+        conds = [self.conds[j] for j in indices]
+        with self.in_place():
+            if "sampler_calc_cond_batch_function" in options:
+                outputs = _by_pairs(self.model, conds, x, sigma, options)
+            else:
+                options = _with_roles(options, [self.roles[j] for j in indices])
+                outputs = comfy.samplers.calc_cond_batch(self.model, conds, x, sigma, options)
+        return {j: output.to(origin) for j, output in zip(indices, outputs, strict=True)}
+
+
+def _with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
+    """Options under which patches find 0 or 1 in cond_or_uncond, whatever the number of predictions."""
+    if roles == list(range(len(roles))):
+        return options
+    inner = options.get("model_function_wrapper")
+
+    def with_roles(apply_model: Any, arguments: dict[str, Any]) -> torch.Tensor:
+        named = [roles[index] for index in arguments["cond_or_uncond"]]
+        arguments["c"]["transformer_options"]["cond_or_uncond"] = named
+        if inner is None:
+            return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+        return inner(apply_model, {**arguments, "cond_or_uncond": named})
+
+    return {**options, "model_function_wrapper": with_roles}
+
+
+def _by_pairs(
+    model: Any, conds: list[list], x: torch.Tensor, sigma: torch.Tensor, options: dict[str, Any]
+) -> list[torch.Tensor]:
+    """A sampler_calc_cond_batch_function knows two conditions: give it the primary pair, then the others singly."""
+    groups = [conds[:2], *([cond] for cond in conds[2:])]
+    outputs = []
+    for group in groups:
+        arguments = {"conds": [*group, None][:2], "input": x, "sigma": sigma, "model": model, "model_options": options}
+        outputs += options["sampler_calc_cond_batch_function"](arguments)[: len(group)]
+    return outputs

@@ -1,0 +1,27 @@
+"""What a graph means and costs, as text in the log and on the node."""
+
+from __future__ import annotations
+
+import torch
+
+from ...gcfg_core.formula import cost, formula
+from ...gcfg_core.plan import Plan
+from ...gcfg_core.schedule import Progress
+
+
+def graph_text(plan: Plan, sigmas: torch.Tensor | None = None) -> str:
+    """The formula and the cost, over ``sigmas`` [steps + 1] where they are known."""
+    progress = Progress(plan.models[0].get_model_object("model_sampling").percent_to_sigma)
+    if sigmas is None:
+        everything = len(plan.required([term.weight for term in plan.terms]))
+        return f"{formula(plan)}\nat most {everything} evaluations per sampler call, {len(plan.models)} model(s)"
+    return f"{formula(plan)}\n{cost(plan, sigmas[:-1].tolist(), progress)}, {len(plan.models)} model(s)"
+
+
+def show_on_node(text: str, node_id: str | None) -> None:
+    """Show text on the running node, before its work begins; nothing where there is no server (tests, scripts)."""
+    import server  # the host's module exists only inside a ComfyUI process
+
+    instance = getattr(server.PromptServer, "instance", None)
+    if instance is not None and node_id is not None:
+        instance.send_progress_text(text, node_id)

@@ -1,0 +1,161 @@
+"""The guider: ComfyUI's CFGGuider with the guided prediction of a whole graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+
+from ...gcfg_core.formula import formula, model_names, term_names
+from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
+from ...gcfg_core.plan import BASE, Plan, compile_plan
+from ...gcfg_core.trace import Trace
+from .host import is_nested
+from .identity import is_same_model
+from .latent_space import check_latent_spaces, log_schedule_notes
+from .result_hooks import applied_result_hooks
+from .run import Run
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+WRAPPERS_THAT_RUN = ("calc_cond_batch", "apply_model", "diffusion_model", "outer_sample")
+"""Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, hence to the base."""
+
+
+class GCFGGuider(comfy.samplers.CFGGuider):
+    """Samples with a guidance graph wherever ComfyUI takes a GUIDER.
+
+    ``cfg`` is the primary term's weight and follows ``set_cfg``; the conditions ``positive`` and ``negative`` are the
+    primary term's and the base's. A run keeps its state in ``run``, made when it starts and dropped when it ends.
+
+    Raises:
+        ValueError: a model of the graph does not live in the base model's latent space.
+    """
+
+    def __init__(
+        self, model_patcher: ModelPatcher, conditioning: list, terms: Sequence[GuidanceTerm] = (), rescale: float = 0.0
+    ) -> None:
+        super().__init__(model_patcher)
+        graph = GuidanceGraph(Side(model_patcher, conditioning), tuple(terms), rescale)
+        self.plan = compile_plan(graph, is_same_model)
+        check_latent_spaces(self.plan)
+        self.run: Run | None = None
+        self.trace = Trace(formula(self.plan), term_names(self.plan), model_names(self.plan))
+        self.set_cfg(self._planned_cfg)
+        self.inner_set_conds({name: self.plan.predictions[j].condition for j, name in self.base_names.items()})
+        self.term_conds = {
+            j: comfy.sampler_helpers.convert_cond(prediction.condition)
+            for j, prediction in enumerate(self.plan.predictions)
+            if prediction.model != BASE
+        }
+        log_schedule_notes(self.plan, self.trace.models)
+        self._log_what_does_not_apply()
+
+    @property
+    def base_names(self) -> dict[int, str]:
+        """Names in ``conds`` of the base model's predictions: 'positive' and 'negative' as in CFGGuider, others ours."""
+        names = {
+            j: f"gcfg_{j}"
+            for j, prediction in enumerate(self.plan.predictions)
+            if prediction.model == BASE and j != BASE
+        }
+        if self.plan.primary is not None:
+            names[self.plan.sides[self.plan.primary][0]] = "positive"
+        return {BASE: "negative" if self.plan.terms else "positive", **names}
+
+    @property
+    def _planned_cfg(self) -> float:
+        return 1.0 if self.plan.primary is None else self.plan.terms[self.plan.primary].weight
+
+    def _current_plan(self) -> Plan:
+        """The plan, its primary weight as set_cfg left it."""
+        if self.plan.primary is None or self.cfg == self._planned_cfg:
+            return self.plan
+        terms = list(self.plan.terms)
+        terms[self.plan.primary] = dataclasses.replace(terms[self.plan.primary], weight=self.cfg)
+        return dataclasses.replace(self.plan, graph=dataclasses.replace(self.plan.graph, terms=tuple(terms)))
+
+    def _log_what_does_not_apply(self) -> None:
+        for name, model in list(zip(self.trace.models, self.plan.models, strict=True))[1:]:
+            hooks = applied_result_hooks(model.model_options)
+            wrappers = [
+                kind for kind in model.wrappers if kind not in WRAPPERS_THAT_RUN and model.get_all_wrappers(kind)
+            ]
+            if hooks or wrappers:
+                logging.warning(
+                    "GCFG: not applied on %s: %s. They act on a whole result: patch the base model with them.",
+                    name,
+                    ", ".join(hooks + [f"{kind} wrappers" for kind in wrappers]),
+                )
+
+    def sample(self, noise: torch.Tensor, latent_image: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As CFGGuider.sample.
+
+        Raises:
+            ValueError: the latent is nested.
+        """
+        if is_nested(latent_image):
+            raise ValueError("latent_image: nested latents (several parts, such as video with audio) are not supported "
+                             "by GCFG; use a latent of one part.")  # fmt: skip
+        base = self.model_patcher
+        run = Run(self._current_plan(), base, self.term_conds, self.trace)
+        self.run, self.model_patcher = run, run.base.patcher
+        try:
+            return super().sample(noise, latent_image, *args, **kwargs)
+        finally:
+            self.model_patcher, self.run = base, None
+            run.end()
+
+    def outer_sample(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Load the models of all branches at once, inside the outer wrappers that came with them."""
+        assert self.run is not None
+        for index, branch in enumerate(self.run.branches[1:], 1):
+            self.conds |= {f"gcfg_{index}_{j}": cond for j, cond in branch.conds.items()}
+        load_and_sample: Callable[..., torch.Tensor] = super().outer_sample
+        result: list[torch.Tensor] = []
+
+        def innermost(*_: Any, **__: Any) -> torch.Tensor:
+            result.append(load_and_sample(*args, **kwargs))
+            return result[0]
+
+        chain = innermost
+        for branch in self.run.branches[1:]:
+            chain = branch.inside_outer_wrappers(chain)
+        chain(*args, **kwargs)
+        return result[0]
+
+    def inner_sample(
+        self, noise: torch.Tensor, latent_image: torch.Tensor, device: torch.device, sampler: Any, sigmas: torch.Tensor,
+        denoise_mask: torch.Tensor | None, callback: Any, disable_pbar: bool, seed: int | None, **kwargs: Any,
+    ) -> torch.Tensor:  # fmt: skip
+        """Process every branch's conditions on its own model; the base's pair is left to CFGGuider."""
+        assert self.run is not None
+        pair = {self.base_names[j] for j in self.run.pair}
+        extras = {j: self.conds[name] for j, name in self.base_names.items() if j not in self.run.pair}
+        self.conds = {name: cond for name, cond in self.conds.items() if name in pair}
+        self.run.base.conds = extras
+        processed = latent_image
+        if latent_image is not None and torch.count_nonzero(latent_image) > 0:
+            processed = self.inner_model.process_latent_in(latent_image)
+        self.run.begin(self, noise, sigmas, latent_image=processed, denoise_mask=denoise_mask, seed=seed, **kwargs)
+        return super().inner_sample(
+            noise, latent_image, device, sampler, sigmas, denoise_mask, callback, disable_pbar, seed, **kwargs
+        )
+
+    def predict_noise(
+        self,
+        x: torch.Tensor,
+        timestep: torch.Tensor,
+        model_options: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> torch.Tensor:
+        """The guided denoised prediction at (x, timestep), timestep being sigma, [B]."""
+        assert self.run is not None
+        pair = {j: self.conds[self.base_names[j]] for j in self.run.pair}
+        return self.run.predict(pair, x, timestep, model_options or {})

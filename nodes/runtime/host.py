@@ -1,0 +1,82 @@
+"""The one place for what differs between ComfyUI versions, and between ModelPatcher subclasses."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import torch
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+
+def process_conds(
+    model: Any, noise: torch.Tensor, conds: dict[str, list], device: torch.device, **options: Any
+) -> dict:
+    """ComfyUI's process_conds, given those of ``options`` that this version knows."""
+    known = inspect.signature(comfy.samplers.process_conds).parameters
+    return comfy.samplers.process_conds(
+        model, noise, conds, device, **{name: value for name, value in options.items() if name in known}
+    )
+
+
+EMPTY_LATENT_HINTS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+"""Entries by which newer hosts' empty latent nodes say what they were sized for."""
+
+
+def fit_latent(model: ModelPatcher, latent: dict[str, Any]) -> torch.Tensor:
+    """The samples of a LATENT, an empty one brought to the model's channels (and on newer hosts to its size)."""
+    known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
+    hints = {name: latent[name] for name in EMPTY_LATENT_HINTS if name in known and name in latent}
+    return comfy.sample.fix_empty_latent_channels(model, latent["samples"], **hints)
+
+
+def to_intermediate(samples: torch.Tensor) -> torch.Tensor:
+    """Samples on the device, and on newer hosts in the dtype, that travels between nodes."""
+    management = comfy.model_management
+    dtype = management.intermediate_dtype() if hasattr(management, "intermediate_dtype") else samples.dtype
+    return samples.to(device=management.intermediate_device(), dtype=dtype)
+
+
+def own_clone(patcher: ModelPatcher) -> ModelPatcher:
+    """A clone for one sampling run, with no state of a loaded model shared except what core shares itself."""
+    clone = patcher.clone()
+    clone.hook_backup = {}
+    clone.cached_hook_patches = {}
+    clone.current_hooks = None
+    return clone
+
+
+def as_variant(clone: ModelPatcher) -> ModelPatcher:
+    """Make a clone of our own safe to be evaluated without ever being loaded (see shared_weights)."""
+    clone.backup = {}
+    clone.pinned = set()
+    clone.weight_inplace_update = False
+    clone.is_injected = False
+    return clone
+
+
+def without_dynamic_loading(patcher: ModelPatcher) -> ModelPatcher:
+    """Patchers of newer hosts that stream weights (ModelPatcherDynamic) cannot have tensors exchanged: the host's own
+    non-dynamic delegate, a second load of the file, takes their place."""
+    is_dynamic = getattr(patcher, "is_dynamic", None)
+    return patcher.get_non_dynamic_delegate() if is_dynamic is not None and is_dynamic() else patcher
+
+
+def stripped_parameter(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
+    """A parameter without patches that hang on the tensor itself, as those of GGUF patchers do."""
+    if not getattr(parameter, "patches", None):
+        return parameter
+    stripped = copy.copy(parameter)
+    stripped.patches = []  # type: ignore[attr-defined]
+    return stripped
+
+
+def is_nested(latent: Any) -> bool:
+    """True for nested (multi-part) latents of newer hosts."""
+    return bool(getattr(latent, "is_nested", False))

@@ -1,0 +1,66 @@
+"""When are two MODELs one model? A prediction that two terms share is evaluated once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+STATE = (
+    "patches_uuid",
+    "object_patches",
+    "model_options",
+    "hook_patches",
+    "wrappers",
+    "callbacks",
+    "injections",
+    "attachments",
+    "additional_models",
+    "weight_wrapper_patches",
+    "force_cast_weights",
+)
+"""What makes one clone of a model differ from another."""
+
+
+def is_same(one: object, other: object) -> bool:
+    """Structural equality of nested dicts, lists and tuples; leaves are equal by identity or as plain values."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return isinstance(one, (str, int, float, bool)) and one == other or _is_same_uuid(one, other)
+
+
+def _is_same_uuid(one: object, other: object) -> bool:
+    return hasattr(one, "hex") and hasattr(one, "bytes") and one == other
+
+
+def without_empty(state: object) -> object:
+    """Drop empty containers from nested dicts: hosts create some of them on first use."""
+    if not isinstance(state, dict):
+        return state
+    return {key: kept for key, value in state.items() if (kept := without_empty(value)) not in ({}, [])}
+
+
+def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:
+    """True for one patcher, or clones of one model that predict alike: equal patches, object patches and options."""
+    if one is other:
+        return True
+    if getattr(one, "model", None) is not getattr(other, "model", object()):
+        return False
+    return all(
+        is_same(without_empty(getattr(one, name, None)), without_empty(getattr(other, name, None))) for name in STATE
+    )
+
+
+def has_same_weights(one: ModelPatcher, other: ModelPatcher) -> bool:
+    """True where clones of one model need nothing exchanged in the shared module: weights and objects are equal."""
+    names = ("patches_uuid", "object_patches", "injections", "weight_wrapper_patches", "force_cast_weights")
+    return all(
+        is_same(without_empty(getattr(one, name, None)), without_empty(getattr(other, name, None))) for name in names
+    )

@@ -1,0 +1,187 @@
+"""One sampling run of a guidance graph: the models it needs, and the guided prediction at every guider call."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import comfy.hooks
+import comfy.samplers
+import torch
+
+from ...gcfg_core.combine import Call, combine
+from ...gcfg_core.masks import fit_mask
+from ...gcfg_core.plan import BASE, Plan
+from ...gcfg_core.refresh import DifferenceStore
+from ...gcfg_core.rescale import rescale_result
+from ...gcfg_core.schedule import Progress
+from ...gcfg_core.trace import Trace
+from ...gcfg_core.weights import is_fixed, term_weights
+from .branch import COND, UNCOND, Branch
+from .host import as_variant, own_clone, without_dynamic_loading
+from .identity import has_same_weights
+from .latent_space import is_flow
+from .result_hooks import ResultHooks
+from .shared_weights import WeightExchange
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+ADDITIONAL_MODELS = "gcfg"
+
+
+def prediction_roles(plan: Plan) -> dict[int, int]:
+    """COND for the positive side of a term (or the only prediction there is), UNCOND for what is only a reference."""
+    positives = {positive for positive, _ in plan.sides}
+    return {j: COND if j in positives or not plan.terms else UNCOND for j in range(len(plan.predictions))}
+
+
+class Run:
+    """Created when sampling starts, thrown away when it ends: nothing is kept from one run to the next.
+
+    ``conds`` are the converted conditions of every prediction; those of the base model's own pair stay with the guider
+    under their usual names, where samplers and other packs look for them.
+    """
+
+    def __init__(self, plan: Plan, base: ModelPatcher, conds: Mapping[int, list], trace: Trace) -> None:
+        self.plan, self.trace = plan, trace
+        roles = prediction_roles(plan)
+        self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
+        self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles)]
+        for index, model in enumerate(plan.models[1:], 1):
+            own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
+            self.branches.append(Branch(self._clone(model), own, roles))
+        self.store = DifferenceStore(plan.terms)
+        self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
+        self.loaded = self._find_shared_modules()
+        for branch in self.branches[1:]:
+            branch.prepare()
+        others = [branch.patcher for branch in self.loaded if branch is not self.base]
+        others += [model for branch in self.branches[1:] for model in branch.additional_models()]
+        if others:
+            self.base.patcher.set_additional_models(ADDITIONAL_MODELS, others)
+
+    @property
+    def base(self) -> Branch:
+        return self.branches[BASE]
+
+    def _clone(self, model: Any) -> ModelPatcher:
+        is_shared = any(branch.patcher.is_clone(model) for branch in self.branches)
+        return own_clone(without_dynamic_loading(model) if is_shared else model)
+
+    def _find_shared_modules(self) -> list[Branch]:
+        """One branch of each module is loaded, the base's first; the others' weights are exchanged with its own."""
+        loaded: list[Branch] = []
+        for branch in self.branches:
+            host = next((known for known in loaded if known.patcher.is_clone(branch.patcher)), None)
+            if host is None:
+                loaded.append(branch)
+            else:
+                host.is_shared = branch.is_shared = True
+        return loaded
+
+    def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
+        """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
+        base = self.base.patcher
+        for branch in self.branches:
+            host = next(known for known in self.loaded if known.patcher.is_clone(branch.patcher))
+            if branch is not host and not has_same_weights(host.patcher, branch.patcher):
+                branch.weights = WeightExchange(host.patcher, as_variant(branch.patcher))
+        if self.base.is_shared:
+            base.hook_mode = comfy.hooks.EnumHookMode.MaxSpeed
+        for branch in self.branches[1:]:
+            branch.begin(base, noise, sigmas, **options)
+        guider.inner_model.current_patcher = base
+        self.base.process(self.base.conds, noise, **options)
+        self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
+        self.is_flow = is_flow(base)
+        self.masks = [None if term.mask is None else fit_mask(term.mask, noise.shape) for term in self.plan.terms]
+        self.device_masks = [None if mask is None else mask.to(noise.device) for mask in self.masks]
+        self.trace.begin()
+
+    def end(self) -> None:
+        self.trace.finish()
+        for branch in self.branches[1:]:
+            branch.end()
+
+    def predict(
+        self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
+    ) -> torch.Tensor:
+        """The guided denoised prediction at (x [B, C, ...], sigma [B]).
+
+        Args:
+            pair: conditions of the base prediction and of the primary term's positive, as they are at the guider now.
+            model_options: the base model's, as the sampler passes them.
+        """
+        start = time.perf_counter()
+        plan = self.plan
+        self.base.conds.update(pair)
+        weights = self.fixed_weights
+        if weights is None:
+            weights = term_weights(plan.terms, float(sigma[0]), self.progress)
+        reused = self.store.reusable(weights, float(sigma[0]), x.shape) if self.store.is_used else {}
+        hooks = self._result_hooks(weights, x, sigma, model_options)
+        required = plan.required(weights, self.masks, reused=frozenset(reused), kept=hooks.kept_predictions())
+        predictions, evaluations = self._evaluate(required, x, sigma, model_options)
+
+        call = Call(plan, weights, predictions, self.device_masks, reused)
+        if hooks.is_used:
+            call = self._with_hooked_pair(call, hooks)
+        combined = combine(call, hooks.guide)
+        result = combined.result
+        if (target := plan.rescale_target(weights)) is not None:
+            share = plan.graph.rescale
+            result = rescale_result(x, result, predictions[target], sigma, share, flow=self.is_flow)
+        if hooks.is_used:
+            result = hooks.finish(result)
+
+        self.store.keep(combined.computed)
+        self.trace.add(sigma, weights, combined.differences, evaluations, time.perf_counter() - start)
+        return result
+
+    def _evaluate(
+        self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
+    ) -> tuple[dict[int, torch.Tensor], list[int]]:
+        predictions: dict[int, torch.Tensor] = {}
+        evaluations = [0] * len(self.branches)
+        for index, branch in enumerate(self.branches):
+            own = [j for j in self._order if j in required and self.plan.predictions[j].model == index]
+            evaluations[index] = len(own)
+            if own:
+                predictions |= branch.evaluate(own, x, sigma, model_options if index == BASE else None)
+        return predictions, evaluations
+
+    @property
+    def _order(self) -> list[int]:
+        """The primary pair first, positive before base, as CFGGuider orders its batch."""
+        rest = [j for j in range(len(self.plan.predictions)) if j not in self.pair]
+        return sorted(self.pair, reverse=True) + rest
+
+    def _result_hooks(
+        self, weights: tuple[float, ...], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
+    ) -> ResultHooks:
+        primary = self.plan.primary
+        weight = 0.0 if primary is None else weights[primary]
+        is_primary = weight != 0.0
+        hooks = ResultHooks(self.plan, self.base.model, model_options, x, sigma, is_primary, weight)
+        if primary is not None and not is_primary and hooks.wants_both_sides:
+            hooks.is_primary = self.progress.is_active(self.plan.terms[primary].window, float(sigma[0]))
+        if not hooks.is_primary:
+            hooks.weight = 1.0
+        return hooks
+
+    def _with_hooked_pair(self, call: Call, hooks: ResultHooks) -> Call:
+        """The call with the primary pair, or in its absence the base on both sides, as the pre-cfg functions leave it."""
+        base = call.prediction(BASE)
+        if not hooks.is_primary:
+            pair = hooks.begin([self.base.conds[BASE]] * 2, base, base)
+            return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight)
+        assert self.plan.primary is not None
+        i = self.plan.primary
+        positive = self.plan.sides[i][0]
+        cond = base + call.reused[i].difference if i in call.reused else call.prediction(positive)
+        conds = [self.base.conds[positive], self.base.conds[BASE] if BASE in call.predictions else None]
+        pair = hooks.begin(conds, cond, base)
+        return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight)

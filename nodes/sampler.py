@@ -1,0 +1,66 @@
+"""GCFG Sampler: KSampler with a guidance graph in the place of cfg, positive and negative."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io, ui
+
+from ..gcfg_core.graph import GuidanceTerm
+from .guider import base_inputs, rescale_input, terms_input, trace_output
+from .runtime.display import graph_text, show_on_node
+from .runtime.guider import GCFGGuider
+from .runtime.sampling import sample_latent, sampling_sigmas
+from .types import CATEGORY, search_aliases
+
+
+class SamplerNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GCFG_Sampler",
+            display_name="GCFG Sampler",
+            category=CATEGORY,
+            description="Denoises a latent like KSampler, guided by any number of terms.",
+            inputs=[
+                *base_inputs(),
+                io.Latent.Input("latent_image", tooltip="The latent to denoise; an empty one for text to image."),
+                terms_input(),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                    tooltip="Seed of the noise.",
+                ),
+                io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Number of steps; the paper uses 25."),
+                io.Combo.Input(
+                    "sampler_name", options=list(comfy.samplers.KSampler.SAMPLERS), default="dpmpp_2m",
+                    tooltip="The paper uses DPM-Solver++ (dpmpp_2m).",
+                ),
+                io.Combo.Input(
+                    "scheduler", options=list(comfy.samplers.KSampler.SCHEDULERS), default="normal",
+                    tooltip="How the noise levels are spaced.",
+                ),
+                io.Float.Input(
+                    "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="Share of noise that replaces the latent; below 1 the picture keeps its structure. Neutral: 1.",
+                ),
+                rescale_input(),
+            ],
+            outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The denoised latent."), trace_output()],
+            hidden=[io.Hidden.unique_id],
+            **search_aliases("gcfg", "ksampler", "multi model sampler", "guidance"),
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, model: Any, conditioning: Any, latent_image: dict, seed: int, steps: int, sampler_name: str,
+        scheduler: str, denoise: float, rescale: float, terms: tuple[GuidanceTerm, ...] = (),
+    ) -> io.NodeOutput:  # fmt: skip
+        guider = GCFGGuider(model, conditioning, terms, rescale)
+        sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
+        text = graph_text(guider.plan, sigmas)
+        logging.info("GCFG: %s", text)
+        show_on_node(text, cls.hidden.unique_id)
+        latent = sample_latent(guider, latent_image, seed, sampler_name, sigmas)
+        return io.NodeOutput(latent, guider.trace, ui=ui.PreviewText(text))
