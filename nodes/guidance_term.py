@@ -34,14 +34,14 @@ class GuidanceTermNode(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Adds weight * (positive prediction - reference prediction) to the result. Every side that is not "
-                "connected is the base's: connect a concept model alone for concept guidance (fidelity), a prompt alone "
-                "for control guidance. Terms chain in any number; what several terms share is evaluated once."
+                "connected is the base's: connect a concept model alone for concept guidance (fidelity), a prompt "
+                "alone for control guidance. Terms chain in any number; what they share is evaluated once."
             ),
             inputs=[
-                Terms.Input("terms", optional=True, tooltip="Earlier terms of the chain; this one is added at its end."),
+                Terms.Input("terms", optional=True, tooltip="Earlier terms; this one is added at their end."),
                 io.Model.Input(
                     "model", optional=True,
-                    tooltip="Model of the positive side: a concept model, a LoRA'd or ControlNet'd copy. Default: the base.",
+                    tooltip="Model of the positive side: a concept model, or the base with a LoRA. Default: the base.",
                 ),
                 io.Conditioning.Input(
                     "positive", optional=True,
@@ -49,7 +49,7 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
                 io.Model.Input(
                     "reference_model", optional=True,
-                    tooltip="Model of the side that is subtracted, such as a weaker one for autoguidance. Default: the base.",
+                    tooltip="Model of the side that is subtracted, as a weaker one in autoguidance. Default: the base.",
                 ),
                 io.Conditioning.Input(
                     "reference", optional=True,
@@ -61,8 +61,8 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "weight", default=2.5, min=-100.0, max=100.0, step=0.05, round=0.001,
-                    tooltip="The paper uses 2.5 for concept and for control, useful from 1 to 7.5. Negative pushes away. "
-                    "Neutral: 0, which also costs nothing.",
+                    tooltip="The paper uses 2.5 for concept and for control; useful from 1 to 7.5. Negative pushes "
+                    "away. Neutral: 0, which also costs nothing.",
                 ),
                 io.Float.Input(
                     "start_percent", default=0.0, min=0.0, max=1.0, step=0.01, round=0.0001,
@@ -70,12 +70,12 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, round=0.0001,
-                    tooltip="Share of sampling at which the term stops acting; from there it costs nothing. Neutral: 1.",
+                    tooltip="Share of sampling at which the term stops; from there it costs nothing. Neutral: 1.",
                 ),
                 io.Combo.Input(
                     "curve", options=list(CURVES), default="constant",
-                    tooltip="How the weight changes over the window. linear, cosine: from weight to weight * curve_end. "
-                    "ramp: cosine in and out. keyframes: as written below. Neutral: constant.",
+                    tooltip="How the weight changes over the window. linear, cosine: from weight to weight * "
+                    "curve_end. ramp: cosine in and out. keyframes: as written below. Neutral: constant.",
                 ),
                 io.Float.Input(
                     "curve_end", default=0.0, min=-10.0, max=10.0, step=0.05, round=0.001,
@@ -95,7 +95,7 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
             ],
             outputs=[Terms.Output("terms_out", display_name="terms", tooltip="The chain with this term at its end.")],
-            **search_aliases("gcfg", "cfg", "concept guidance", "control guidance", "autoguidance", "negative guidance"),
+            **search_aliases("gcfg", "cfg", "concept guidance", "control guidance", "autoguidance", "negative"),
         )  # fmt: skip
 
     @classmethod
