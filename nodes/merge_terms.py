@@ -15,7 +15,7 @@ class MergeTermsNode(io.ComfyNode):
             node_id="GCFG_MergeTerms",
             display_name="Merge Guidance Terms",
             category=CATEGORY,
-            description="Puts up to four chains of terms one after another. The result is their sum, whatever the order.",
+            description="Puts up to four chains of terms one after another; the result is the sum of them all.",
             inputs=[
                 Terms.Input("terms_1", tooltip="First chain."),
                 Terms.Input("terms_2", tooltip="Chain that follows."),

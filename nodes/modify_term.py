@@ -16,14 +16,14 @@ class ModifyTermNode(io.ComfyNode):
             node_id="GCFG_ModifyTerm",
             display_name="Modify Guidance Term",
             category=CATEGORY,
-            description="Changes how the newest term of the chain acts: its direction, its size, how often it is computed.",
+            description="Changes how the newest term of the chain acts: direction, size, how often it is computed.",
             inputs=[
                 Terms.Input("terms", tooltip="The chain whose last term is changed."),
                 io.Combo.Input(
                     "projection", options=list(PROJECTIONS), default="off",
                     tooltip="Remove the part of the term that points along: its own positive prediction (APG, arXiv "
-                    "2410.02416: less oversaturation), the primary term (Perp-Neg, arXiv 2304.04968: a negative that does "
-                    "not undo the prompt) or the sum of the other terms. Neutral: off.",
+                    "2410.02416: less oversaturation), the primary term (Perp-Neg, arXiv 2304.04968: a negative "
+                    "that does not undo the prompt) or the sum of the other terms. Neutral: off.",
                 ),
                 io.Float.Input(
                     "parallel", default=0.0, min=-10.0, max=10.0, step=0.05, round=0.001,
@@ -35,8 +35,8 @@ class ModifyTermNode(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "refresh", default=1, min=1, max=1000,
-                    tooltip="Recompute the difference at every so many sampler calls and reuse it between: 2 halves the "
-                    "term's cost. Neutral: 1.",
+                    tooltip="Recompute the difference at every so many sampler calls and reuse it between: 2 halves "
+                    "the term's cost. Neutral: 1.",
                 ),
             ],
             outputs=[Terms.Output("terms_out", display_name="terms", tooltip="The chain with its last term changed.")],

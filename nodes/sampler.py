@@ -43,7 +43,7 @@ class SamplerNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="Share of noise that replaces the latent; below 1 the picture keeps its structure. Neutral: 1.",
+                    tooltip="Share of noise added to the latent; below 1 the picture keeps its structure. Neutral: 1.",
                 ),
                 rescale_input(),
             ],
