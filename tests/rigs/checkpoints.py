@@ -1,11 +1,13 @@
 """Whole tiny checkpoints (network, text encoder, VAE), and the parts that workflows load on their own."""
 
+import inspect
 import json
 from pathlib import Path
 
 import comfy.clip_model
 import comfy.ldm.wan.vae
 import comfy.ops
+import comfy.sd
 import comfy.sd1_clip
 import comfy.taesd.taesd
 import torch
@@ -30,7 +32,8 @@ def tiny_checkpoint(kind: str, seed: int = 0) -> Path:
 
 def tiny_vae(kind: str, seed: int = 0) -> Path:
     """A VAE file for Load VAE: TAESD's shape, and Wan's own for video."""
-    return built(f"vae-{kind}-{seed}", lambda: vae_state(kind, seed))
+    name = f"vae-wan{_wan_width()}" if kind == "wan" else f"vae-{kind}"
+    return built(f"{name}-{seed}", lambda: vae_state(kind, seed))
 
 
 def tiny_clip_l(seed: int = 0) -> Path:
@@ -47,6 +50,11 @@ def _checkpoint_state(kind: str, seed: int) -> dict[str, Tensor]:
     return {prefix + name: value for prefix, state in parts for name, value in state.items()}
 
 
+def _wan_width() -> int:
+    """Base channels of the video VAE: 8 where the host reads the width from the file, else Wan's own 96."""
+    return 8 if "decoder.head.0.gamma" in inspect.getsource(comfy.sd.VAE.__init__) else 96
+
+
 def clip_l_state(seed: int = 0) -> dict[str, Tensor]:
     """CLIP-L's random half-precision weights."""
     config = json.loads((Path(comfy.sd1_clip.__file__).parent / "sd1_clip_config.json").read_text())
@@ -58,7 +66,7 @@ def vae_state(kind: str, seed: int = 0) -> dict[str, Tensor]:
     """An autoencoder's random float32 weights for this kind's latent space."""
     if kind == "wan":
         with torch.device("meta"):
-            network = comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16, temperal_downsample=[False, True, True])
+            network = comfy.ldm.wan.vae.WanVAE(dim=_wan_width(), z_dim=16, temperal_downsample=[False, True, True])
         state = random_state(network.state_dict(), 5000 + seed)
         return {name: torch.ones_like(v) if name.endswith("gamma") else v for name, v in state.items()}
     network = comfy.taesd.taesd.TAESD(latent_channels=KINDS[kind].channels)

@@ -33,7 +33,7 @@ def enter_host() -> Path:
     if "comfy.model_management" in sys.modules:
         raise RuntimeError("comfy.model_management was imported before the tests chose the CPU; import rigs.host first")
     comfy.cli_args.args.cpu = True
-    # As main.py does first: its package `utils` must be imported before nodes.py puts comfy/ (with a utils.py) on sys.path.
+    # As main.py does: the package `utils` must be imported before nodes.py puts comfy/ (with a utils.py) on sys.path.
     import utils.install_util  # noqa: F401
 
     return path

@@ -54,7 +54,8 @@ def separate(patcher: ModelPatcher) -> ModelPatcher:
     owner, patcher.model.current_patcher = patcher.model.current_patcher, None
     try:
         with torch.inference_mode(False), torch.no_grad():
-            model = copy.deepcopy(patcher.model)
+            config = patcher.model.model_config  # holds no weights, and newer hosts' cannot be copied
+            model = copy.deepcopy(patcher.model, {id(config): config})
     finally:
         patcher.model.current_patcher = owner
     other = patcher_class()(model, load_device=patcher.load_device, offload_device=patcher.offload_device)
