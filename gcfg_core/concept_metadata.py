@@ -1,0 +1,130 @@
+"""The metadata of a concept file: strings that say what the tensors are (safetensors holds nothing else).
+
+`modelspec.*` follows Stability AI's ModelSpec 1.0.0, which the ecosystem's tools show; `gcfg.*` is our own.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .architectures import ARCHITECTURES, architecture_of
+from .concept_error import ConceptFileError
+
+if TYPE_CHECKING:
+    from .concept_file import Concept
+
+FORMAT = 1
+FORMAT_KEY = "gcfg.format"
+DESCRIPTION = "gcfg.description"  # the metadata as a tensor, where another program writes the file (Save Model)
+KINDS = ("null-text-unet", "unet")
+LORA_KIND = "null-text-lora"
+PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # ours -> ModelSpec's
+MODELSPEC_NAMES = {
+    "sd15": "stable-diffusion-v1",
+    "sd2": "stable-diffusion-v2",
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "custom": "custom",
+}
+REWRITE = "The file's metadata is not what format 1 says; export the concept again."
+
+
+def describe(concept: "Concept", title: str) -> dict[str, str]:
+    """The metadata strings of a concept; `title` stands in where it has none of its own."""
+    architecture = concept.architecture
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{MODELSPEC_NAMES[architecture]}/{concept.kind}",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": concept.title or title,
+        "modelspec.date": datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat(),
+        "modelspec.prediction_type": PREDICTION_TYPES[concept.prediction_type],
+        FORMAT_KEY: str(FORMAT),
+        "gcfg.kind": concept.kind,
+        "gcfg.architecture": architecture,
+        "gcfg.unet_config": json.dumps(dict(concept.config), sort_keys=True),
+        "gcfg.prediction_type": concept.prediction_type,
+        "gcfg.zero_terminal_snr": "true" if concept.zero_terminal_snr else "false",
+        "gcfg.latent_format": concept.latents,
+        "gcfg.base": concept.base,
+        "gcfg.training": json.dumps(dict(concept.training), sort_keys=True),
+    }
+
+
+def parse(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a `Concept` from a format 1 file's metadata.
+
+    Raises:
+        ConceptFileError: a newer format, a kind this version cannot use, or a value format 1 does not know.
+    """
+    _check_format(name, metadata[FORMAT_KEY])
+    kind = metadata.get("gcfg.kind", "")
+    if kind == LORA_KIND:
+        raise ConceptFileError(
+            f"{name}: gcfg.kind", " or ".join(KINDS), LORA_KIND,
+            "LoRA concepts are not supported by this version; export the concept as a whole UNet.",
+        )  # fmt: skip
+    _one_of(name, "gcfg.kind", kind, KINDS)
+    config = _json(name, "gcfg.unet_config", metadata)
+    architecture = metadata.get("gcfg.architecture", "")
+    _one_of(name, "gcfg.architecture", architecture, ARCHITECTURES)
+    if architecture != "custom" and architecture_of(config) != architecture:
+        raise ConceptFileError(f"{name}: gcfg.unet_config", f"the network of {architecture}", "another one", REWRITE)
+    prediction = metadata.get("gcfg.prediction_type", "")
+    _one_of(name, "gcfg.prediction_type", prediction, tuple(PREDICTION_TYPES))
+    zero_snr = metadata.get("gcfg.zero_terminal_snr", "false")
+    _one_of(name, "gcfg.zero_terminal_snr", zero_snr, ("true", "false"))
+    return {
+        "config": config,
+        "kind": kind,
+        "prediction_type": prediction,
+        "zero_terminal_snr": zero_snr == "true",
+        "latent_format": metadata.get("gcfg.latent_format", ""),
+        "base": metadata.get("gcfg.base", ""),
+        "training": _json(name, "gcfg.training", metadata) if metadata.get("gcfg.training") else {},
+        "title": metadata.get("modelspec.title", ""),
+    }
+
+
+def pack_description(metadata: Mapping[str, str]) -> Tensor:
+    """The metadata strings as one uint8 tensor, to travel through programs that keep tensors alone."""
+    return torch.tensor(list(json.dumps(dict(metadata)).encode()), dtype=torch.uint8)
+
+
+def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
+    """The strings that `pack_description` packed."""
+    text = bytes(packed.flatten().tolist()).decode(errors="replace")
+    metadata = _json(name, DESCRIPTION, {DESCRIPTION: text})
+    if FORMAT_KEY not in metadata:
+        raise ConceptFileError(f"{name}: {DESCRIPTION}", FORMAT_KEY, "none", REWRITE)
+    return metadata
+
+
+def _check_format(name: str, version: str) -> None:
+    major = version.split(".")[0]
+    if not major.isdecimal() or int(major) < 1:
+        raise ConceptFileError(f"{name}: {FORMAT_KEY}", str(FORMAT), repr(version), REWRITE)
+    if int(major) > FORMAT:
+        raise ConceptFileError(
+            f"{name}: {FORMAT_KEY}", f"format {FORMAT}", f"the newer format {version}",
+            "Update this node pack: the file was made by a later version of it.",
+        )  # fmt: skip
+
+
+def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConceptFileError(f"{name}: {key}", " or ".join(allowed), repr(value), REWRITE)
+
+
+def _json(name: str, key: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    text = metadata.get(key, "")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ConceptFileError(f"{name}: {key}", "a JSON object", repr(text[:40]), REWRITE)
+    return value

@@ -1,0 +1,57 @@
+"""From a file to a MODEL: our own reader for concept files, ComfyUI's for every other model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.sd
+import torch
+
+from ...gcfg_core.concept_error import ConceptFileError
+from ...gcfg_core.concept_file import is_concept_file, read_concept
+from .concept_model import build_concept_model
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+# The choices of ComfyUI's own Load Diffusion Model, and its options for each.
+WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
+    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
+    "fp8_e5m2": {"dtype": torch.float8_e5m2},
+}
+
+
+def load_model_file(path: str, weight_dtype: str = "default") -> ModelPatcher:
+    """A MODEL from a format 1 file, a null-text file of arXiv 2312.08195's authors, or any ordinary diffusion model.
+
+    Raises:
+        ConceptFileError: the file cannot be used; the message says why and what to do.
+    """
+    if is_concept_file(path):
+        return load_concept_file(path, weight_dtype)
+    try:
+        return comfy.sd.load_diffusion_model(path, model_options=dict(WEIGHT_DTYPES[weight_dtype]))
+    except RuntimeError as error:
+        if "Could not detect model type" not in str(error):
+            raise
+        raise ConceptFileError(
+            Path(path).name, "a diffusion model or a concept", "a file that ComfyUI does not recognise as a model",
+            "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one.",
+        ) from error  # fmt: skip
+
+
+def load_concept_file(path: str, weight_dtype: str = "default", disable_dynamic: bool = False) -> ModelPatcher:
+    """A MODEL from a concept file; newer hosts call it again when they need a second, independent copy."""
+    concept = read_concept(path)
+    for assumption in concept.assumptions:
+        logging.info("GCFG: %s does not describe itself; assumed: %s", Path(path).name, assumption)
+    options = WEIGHT_DTYPES[weight_dtype]
+    patcher = build_concept_model(
+        concept, options.get("dtype"), bool(options.get("fp8_optimizations")), dynamic=not disable_dynamic
+    )
+    patcher.cached_patcher_init = (load_concept_file, (path, weight_dtype))
+    return patcher
