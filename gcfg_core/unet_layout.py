@@ -97,8 +97,6 @@ def layout_of(config: Mapping[str, Any]) -> UNetLayout:
     _refuse_unknown(config)
     channels = tuple(_integers(config, "block_out_channels", None))
     levels = len(channels)
-    if not levels:
-        raise ConceptFileError("unet_config.block_out_channels", "at least one level", "none", EDIT)
     layers = tuple(_integers(config, "layers_per_block", levels))
     down = _depths(config, "down_block_types", "DownBlock2D", "transformer_layers_per_block", layers)
     up_key = "reverse_transformer_layers_per_block"
@@ -148,14 +146,13 @@ def _integer(config: Mapping[str, Any], key: str, default: int | None) -> int:
 
 def _integers(config: Mapping[str, Any], key: str, levels: int | None, default: int | None = None) -> list[int]:
     """A list of one number for each level; a single number stands for all levels."""
-    value: Any = config.get(key, default)
-    if isinstance(value, int) and not isinstance(value, bool) and levels is not None:
-        value = [value] * levels
-    good = isinstance(value, (list, tuple)) and all(isinstance(n, int) and n >= 1 for n in value)
-    if not good or levels not in (None, len(value)):
+    given = config.get(key, default)
+    value: object = [given] * levels if isinstance(given, int) and levels is not None else given
+    values: list[Any] = list(value) if isinstance(value, (list, tuple)) else []
+    if not values or levels not in (None, len(values)) or not all(type(n) is int and n >= 1 for n in values):
         count = "of each level" if levels is None else f"for each of the {levels} levels"
-        raise ConceptFileError(f"unet_config.{key}", f"whole numbers {count}", repr(config.get(key, default)), EDIT)
-    return list(value)
+        raise ConceptFileError(f"unet_config.{key}", f"whole numbers {count}", repr(given), EDIT)
+    return values
 
 
 def _reversed(depths: Any) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rigs.concepts import SMALL, as_denoised, authors_unet, concept_path, sdxl_constants, unet_inputs
+from rigs.null_text import SMALL, as_denoised, authors_unet, concept_path, sdxl_constants, unet_inputs
 from rigs.pack import Pack
 from safetensors.torch import load_file
 
