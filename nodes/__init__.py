@@ -6,11 +6,15 @@ from comfy_api.latest import ComfyExtension, io
 
 from .guidance_term import GuidanceTermNode
 from .guider import GuiderNode
+from .load_concept_model import LoadConceptModelNode
 from .merge_terms import MergeTermsNode
 from .modify_term import ModifyTermNode
+from .runtime.concept_folder import register_concept_folder
 from .sampler import SamplerNode
+
+register_concept_folder()
 
 
 class GCFGExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [GuidanceTermNode, ModifyTermNode, MergeTermsNode, GuiderNode, SamplerNode]
+        return [LoadConceptModelNode, GuidanceTermNode, ModifyTermNode, MergeTermsNode, GuiderNode, SamplerNode]
