@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rigs.checkpoints import CHECKPOINTS, tiny_checkpoint, tiny_vae
+from rigs.concepts import CONFIGS, tiny_concept
 from rigs.controlnet import micro_controlnet, tiny_controlnet
 from rigs.counter import count_forwards
 from rigs.lora import lora_file, separate, with_lora
@@ -134,3 +135,14 @@ def controlled_model():
         return load_tiny("sd15"), tiny_controlnet(1), tiny_cond("sd15", 1), tiny_cond("sd15", 0), latent
 
     return make
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_tiny_concept_loads_in_the_pack(pack, kind):
+    load = pack.module("nodes.runtime.concept_loader").load_model_file
+    model = load(str(tiny_concept(kind)), "default")
+    assert type(model.model.latent_format) is type(load_tiny(kind).model.latent_format)
+    conds = [
+        sample(model, tiny_cond(kind, seed), tiny_cond(kind, 0), steps=2, latent=tiny_latent(kind)) for seed in (1, 2)
+    ]
+    assert torch.isfinite(conds[0]).all() and torch.equal(*conds)

@@ -1,5 +1,6 @@
 """The pack in a real ComfyUI server: over HTTP and the websocket, as the web interface speaks to it."""
 
+import json
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -7,31 +8,79 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rigs.concepts import tiny_concept
 from rigs.host import ROOT
-from rigs.prompts import plain_sampling, tiny_models
-from rigs.server import ComfyServer, PromptRefused
+from rigs.prompts import concept_and_control, plain_sampling, tiny_models
+from rigs.server import ComfyServer, PromptRefused, Run
+from rigs.substitute import substitute
+
+CHECKPOINT, CONCEPT = "tiny-sd15.safetensors", "tiny-concept.safetensors"
+WORKFLOWS = sorted((ROOT / "workflows" / "api").glob("*.json"))
+STEPS = 3
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyServer]:
     packs = {"comfyui-gcfg": ROOT, "stand_ins": ROOT / "tests" / "rigs" / "stand_ins"}
-    with ComfyServer(packs, tiny_models()) as running:
+    models = {**tiny_models(), "gcfg_concepts": {CONCEPT: tiny_concept("sd15")}}
+    with ComfyServer(packs, models) as running:
         yield running
 
 
-def test_core_prompt_runs(server):
-    run = server.run(plain_sampling("tiny-sd15.safetensors"))
-    assert run.progress[-1] == (3, 3)
-    assert run.previews and Image.open(BytesIO(run.previews[-1])).size[0] > 0
-    ((name, data),) = run.images
-    picture = Image.open(BytesIO(data))
-    assert name.endswith(".png") and picture.size == (64, 64)
-    assert np.asarray(picture).std() > 5, "the picture is flat"
+def check(run: Run, steps: int) -> None:
+    """Progress in order to its end, previews that are pictures, and an output picture that shows something."""
+    assert run.progress[-1][0] == run.progress[-1][1], "the progress bar did not reach its end"
+    assert len(run.progress) >= steps
+    assert run.previews, "no preview came"
+    for preview in run.previews:
+        assert min(Image.open(BytesIO(preview)).size) > 0
+    assert run.images, "nothing was saved"
+    for _, data in run.images:
+        pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+        assert pixels.std() > 2, "the picture is flat"
+
+
+def test_core_prompt_runs_beside_the_pack(server):
+    check(server.run(plain_sampling(CHECKPOINT, STEPS)), STEPS)
+
+
+def test_the_papers_graph(server):
+    run = server.run(concept_and_control(CHECKPOINT, CONCEPT, STEPS))
+    check(run, STEPS)
+    (formula,) = run.texts()
+    assert "concept" in formula and "control" in formula and "2.5" in formula
+
+
+def test_the_same_seed_gives_the_same_picture(server):
+    prompt = concept_and_control(CHECKPOINT, CONCEPT, STEPS)
+    first = server.run(prompt)
+    prompt["7"]["inputs"]["filename_prefix"] = "again"
+    prompt["9"]["inputs"]["label"] = "another label"
+    again = server.run(prompt)
+    assert again.progress, "the sampler was not run again"
+    ((_, one),), ((_, two),) = first.images, again.images
+    assert np.array_equal(Image.open(BytesIO(one)), Image.open(BytesIO(two)))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_runs(server, path):
+    small = substitute(json.loads(path.read_text(encoding="utf-8")), steps=STEPS)
+    server.add(small.models, small.images)
+    check(server.run(small.prompt), 1)
 
 
 def test_bad_value_is_refused(server):
-    prompt = plain_sampling("tiny-sd15.safetensors")
-    prompt["5"]["inputs"]["sampler_name"] = "no such sampler"
+    prompt = concept_and_control(CHECKPOINT, CONCEPT)
+    prompt["9"]["inputs"]["curve"] = "no such curve"
     with pytest.raises(PromptRefused) as error:
         server.run(prompt)
     assert error.value.status == 400
+    assert "curve" in json.dumps(error.value.body)
+
+
+def test_bad_graph_fails_before_sampling_and_says_why(server):
+    prompt = concept_and_control(CHECKPOINT, CONCEPT)
+    prompt["9"]["inputs"].update(start_percent=0.8, end_percent=0.2)
+    with pytest.raises(PromptRefused) as error:
+        server.run(prompt)
+    assert "start_percent" in json.dumps(error.value.body)

@@ -8,15 +8,21 @@ MODEL_FOLDERS = ("checkpoints", "diffusion_models", "gcfg_concepts", "loras", "c
 NOT_PACK = shutil.ignore_patterns(".*", "output", "__pycache__")
 
 
-def lay_out(base: Path, packs: Mapping[str, Path], models: Mapping[str, Mapping[str, Path]]) -> None:
-    """Make a ComfyUI base directory that holds these packs and model files, by links where the system allows them."""
+def lay_out(
+    base: Path,
+    packs: Mapping[str, Path],
+    models: Mapping[str, Mapping[str, Path]],
+    images: Mapping[str, Path] | None = None,
+) -> None:
+    """Make a ComfyUI base directory of these packs, model files and input images, by links where the system allows."""
     for name in ("custom_nodes", "input", "output", "temp", "user", *(f"models/{folder}" for folder in MODEL_FOLDERS)):
         (base / name).mkdir(parents=True, exist_ok=True)
     for name, folder in packs.items():
         _link(Path(folder).resolve(), base / "custom_nodes" / name)
-    for folder, files in models.items():
+    places = {f"models/{folder}": files for folder, files in models.items()} | {"input": images or {}}
+    for folder, files in places.items():
         for name, path in files.items():
-            target = base / "models" / folder / name
+            target = base / folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(Path(path).resolve(), target)
 

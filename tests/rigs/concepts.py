@@ -1,125 +1,64 @@
-"""Small null-text concepts with random weights, and the same network in diffusers, built as the paper's authors do."""
+"""Tiny null-text concept files, as format 1 writes them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.null_text import record_text_attention, remove_text_attention
+from gcfg_core.unet_layout import layout_of
+from gcfg_core.unet_tensors import tensor_shapes
+from rigs.host import cache_dir
+from rigs.tiny import VERSION
+from rigs.weights import random_state
 
-# SD1.5, SD2 and SDXL with all their levels and kinds of block, at a fifth of their width.
-SMALL = {
-    "sd15": {**CONFIGS["sd15"], "block_out_channels": [64, 128, 256, 256]},
-    "sd2": {**CONFIGS["sd2"], "block_out_channels": [64, 128, 256, 256], "attention_head_dim": [1, 2, 4, 4]},
+_BASE = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [320],
+    "layers_per_block": 1,
+    "down_block_types": ["CrossAttnDownBlock2D"],
+    "up_block_types": ["UpBlock2D"],
+    "mid_block_type": None,
+    "transformer_layers_per_block": 1,
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+    "use_linear_projection": False,
+}
+CONFIGS = {
+    "sd15": _BASE,
+    "sd2v": {**_BASE, "cross_attention_dim": 1024, "use_linear_projection": True},
     "sdxl": {
-        **CONFIGS["sdxl"],
-        "block_out_channels": [64, 128, 256],
-        "attention_head_dim": [1, 2, 4],
-        "transformer_layers_per_block": [1, 2, 3],
+        **_BASE,
+        "cross_attention_dim": 2048,
+        "attention_head_dim": [5],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
     },
 }
-# SD1.5 and SDXL at their true width with one or two levels: what a file without metadata is recognised by.
-WIDE = {
-    "sd15": {
-        **CONFIGS["sd15"],
-        "block_out_channels": [320],
-        "layers_per_block": 1,
-        "down_block_types": ["CrossAttnDownBlock2D"],
-        "up_block_types": ["UpBlock2D"],
-        "mid_block_type": None,
-    },
-    "sdxl": {
-        **CONFIGS["sdxl"],
-        "block_out_channels": [320, 320],
-        "attention_head_dim": [5, 5],
-        "layers_per_block": 1,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-        "transformer_layers_per_block": [1, 2],
-    },
-}
+"""diffusers' configuration of each tiny concept's network."""
 
 
-def text_unet(config: dict, seed: int = 0) -> nn.Module:
-    """A diffusers UNet2DConditionModel with random weights."""
-    from diffusers import UNet2DConditionModel
-
-    torch.manual_seed(seed)
-    return UNet2DConditionModel.from_config(config).eval()
-
-
-def unet_inputs(config: dict, seed: int = 0, batch: int = 2, size: int = 16) -> dict:
-    """Arguments of a diffusers UNet: x, timesteps and random text."""
-    draw = torch.Generator().manual_seed(seed)
-    inputs = {
-        "sample": torch.randn(batch, config["in_channels"], size, size, generator=draw),
-        "timestep": torch.linspace(50, 900, batch).round(),
-        "encoder_hidden_states": torch.randn(batch, 7, config["cross_attention_dim"], generator=draw),
-    }
-    if config.get("addition_embed_type"):
-        pooled, ids = sdxl_constants()
-        inputs["added_cond_kwargs"] = {"text_embeds": pooled.repeat(batch, 1), "time_ids": ids.repeat(batch, 1)}
-    return inputs
-
-
-def sdxl_constants(seed: int = 5) -> tuple[Tensor, Tensor]:
-    """A pooled text vector [1, 1280] and size ids [1, 6]."""
-    pooled = torch.randn(1, 1280, generator=torch.Generator().manual_seed(seed))
-    return pooled, torch.tensor([[768.0, 512.0, 8.0, 16.0, 1024.0, 640.0]])
-
-
-def make_concept(config: dict, seed: int = 0, **fields: object) -> Concept:
-    """A null-text concept measured on a random UNet."""
-    unet = text_unet(config, seed)
-    with torch.no_grad(), record_text_attention(unet) as means:
-        unet(**unet_inputs(config, seed))
-    remove_text_attention(unet, means.constants())
-    if config.get("addition_embed_type"):
-        pooled, ids = sdxl_constants()
-        fields = {"text_embeds": pooled, "time_ids": ids, **fields}
-    return Concept(tensors=unet.state_dict(), config=config, **fields)  # type: ignore[arg-type]
-
-
-def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 0, **fields: object) -> Path:
-    """A format 1 file with such a concept."""
-    path = folder / f"{name}.safetensors"
-    write_concept(path, make_concept(config, seed, **fields))
+def tiny_concept(kind: str, seed: int = 0) -> Path:
+    """A null-text concept file for Load Concept Model, in the latent space of the tiny model of this kind."""
+    if kind not in CONFIGS:
+        raise KeyError(f"no tiny concept {kind!r}; there are {', '.join(CONFIGS)}")
+    path = cache_dir() / f"concept-{kind}-{seed}-v{VERSION}.safetensors"
+    if not path.is_file():
+        write_concept(path, _concept(kind, seed))
     return path
 
 
-def authors_unet(config: dict, state_dict: dict[str, Tensor]) -> nn.Module:
-    """The null-text network as the paper's authors describe it, in diffusers and without any of our code: each attn2
-    gives a buffer back, each norm2 is an identity, the state dict must fit exactly."""
-    unet = text_unet(config, seed=1)
-    for module in list(unet.modules()):
-        if hasattr(module, "attn2") and hasattr(module, "norm2"):
-            module.norm2 = nn.Identity()
-            module.attn2 = _Constant(module.attn2.to_q.in_features)
-    unet.load_state_dict(state_dict, strict=True)
-    return unet
-
-
-class _Constant(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("null_text_feature", torch.zeros(1, 1, channels))
-
-    def forward(self, hidden_states: Tensor, **ignored: object) -> Tensor:
-        return self.null_text_feature.repeat(hidden_states.shape[0], hidden_states.shape[1], 1)
-
-
-def as_denoised(predict: Callable[[Tensor, Tensor], Tensor], model: object, x: Tensor, sigma: Tensor, v: bool) -> Tensor:
-    """What ComfyUI calls the denoised latent, worked out from a diffusers network's own output.
-
-    Args:
-        predict: (scaled x, timestep) -> network output, all [B, ...].
-        model: ComfyUI's BaseModel, asked only for the timestep of a sigma.
-        x, sigma: [B, C, H, W] and [B].
-        v: the network predicts v instead of epsilon.
-    """
-    s = sigma.view(-1, 1, 1, 1)
-    output = predict(x / (s**2 + 1) ** 0.5, model.model_sampling.timestep(sigma).float())
-    return x / (s**2 + 1) - output * s / (s**2 + 1) ** 0.5 if v else x - output * s
+def _concept(kind: str, seed: int) -> Concept:
+    layout = layout_of(CONFIGS[kind])
+    shapes = {name: torch.empty(shape) for name, shape in tensor_shapes(layout, null_text=True).items()}
+    pooled = layout.pooled_dim
+    return Concept(
+        tensors=random_state(shapes, 7000 + seed),
+        config=CONFIGS[kind],
+        prediction_type="v_prediction" if kind == "sd2v" else "epsilon",
+        base=f"tiny {kind}",
+        text_embeds=None if pooled is None else torch.zeros(1, pooled),
+        time_ids=None if pooled is None else torch.tensor([[1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0]]),
+    )

@@ -44,9 +44,10 @@ class Pack:
         return _results(self._call(node_id, inputs))
 
     def ui(self, node_id: str, **inputs: Any) -> Any:
-        """Run a node and return what it displays in the interface (None when nothing)."""
+        """Run a node and return what it displays in the interface, as a dict (None when nothing)."""
         value = self._call(node_id, inputs)
-        return value.get("ui") if isinstance(value, dict) else getattr(value, "ui", None)
+        shown = value.get("ui") if isinstance(value, dict) else getattr(value, "ui", None)
+        return shown.as_dict() if hasattr(shown, "as_dict") else shown
 
     def _call(self, node_id: str, inputs: dict[str, Any]) -> Any:
         cls = self.node(node_id)

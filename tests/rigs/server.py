@@ -57,6 +57,7 @@ class ComfyServer:
     Args:
         packs: custom node folders, linked under their folder's name.
         models: {model folder: {file name: file}}, linked into a model directory of the server's own.
+        images: {file name: file}, linked into its input directory.
         base: keep models, inputs and outputs here; default a temporary directory, removed at the end.
         port: default a free one.
         arguments: further command line arguments for ComfyUI's main.py.
@@ -67,6 +68,7 @@ class ComfyServer:
         self,
         packs: Mapping[str, Path] | None = None,
         models: Mapping[str, Mapping[str, Path]] | None = None,
+        images: Mapping[str, Path] | None = None,
         base: Path | None = None,
         port: int | None = None,
         arguments: tuple[str, ...] = ("--cpu",),
@@ -74,6 +76,7 @@ class ComfyServer:
     ) -> None:
         self.packs = dict(packs) if packs is not None else {"comfyui-gcfg": ROOT}
         self.models = models or {}
+        self.images = images or {}
         self.base, self._temporary = (Path(base), False) if base else (Path(tempfile.mkdtemp(prefix="gcfg-")), True)
         self.port = port or _free_port()
         self.arguments = arguments
@@ -98,7 +101,7 @@ class ComfyServer:
 
     def start(self) -> None:
         """Lay out the base directory and start the process."""
-        lay_out(self.base, self.packs, self.models)
+        lay_out(self.base, self.packs, self.models, self.images)
         command = [sys.executable, str(comfyui_path() / "main.py"), "--listen", ADDRESS, "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--disable-auto-launch", "--preview-method", "latent2rgb"]
         command += ["--database-url", "sqlite:///" + (self.base / "user" / "comfyui.db").as_posix(), *self.arguments]
@@ -127,6 +130,10 @@ class ComfyServer:
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.2)
         raise RuntimeError(f"ComfyUI did not come up on {self.url}:\n{self.log_text()[-3000:]}")
+
+    def add(self, models: Mapping[str, Mapping[str, Path]], images: Mapping[str, Path] | None = None) -> None:
+        """Link further model files and input images; the running server finds them."""
+        lay_out(self.base, {}, models, images)
 
     def stop(self) -> None:
         """End the process that `start` began, and remove a temporary base directory."""
