@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 
 
 class SequentialGuider(comfy.samplers.CFGGuider):
-    """base + w_concept * (concept - base) + w_control * (base(prompt) - base), every prediction in a call of its own."""
+    """base + w_concept * (concept - base) + w_control * (base(prompt) - base), each prediction in a call of its own."""
 
     def __init__(
         self, base: ModelPatcher, concept: ModelPatcher, prompt: list, null: list, w_concept: float, w_control: float
@@ -30,7 +30,9 @@ class SequentialGuider(comfy.samplers.CFGGuider):
         self.concept_conds = comfy.samplers.process_conds(self.concept.model, noise, conds, device, latent)["negative"]
         return super().inner_sample(noise, latent, device, *args, **kwargs)
 
-    def predict_noise(self, x: torch.Tensor, timestep: torch.Tensor, model_options: Any = None, seed: Any = None) -> Any:
+    def predict_noise(
+        self, x: torch.Tensor, timestep: torch.Tensor, model_options: Any = None, seed: Any = None
+    ) -> Any:
         def predict(model: Any, cond: list, options: dict) -> torch.Tensor:
             return comfy.samplers.calc_cond_batch(model, [cond], x, timestep, options)[0]
 
