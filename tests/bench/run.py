@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]  # tests/ and the repository
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # rigs, bench
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # gcfg_core
 
 from rigs.host import enter_host
 
