@@ -1,0 +1,1 @@
+"""Concept files on the command line: `python -m training inspect FILE`, `python -m training convert IN OUT`."""
