@@ -23,6 +23,8 @@ from rigs.base_directory import lay_out
 from rigs.host import ROOT, comfyui_path
 
 ADDRESS = "127.0.0.1"
+PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
+"""Numbers of the websocket's binary events."""
 
 
 class PromptRefused(Exception):
@@ -43,11 +45,13 @@ class Run:
     """(value, max) of every progress event."""
     previews: list[bytes] = field(default_factory=list)
     """Encoded preview images, as sent."""
+    notes: list[str] = field(default_factory=list)
+    """Texts that nodes showed while they ran."""
     history: dict = field(default_factory=dict)
     seconds: float = 0.0
 
     def texts(self) -> list[str]:
-        """Every text that a node displayed."""
+        """Every text that a node displays when it is done."""
         return [text for output in self.history["outputs"].values() for text in output.get("text", [])]
 
 
@@ -218,7 +222,7 @@ class ComfyServer:
         """Take one message in; True when it is the last."""
         message = listener.recv()
         if isinstance(message, bytes):
-            result.previews.append(_preview(message))
+            _take_binary(message, result)
             return False
         event = json.loads(message)
         data = event.get("data") or {}
@@ -231,12 +235,15 @@ class ComfyServer:
         return event["type"] == "execution_success"
 
 
-def _preview(message: bytes) -> bytes:
-    """The image in a binary event: after two 4-byte fields, or after a length-prefixed JSON in the newer form."""
-    if int.from_bytes(message[:4], "big") == 4:
-        length = int.from_bytes(message[4:8], "big")
-        return message[8 + length :]
-    return message[8:]
+def _take_binary(message: bytes, result: Run) -> None:
+    """A binary event: its number, then an image after one field, an image after a JSON, or a node's text."""
+    event, first, rest = int.from_bytes(message[:4], "big"), int.from_bytes(message[4:8], "big"), message[8:]
+    if event == PREVIEW_IMAGE:
+        result.previews.append(rest)
+    elif event == PREVIEW_WITH_METADATA:
+        result.previews.append(rest[first:])
+    elif event == TEXT:
+        result.notes.append(rest[first:].decode())
 
 
 def _environment() -> dict[str, str]:
