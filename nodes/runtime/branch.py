@@ -81,8 +81,10 @@ class Branch:
         return comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
 
     def inside_outer_wrappers(self, sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """``sample`` called inside this model's own outer_sample wrappers (EasyCache prepares its state there); they see
-        this branch in the guider's place."""
+        """``sample`` inside this model's own outer_sample wrappers, where EasyCache prepares its state.
+
+        They find this branch in the guider's place: its ``model_patcher`` and ``model_options``.
+        """
         kind = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
         wrappers = comfy.patcher_extension.get_all_wrappers(kind, self.model_options, is_model_options=True)
         executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(sample, self, wrappers)

@@ -59,7 +59,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
 
     @property
     def base_names(self) -> dict[int, str]:
-        """Names in ``conds`` of the base model's predictions: 'positive' and 'negative' as in CFGGuider, others ours."""
+        """Names in ``conds`` of the base model's predictions: 'positive', 'negative' as in CFGGuider, others ours."""
         names = {
             j: f"gcfg_{j}"
             for j, prediction in enumerate(self.plan.predictions)

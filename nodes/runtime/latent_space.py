@@ -62,7 +62,7 @@ def log_schedule_notes(plan: Plan, names: tuple[str, ...]) -> None:
             )
         elif base_max > FAR_BEYOND * float(model.get_model_object("model_sampling").sigma_max):
             logging.warning(
-                "GCFG: sampling starts at sigma %.4g, far beyond what %s was trained on (%.4g); start its term's window "
-                "later (start_percent) if the picture loses contrast.",
+                "GCFG: sampling starts at sigma %.4g, far beyond what %s was trained on (%.4g); start its term's "
+                "window later (start_percent) if the picture loses contrast.",
                 base_max, name, float(model.get_model_object("model_sampling").sigma_max),
             )  # fmt: skip

@@ -173,7 +173,7 @@ class Run:
         return hooks
 
     def _with_hooked_pair(self, call: Call, hooks: ResultHooks) -> Call:
-        """The call with the primary pair, or in its absence the base on both sides, as the pre-cfg functions leave it."""
+        """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
         base = call.prediction(BASE)
         if not hooks.is_primary:
             pair = hooks.begin([self.base.conds[BASE]] * 2, base, base)

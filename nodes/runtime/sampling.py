@@ -23,7 +23,7 @@ def sampling_sigmas(model: Any, sampler_name: str, scheduler: str, steps: int, d
 def sample_latent(
     guider: GCFGGuider, latent: dict[str, Any], seed: int, sampler_name: str, sigmas: torch.Tensor
 ) -> dict[str, Any]:
-    """Denoise ``latent`` ("samples" [B, C, ...], optional "noise_mask" and "batch_index"); every other entry is kept."""
+    """Denoise ``latent``: "samples" [B, C, ...], optional "noise_mask", "batch_index"; every other entry is kept."""
     model = guider.model_patcher
     samples = fit_latent(model, latent)
     noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
