@@ -1,0 +1,38 @@
+"""The files of the workflows: written, and compared with what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .definitions import WORKFLOWS
+from .graph import api_prompt
+from .interface import interface_graph
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "workflows"
+API = FOLDER / "api"
+
+
+def contents() -> dict[Path, str]:
+    """Every file that the definitions make, and what it holds."""
+    files = {}
+    for define in WORKFLOWS:
+        workflow = define()
+        files[FOLDER / f"{workflow.name}.json"] = _json(interface_graph(workflow))
+        files[API / f"{workflow.name}.json"] = _json(api_prompt(workflow))
+    return files
+
+
+def write() -> list[Path]:
+    """Write the files that are new or changed, and return their paths."""
+    API.mkdir(parents=True, exist_ok=True)
+    changed = [path for path, text in contents().items() if not path.is_file() or path.read_text("utf-8") != text]
+    for path in changed:
+        path.write_text(contents()[path], encoding="utf-8", newline="\n")
+    return changed
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

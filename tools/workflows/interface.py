@@ -1,0 +1,143 @@
+"""A workflow as the web interface saves it: workflow format 0.4, with frames, notes and places."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from .graph import Node, Workflow
+from .layout import NODE_TITLE, Frame, arrange
+from .node_types import NodeType
+from .note import note_text
+
+PACK_ID, PACK_VERSION = "comfyui-gcfg", "0.1.0"
+CORE_ID, CORE_VERSION = "comfy-core", "0.3.75"
+COLORS = {"Models": "#3f789e", "Prompts": "#b58b2a", "Guidance": "#88AA88", "Sampling": "#a1309b", "Picture": "#444444"}
+NAMESPACE = uuid.UUID("6f2f3c9e-2312-5081-9500-000000000000")
+
+
+def interface_graph(workflow: Workflow) -> dict[str, Any]:
+    """The workflow in interface format."""
+    layout = arrange(workflow)
+    links, outgoing = _links(workflow)
+    nodes = [_note(workflow, layout.note)]
+    for order, node in enumerate(workflow.nodes, 1):
+        nodes.append(_node(node, layout.nodes[node.identity], order, links, outgoing))
+    groups = [
+        {
+            "id": index,
+            "title": title,
+            "bounding": list(frame),
+            "color": next((color for word, color in COLORS.items() if title.startswith(word)), "#3f789e"),
+            "font_size": 24,
+            "flags": {},
+        }
+        for index, (title, frame) in enumerate(layout.groups, 1)
+    ]
+    return {
+        "id": str(uuid.uuid5(NAMESPACE, workflow.name)),
+        "revision": 0,
+        "last_node_id": len(nodes),
+        "last_link_id": len(links),
+        "nodes": nodes,
+        "links": links,
+        "groups": groups,
+        "config": {},
+        "extra": {"ds": {"scale": 0.7, "offset": [60, 120]}},
+        "version": 0.4,
+    }
+
+
+def slots(kind: NodeType) -> list[str]:
+    """Names of a node's inputs in the interface's order: sockets, then widgets (which are sockets too)."""
+    return [each.name for each in kind.sockets] + [each.name for each in kind.widgets]
+
+
+def _links(workflow: Workflow) -> tuple[list[list], dict[tuple[int, int], list[int]]]:
+    """The link table, and which links leave each output (node, slot)."""
+    links: list[list] = []
+    outgoing: dict[tuple[int, int], list[int]] = {}
+    for node in workflow.nodes:
+        for slot, name in enumerate(slots(node.kind)):
+            if name in node.links:
+                source = node.links[name]
+                origin = source.node.identity, source.slot
+                links.append([len(links) + 1, *origin, node.identity, slot, source.kind])
+                outgoing.setdefault(origin, []).append(len(links))
+    return links, outgoing
+
+
+def _node(
+    node: Node, frame: Frame, order: int, links: list[list], outgoing: dict[tuple[int, int], list[int]]
+) -> dict[str, Any]:
+    incoming = {(link[3], link[4]): link[0] for link in links}
+    inputs = []
+    for slot, name in enumerate(slots(node.kind)):
+        each = node.kind.input(name)
+        entry: dict[str, Any] = {"name": name, "type": each.kind, "link": incoming.get((node.identity, slot))}
+        if each.is_widget:
+            entry["widget"] = {"name": name}
+        elif not each.is_required:
+            entry["shape"] = 7
+        inputs.append(entry)
+    outputs = [
+        {"name": name, "type": kind, "slot_index": slot, "links": outgoing.get((node.identity, slot), [])}
+        for slot, (name, kind) in enumerate(node.kind.outputs)
+    ]
+    core = node.kind.is_core
+    properties: dict[str, Any] = {
+        "cnr_id": CORE_ID if core else PACK_ID,
+        "ver": CORE_VERSION if core else PACK_VERSION,
+        "Node name for S&R": node.kind.name,
+    }
+    public = [{"name": m.name, "url": m.url, "directory": m.folder} for m in node.models if m.url]
+    if public:
+        properties["models"] = public
+    saved = {
+        "id": node.identity,
+        "type": node.kind.name,
+        "pos": [frame.x, frame.y + NODE_TITLE],
+        "size": [frame.width, frame.height - NODE_TITLE],
+        "flags": {},
+        "order": order,
+        "mode": 0,
+        "inputs": inputs,
+        "outputs": outputs,
+        "title": node.title,
+        "properties": properties,
+        "widgets_values": _widget_values(node),
+    }
+    if not node.title:
+        del saved["title"]
+    return saved
+
+
+def _widget_values(node: Node) -> list[Any]:
+    """Values in the order of the widgets on the node, those that only the interface has among them."""
+    values: list[Any] = []
+    for each in node.kind.widgets:
+        values.append(node.values.get(each.name, each.default))
+        if each.has_seed_control:
+            values.append("fixed")
+    if any(each.has_upload for each in node.kind.widgets):
+        values.append("image")
+    return values
+
+
+def _note(workflow: Workflow, frame: Frame) -> dict[str, Any]:
+    return {
+        "id": len(workflow.nodes) + 1,
+        "type": "MarkdownNote",
+        "pos": [frame.x, frame.y + NODE_TITLE],
+        "size": [frame.width, frame.height - NODE_TITLE],
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "title": "Read me",
+        "properties": {},
+        "widgets_values": [note_text(workflow)],
+        "color": "#432",
+        "bgcolor": "#653",
+    }

@@ -1,0 +1,50 @@
+"""Pieces that most workflows have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .graph import Node, Output, Workflow
+from .models import ModelFile
+
+Source = Node | Output
+
+
+def checkpoint(flow: Workflow, model: ModelFile, title: str = "") -> Node:
+    """Load Checkpoint."""
+    return flow.add("CheckpointLoaderSimple", title, (model,), ckpt_name=model.name)
+
+
+def concept(flow: Workflow, model: ModelFile, title: str = "") -> Node:
+    """Load Concept Model."""
+    return flow.add("GCFG_LoadConceptModel", title, (model,), concept_name=model.name)
+
+
+def text(flow: Workflow, clip: Source, words: str, title: str) -> Node:
+    """A prompt."""
+    return flow.add("CLIPTextEncode", title, text=words, clip=clip, height=140)
+
+
+def term(flow: Workflow, title: str, **inputs: Any) -> Node:
+    """A guidance term."""
+    return flow.add("GCFG_GuidanceTerm", title, **inputs)
+
+
+def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source, **inputs: Any) -> Node:
+    """GCFG Sampler."""
+    settings = {"seed": 20231213, "steps": 25, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    return flow.add(
+        "GCFG_Sampler", model=model, conditioning=conditioning, latent_image=latent, **{**settings, **inputs}
+    )
+
+
+def empty_latent(flow: Workflow, size: int = 512) -> Node:
+    """A latent to begin from."""
+    return flow.add("EmptyLatentImage", width=size, height=size, batch_size=1)
+
+
+def picture(flow: Workflow, latent: Source, vae: Source) -> Node:
+    """Decode and save."""
+    with flow.column("Picture"):
+        image = flow.add("VAEDecode", samples=latent, vae=vae)
+        return flow.add("SaveImage", images=image, filename_prefix=f"gcfg/{flow.name}")
