@@ -130,12 +130,12 @@ def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tens
 
 
 def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
-    """Term i's difference after projection and norm cap; the same tensor where neither applies."""
+    """Term i's difference after norm cap and projection, in APG's order; the same tensor where neither applies."""
     modifiers, difference = call.plan.terms[i].modifiers, differences[i]
-    if modifiers.projects and (direction := _direction(call, i, differences)) is not None:
-        difference = project_away(difference, direction, modifiers.parallel)
     if modifiers.norm_cap > 0.0:
         difference = cap_norm(difference, modifiers.norm_cap)
+    if modifiers.projects and (direction := _direction(call, i, differences)) is not None:
+        difference = project_away(difference, direction, modifiers.parallel)
     return difference
 
 

@@ -53,10 +53,10 @@ def _curve_text(curve: Curve) -> str:
 def _term_text(term: GuidanceTerm, positive: str, reference: str) -> str:
     difference = f"({positive} - {reference})"
     modifiers = term.modifiers
-    if modifiers.projects:
-        difference = f"away[{modifiers.projection}, {_number(modifiers.parallel)}]{difference}"
     if modifiers.norm_cap > 0.0:
         difference = f"cap[{_number(modifiers.norm_cap)}]{difference}"
+    if modifiers.projects:
+        difference = f"away[{modifiers.projection}, {_number(modifiers.parallel)}]{difference}"
     if modifiers.refresh > 1:
         difference = f"every[{modifiers.refresh}]{difference}"
     window = "" if term.window.is_whole else f" @ {term.window.start:.0%}-{term.window.end:.0%}"

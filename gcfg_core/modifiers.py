@@ -20,7 +20,7 @@ class Modifiers:
         projection: the direction whose parallel part is scaled: the term's own positive prediction (APG, arXiv
             2410.02416), the primary term's difference (Perp-Neg, arXiv 2304.04968) or the weighted sum of the others.
         parallel: share of the parallel part that stays; 0 removes it, 1 is neutral (eta of APG).
-        norm_cap: largest L2 norm of a sample's difference (r of APG, Eq. 9); 0 is off.
+        norm_cap: largest L2 norm of a sample's difference, applied before the projection (r of APG); 0 is off.
         refresh: the difference is recomputed every so many guider calls and reused between; 1 is neutral.
     """
 
@@ -58,8 +58,8 @@ def _per_sample(product: Tensor) -> Tensor:
 def project_away(difference: Tensor, direction: Tensor, parallel: float = 0.0) -> Tensor:
     """Scale the part of ``difference`` parallel to ``direction`` by ``parallel``; both [B, ...], float64 inside.
 
-    d - (1 - parallel) * <d, v> / <v, v> * v, per sample (APG, arXiv 2410.02416, Eq. 7; Perp-Neg, arXiv 2304.04968,
-    Eq. 8). Where the direction is zero there is no parallel part.
+    d - (1 - parallel) * <d, v> / <v, v> * v, per sample (APG, arXiv 2410.02416, where ``parallel`` is eta; with 0 the
+    perpendicular gradient of Perp-Neg, arXiv 2304.04968). Where the direction is zero there is no parallel part.
     """
     dtype = torch.float64 if difference.device.type != "mps" else torch.float32
     d, v = difference.to(dtype), direction.to(dtype)
@@ -69,6 +69,9 @@ def project_away(difference: Tensor, direction: Tensor, parallel: float = 0.0) -
 
 
 def cap_norm(difference: Tensor, cap: float) -> Tensor:
-    """Shrink each sample of ``difference`` [B, ...] to an L2 norm of at most ``cap`` (APG, arXiv 2410.02416, Eq. 9)."""
+    """Shrink each sample of ``difference`` [B, ...] to an L2 norm of at most ``cap``.
+
+    d * min(1, cap / |d|): the norm threshold r of APG (arXiv 2410.02416).
+    """
     norm = _per_sample(difference.float() ** 2).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
     return difference * (cap / norm).clamp_max(1.0).to(difference.dtype)

@@ -15,7 +15,7 @@ def _std(v: Tensor) -> Tensor:
 def rescale_result(
     x: Tensor, denoised: Tensor, positive: Tensor, sigma: Tensor, share: float, *, flow: bool = False
 ) -> Tensor:
-    """Pull the result's standard deviation towards that of one unguided prediction (Eq. 15 and 16).
+    """Pull the result's standard deviation towards that of one unguided prediction (Section 3.4, Eq. 16).
 
     Deviation: the paper knows one positive prediction; a graph has several, so the caller names one. As in the paper
     the deviation is measured on the v (for flow models the velocity) of each prediction.

@@ -1,0 +1,50 @@
+"""Ask a guider, or one model under one condition, for its denoised prediction at chosen (x, sigma)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+from torch import Tensor
+
+Ask = Callable[[Tensor, Tensor], Tensor]
+
+
+def guided(
+    guider: comfy.samplers.CFGGuider, xs: Sequence[Tensor], sigmas: Sequence[float], around: Callable[[Ask, int], Ask]
+    | None = None, **options: Any,
+) -> list[Tensor]:  # fmt: skip
+    """The guider's predictions at (xs[k] [B, C, ...], sigmas[k]), asked in this order within one sampling run.
+
+    Args:
+        around: given the model as samplers see it and k, returns what to ask instead (to count, say).
+        options: for the guider's ``sample``.
+    """
+    results: list[Tensor] = []
+
+    def ask_all(model: Any, x: Tensor, sigmas: Tensor, extra_args: dict, callback: Any, disable: Any) -> Tensor:
+        for k, (point, sigma) in enumerate(zip(xs, sigmas[:-1], strict=True)):
+            ask = lambda x, s: model(x, s, **extra_args)  # noqa: E731
+            ask = around(ask, k) if around is not None else ask
+            results.append(ask(point.to(x), sigma * x.new_ones([x.shape[0]])).cpu())
+        return x
+
+    schedule = torch.tensor([*sigmas, 0.0])
+    guider.sample(torch.zeros_like(xs[0]), torch.zeros_like(xs[0]), comfy.samplers.KSAMPLER(ask_all), schedule,
+                  disable_pbar=True, seed=0, **options)  # fmt: skip
+    return results
+
+
+def denoised(model: Any, conditioning: list, x: Tensor, sigma: float) -> Tensor:
+    """D(x; model, conditioning) from ComfyUI's calc_cond_batch alone: one model, one condition, no guider."""
+    comfy.model_management.load_models_gpu([model])
+    model.pre_run()
+    device = model.load_device
+    conds = {"positive": comfy.sampler_helpers.convert_cond(conditioning)}
+    conds = comfy.samplers.process_conds(model.model, x.to(device), conds, device, seed=0)
+    sigmas = torch.full([x.shape[0]], sigma, device=device)
+    options = comfy.model_patcher.create_model_options_clone(model.model_options)
+    return comfy.samplers.calc_cond_batch(model.model, [conds["positive"]], x.to(device), sigmas, options)[0].cpu()
