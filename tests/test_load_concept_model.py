@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rigs.null_text import SMALL, as_denoised, authors_unet, concept_path, sdxl_constants, unet_inputs
-from rigs.pack import Pack
 from safetensors.torch import load_file
+
+from rigs.null_text import SMALL, as_denoised, authors_unet, concept_path, unet_inputs
+from rigs.pack import Pack
 
 CASES = [
     ("sd15", "epsilon", False),

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from rigs.null_text import SMALL, text_unet, unet_inputs
 from torch import nn
 
 from gcfg_core.architectures import CONFIGS
@@ -15,6 +14,7 @@ from gcfg_core.null_text import (
     remove_text_attention,
     text_attentions,
 )
+from rigs.null_text import SMALL, text_unet, unet_inputs
 
 
 def parameters(unet: nn.Module) -> float:
@@ -66,7 +66,8 @@ def test_text_no_longer_matters_and_once_did():
     one, other = (unet_inputs(config, seed)["encoder_hidden_states"] for seed in (1, 2))
     inputs = unet_inputs(config)
     assert not torch.equal(
-        unet(**{**inputs, "encoder_hidden_states": one}).sample, unet(**{**inputs, "encoder_hidden_states": other}).sample
+        unet(**{**inputs, "encoder_hidden_states": one}).sample,
+        unet(**{**inputs, "encoder_hidden_states": other}).sample,
     )
     remove_text_attention(unet)
     outputs = [unet(**{**inputs, "encoder_hidden_states": text}).sample for text in (one, other, None)]

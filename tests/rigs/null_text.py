@@ -1,5 +1,8 @@
 """Small null-text concepts with random weights, and the same network in diffusers, built as the paper's authors do."""
 
+import dataclasses
+import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +13,13 @@ from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.null_text import record_text_attention, remove_text_attention
 
-# SD1.5, SD2 and SDXL with all their levels and kinds of block, at a fifth of their width.
+# SD1.5, SD2 and SDXL with all their levels and kinds of block, at a tenth of their width.
 SMALL = {
-    "sd15": {**CONFIGS["sd15"], "block_out_channels": [64, 128, 256, 256]},
-    "sd2": {**CONFIGS["sd2"], "block_out_channels": [64, 128, 256, 256], "attention_head_dim": [1, 2, 4, 4]},
+    "sd15": {**CONFIGS["sd15"], "block_out_channels": [32, 64, 128, 128]},
+    "sd2": {**CONFIGS["sd2"], "block_out_channels": [32, 64, 128, 128], "attention_head_dim": [1, 2, 4, 4]},
     "sdxl": {
         **CONFIGS["sdxl"],
-        "block_out_channels": [64, 128, 256],
+        "block_out_channels": [32, 64, 128],
         "attention_head_dim": [1, 2, 4],
         "transformer_layers_per_block": [1, 2, 3],
     },
@@ -72,15 +75,19 @@ def sdxl_constants(seed: int = 5) -> tuple[Tensor, Tensor]:
 
 
 def make_concept(config: dict, seed: int = 0, **fields: object) -> Concept:
-    """A null-text concept measured on a random UNet."""
+    """A null-text concept measured on a random UNet; its tensors are shared between calls."""
+    return dataclasses.replace(_measured(json.dumps(config), seed), **fields)
+
+
+@functools.lru_cache
+def _measured(config_json: str, seed: int) -> Concept:
+    config = json.loads(config_json)
     unet = text_unet(config, seed)
     with torch.no_grad(), record_text_attention(unet) as means:
         unet(**unet_inputs(config, seed))
     remove_text_attention(unet, means.constants())
-    if config.get("addition_embed_type"):
-        pooled, ids = sdxl_constants()
-        fields = {"text_embeds": pooled, "time_ids": ids, **fields}
-    return Concept(tensors=unet.state_dict(), config=config, **fields)  # type: ignore[arg-type]
+    pooled, ids = sdxl_constants() if config.get("addition_embed_type") else (None, None)
+    return Concept(tensors=unet.state_dict(), config=config, text_embeds=pooled, time_ids=ids)
 
 
 def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 0, **fields: object) -> Path:
@@ -111,7 +118,9 @@ class _Constant(nn.Module):
         return self.null_text_feature.repeat(hidden_states.shape[0], hidden_states.shape[1], 1)
 
 
-def as_denoised(predict: Callable[[Tensor, Tensor], Tensor], model: object, x: Tensor, sigma: Tensor, v: bool) -> Tensor:
+def as_denoised(
+    predict: Callable[[Tensor, Tensor], Tensor], model: object, x: Tensor, sigma: Tensor, v: bool
+) -> Tensor:
     """What ComfyUI calls the denoised latent, worked out from a diffusers network's own output.
 
     Args:
