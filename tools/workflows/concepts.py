@@ -1,19 +1,21 @@
-"""Concept models and control: the paper's own graphs."""
+"""Graphs of null-text concept models: the paper's own, and what else they can do."""
 
 from __future__ import annotations
 
 from .graph import Workflow
-from .models import CONCEPT, SD15
-from .parts import checkpoint, concept, empty_latent, picture, sampler, term, text
+from .models import CONCEPT, SD15, SECOND_CONCEPT
+from .parts import checkpoint, concept, empty_latent, picture, sampler, source_image, term, text
+
+PAPER = "[arXiv 2312.08195](https://arxiv.org/abs/2312.08195)"
 
 
 def concept_and_control() -> Workflow:
     flow = Workflow(
         "concept_and_control",
         "Concept and control",
-        "The graph of *Concept-centric Personalization with Large-scale Diffusion Priors* "
-        "([arXiv 2312.08195](https://arxiv.org/abs/2312.08195)). A concept model, trained on pictures alone, brings "
-        "the look of its concept; the untouched base model obeys the prompt. The base condition is the empty prompt.",
+        f"The graph of *Concept-centric Personalization with Large-scale Diffusion Priors* ({PAPER}). A concept model, "
+        "trained on pictures alone, brings the look of its concept; the untouched base model obeys the prompt. The "
+        "base condition is the empty prompt.",
         "D = base\n  + 2.5 * (concept - base)          fidelity\n  + 2.5 * (base(prompt) - base)     control",
         "3 evaluations a step.",
         (
@@ -34,5 +36,144 @@ def concept_and_control() -> Workflow:
     with flow.column("Sampling"):
         latent = empty_latent(flow)
         result = sampler(flow, base, null, latent, terms=control)
+    picture(flow, result, base["VAE"])
+    return flow
+
+
+def two_concepts() -> Workflow:
+    flow = Workflow(
+        "two_concepts",
+        "Two concepts at once",
+        "Two concept models in one graph, each with its own weight, and a prompt over both. They never saw each "
+        "other's pictures; the base model they are compared with is the same, so their differences add.",
+        "D = base\n  + 1.5 * (first - base)\n  + 1.5 * (second - base)\n  + 3 * (base(prompt) - base)",
+        "4 evaluations a step: the base is shared by all terms.",
+        (
+            "Balance the two weights, keeping their sum.",
+            "First concept from 0 % to 40 %, second from 40 % to 100 %: one composes, the other paints.",
+            "Give each concept a mask: both in one picture, side by side.",
+        ),
+    )
+    with flow.column("Models"):
+        base = checkpoint(flow, SD15, "Base model")
+        first_model = concept(flow, CONCEPT, "First concept")
+        second_model = concept(flow, SECOND_CONCEPT, "Second concept")
+    with flow.column("Prompts"):
+        prompt = text(flow, base["CLIP"], "a portrait of an old man with a beard", "Prompt")
+        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+    with flow.column("Guidance: two concepts, one prompt"):
+        first = term(flow, "First concept term", model=first_model, weight=1.5, label="first")
+        second = term(flow, "Second concept term", terms=first, model=second_model, weight=1.5, label="second")
+        control = term(flow, "Control term", terms=second, positive=prompt, weight=3.0, label="control")
+    with flow.column("Sampling"):
+        latent = empty_latent(flow)
+        result = sampler(flow, base, null, latent, terms=control)
+    picture(flow, result, base["VAE"])
+    return flow
+
+
+def weight_curves() -> Workflow:
+    flow = Workflow(
+        "weight_curves",
+        "Weight curves",
+        "Weights that change while the picture forms. The concept ramps in and out; the prompt is strong at first and "
+        "falls along a cosine; a second prompt for the finish is keyed in from the middle on. Positions follow the "
+        "noise level, so every sampler and step count gives the same course.",
+        "D = base\n  + 3 * ramp * (concept - base)\n  + 6 * cosine to 0.4 * (base(prompt) - base)\n"
+        "  + 2 * keyframes * (base(finish) - base)",
+        "4 evaluations a step, fewer where a factor is exactly 0.",
+        (
+            "Keyframes are position:factor pairs, 0 the window's start and 1 its end: try 0:1, 0.3:0.",
+            "curve linear with curve_end -0.5: a term that turns against itself at the end.",
+            "Change the number of steps: the picture keeps its character.",
+        ),
+    )
+    with flow.column("Models"):
+        base = checkpoint(flow, SD15, "Base model")
+        concept_model = concept(flow, CONCEPT)
+    with flow.column("Prompts"):
+        prompt = text(flow, base["CLIP"], "a portrait of a young man with a hat, by a window", "Prompt")
+        finish = text(flow, base["CLIP"], "fine skin texture, soft light, film grain", "Finish")
+        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+    with flow.column("Guidance: three curves"):
+        fidelity = term(
+            flow, "Concept: ramp", model=concept_model, weight=3.0, curve="ramp", curve_ramp=0.3, label="concept"
+        )
+        control = term(
+            flow, "Prompt: cosine", terms=fidelity, positive=prompt,
+            weight=6.0, curve="cosine", curve_end=0.4, label="control",
+        )  # fmt: skip
+        details = term(
+            flow, "Finish: keyframes", terms=control, positive=finish,
+            weight=2.0, curve="keyframes", keyframes="0.5:0, 0.7:1, 1:1", label="finish",
+        )  # fmt: skip
+    with flow.column("Sampling"):
+        latent = empty_latent(flow)
+        result = sampler(flow, base, null, latent, terms=details)
+    picture(flow, result, base["VAE"])
+    return flow
+
+
+def image_to_image() -> Workflow:
+    flow = Workflow(
+        "image_to_image",
+        "Image to image",
+        f"The paper's image translation ({PAPER}): a picture is noised part of the way and sampled from there with a "
+        "concept and a prompt, so that it keeps its layout and takes on the concept.",
+        "D = base\n  + 2.5 * (concept - base)\n  + 2.5 * (base(prompt) - base)     starting at denoise 0.6",
+        "3 evaluations a step.",
+        (
+            "denoise 0.3 keeps nearly everything, 0.8 little more than the composition.",
+            "Control weight 0: translation by the concept alone, without any prompt.",
+            "Windows count on the whole schedule: at denoise 0.6 sampling begins well after 0 %.",
+        ),
+    )
+    with flow.column("Models"):
+        base = checkpoint(flow, SD15, "Base model")
+        concept_model = concept(flow, CONCEPT)
+    with flow.below("Picture"):
+        _, image = source_image(flow)
+        latent = flow.add("VAEEncode", pixels=image, vae=base["VAE"])
+    with flow.column("Prompts"):
+        prompt = text(flow, base["CLIP"], "a portrait photograph", "Prompt")
+        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+    with flow.column("Guidance: two terms"):
+        fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
+        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=2.5, label="control")
+    with flow.column("Sampling"):
+        result = sampler(flow, base, null, latent, terms=control, denoise=0.6)
+    picture(flow, result, base["VAE"])
+    return flow
+
+
+def inpainting() -> Workflow:
+    flow = Workflow(
+        "inpainting",
+        "Inpainting",
+        "A part of a picture is sampled anew with a concept and a prompt; the rest stays. Right-click the picture, "
+        "Open in MaskEditor, and paint over what shall change: with nothing painted nothing changes.",
+        "D = base\n  + 2 * (concept - base)\n  + 4 * (base(prompt) - base)     inside the mask",
+        "3 evaluations a step.",
+        (
+            "denoise 0.5 keeps more of what was there.",
+            "Connect the painted mask to one term's mask input as well: the other term then sees the whole picture.",
+            "Paint roughly and a little larger than the thing.",
+        ),
+    )
+    with flow.column("Models"):
+        base = checkpoint(flow, SD15, "Base model")
+        concept_model = concept(flow, CONCEPT)
+    with flow.below("Picture and mask"):
+        loaded, image = source_image(flow)
+        encoded = flow.add("VAEEncode", pixels=image, vae=base["VAE"])
+        latent = flow.add("SetLatentNoiseMask", samples=encoded, mask=loaded["MASK"])
+    with flow.column("Prompts"):
+        prompt = text(flow, base["CLIP"], "a smiling face", "Prompt")
+        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+    with flow.column("Guidance: two terms"):
+        fidelity = term(flow, "Concept term", model=concept_model, weight=2.0, label="concept")
+        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=4.0, label="control")
+    with flow.column("Sampling"):
+        result = sampler(flow, base, null, latent, terms=control, denoise=0.85)
     picture(flow, result, base["VAE"])
     return flow

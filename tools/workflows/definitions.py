@@ -4,8 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .concepts import concept_and_control
+from .concepts import concept_and_control, image_to_image, inpainting, two_concepts, weight_curves
+from .custom_sampling import two_stages
+from .families import flow_model, sdxl, video_model
 from .graph import Workflow
+from .other_models import autoguidance, controlnet_on_control, domain_guidance, lora_on_one_branch
+from .prompts_only import negative_term, plain_cfg, regional_masks, windowed_control
 
-WORKFLOWS: tuple[Callable[[], Workflow], ...] = (concept_and_control,)
+WORKFLOWS: tuple[Callable[[], Workflow], ...] = (
+    plain_cfg,
+    concept_and_control,
+    two_concepts,
+    negative_term,
+    windowed_control,
+    weight_curves,
+    regional_masks,
+    autoguidance,
+    domain_guidance,
+    lora_on_one_branch,
+    controlnet_on_control,
+    image_to_image,
+    inpainting,
+    sdxl,
+    flow_model,
+    video_model,
+    two_stages,
+)
 """Each builds one workflow; its name is the file's."""

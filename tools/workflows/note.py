@@ -5,22 +5,26 @@ from __future__ import annotations
 from .graph import Workflow
 from .models import ModelFile
 
-NOT_PUBLIC = (
-    "`{name}` in `models/{folder}`: not published yet. Any null-text concept of the same family does, whatever its "
-    "name: train one, or take one of the paper authors' files "
-    "([arXiv 2312.08195](https://arxiv.org/abs/2312.08195)), which Load Concept Model reads as it is"
-)
+NOT_PUBLIC = """\
+A concept file is not published yet. Any null-text concept of the same family does, whatever its name: one that you \
+trained, or one of the paper authors' files ([arXiv 2312.08195](https://arxiv.org/abs/2312.08195)), which Load Concept \
+Model reads as it is. Without one, bypass the concept's term and its loader (Ctrl+B): the rest still runs."""
 
 
 def note_text(workflow: Workflow) -> str:
     """The note in Markdown."""
     parts = [f"# {workflow.title}", workflow.about, f"```\n{workflow.formula}\n```", workflow.cost]
     parts += ["## Files", "\n".join(f"- {_file(model)}" for model in workflow.models)]
+    if not all(model.url for model in workflow.models):
+        parts.append(NOT_PUBLIC)
     parts += ["## Try", "\n".join(f"- {sentence}" for sentence in workflow.experiments)]
     return "\n\n".join(parts)
 
 
 def _file(model: ModelFile) -> str:
     if not model.url:
-        return NOT_PUBLIC.format(name=model.name, folder=model.folder)
-    return f"[{model.name}]({model.url}) in `models/{model.folder}`"
+        return f"{model.name} in `models/{model.folder}`"
+    renamed = (
+        "" if model.url.split("?")[0].endswith(model.name) or "civitai" in model.url else ", saved under this name"
+    )
+    return f"[{model.name}]({model.url}) in `models/{model.folder}`{renamed}"

@@ -9,6 +9,8 @@ from .models import ModelFile
 
 Source = Node | Output
 
+SEED = 20231213
+
 
 def checkpoint(flow: Workflow, model: ModelFile, title: str = "") -> Node:
     """Load Checkpoint."""
@@ -31,8 +33,8 @@ def term(flow: Workflow, title: str, **inputs: Any) -> Node:
 
 
 def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source, **inputs: Any) -> Node:
-    """GCFG Sampler."""
-    settings = {"seed": 20231213, "steps": 25, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    """GCFG Sampler with the paper's sampler and steps."""
+    settings = {"seed": SEED, "steps": 25, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
     return flow.add(
         "GCFG_Sampler", model=model, conditioning=conditioning, latent_image=latent, **{**settings, **inputs}
     )
@@ -41,6 +43,13 @@ def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source,
 def empty_latent(flow: Workflow, size: int = 512) -> Node:
     """A latent to begin from."""
     return flow.add("EmptyLatentImage", width=size, height=size, batch_size=1)
+
+
+def source_image(flow: Workflow, size: int = 512) -> tuple[Node, Node]:
+    """A picture of the input folder (ComfyUI brings example.png), and the same cut to `size`."""
+    loaded = flow.add("LoadImage", "Picture to start from", image="example.png")
+    scaled = flow.add("ImageScale", image=loaded, upscale_method="lanczos", width=size, height=size, crop="center")
+    return loaded, scaled
 
 
 def picture(flow: Workflow, latent: Source, vae: Source) -> Node:
