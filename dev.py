@@ -25,7 +25,10 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    return lint([]) or run("-m", "pytest", *arguments)
+    lints, tests = lint([]), run("-m", "pytest", *arguments)
+    if lints:
+        print("dev.py: the linters found something; see above the tests", file=sys.stderr)
+    return tests or lints
 
 
 def serve(arguments: list[str]) -> int:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rigs.concepts import tiny_concept
 from rigs.host import ROOT
 from rigs.prompts import concept_and_control, plain_sampling, tiny_models
 from rigs.server import ComfyServer, PromptRefused, Run
@@ -22,8 +21,7 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyServer]:
     packs = {"comfyui-gcfg": ROOT, "stand_ins": ROOT / "tests" / "rigs" / "stand_ins"}
-    models = {**tiny_models(), "gcfg_concepts": {CONCEPT: tiny_concept("sd15")}}
-    with ComfyServer(packs, models) as running:
+    with ComfyServer(packs, tiny_models()) as running:
         yield running
 
 

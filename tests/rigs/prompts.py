@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rigs.checkpoints import tiny_checkpoint
+from rigs.concepts import tiny_concept
 
 Prompt = dict[str, dict]
 
@@ -36,7 +37,10 @@ def plain_sampling(checkpoint: str, steps: int = 3, size: int = 64, seed: int = 
 
 def tiny_models() -> dict[str, dict[str, Path]]:
     """Model files for a server: {model folder: {file name: file}}."""
-    return {"checkpoints": {"tiny-sd15.safetensors": tiny_checkpoint("sd15")}}
+    return {
+        "checkpoints": {"tiny-sd15.safetensors": tiny_checkpoint("sd15")},
+        "gcfg_concepts": {"tiny-concept.safetensors": tiny_concept("sd15")},
+    }
 
 
 def concept_and_control(checkpoint: str, concept: str, steps: int = 3, size: int = 64) -> Prompt:

