@@ -4,11 +4,12 @@ import comfy.sample
 import comfy.samplers
 import pytest
 import torch
+from torch import Tensor
+
 from rigs.counter import count_forwards
 from rigs.micro import micro_cond, micro_latent, micro_model
 from rigs.probe import guided
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
-from torch import Tensor
 
 SAMPLERS = list(comfy.samplers.KSampler.SAMPLERS)
 SCHEDULERS = list(comfy.samplers.KSampler.SCHEDULERS)
