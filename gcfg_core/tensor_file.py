@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import pickletools
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ from .concept_error import ConceptFileError
 
 SAFETENSORS = (".safetensors", ".sft")
 EXTENSIONS = (*SAFETENSORS, ".bin", ".pt", ".pth", ".ckpt")
+# How torch's weights-only unpickler says that it met a class or a function, as against damage.
+CODE = re.compile(r"not an allowed global|is blocked|must be \S+ to load|Can only (build|create)|call reduce")
 DAMAGED = "The file is incomplete or damaged; copy or download it again."
 
 
@@ -58,7 +62,7 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        if "Unsupported" in str(error):  # how torch's weights-only unpickler names a class or function
+        if CODE.search(str(error)) or _whole_pickle(path):
             raise ConceptFileError(
                 name, "tensors alone", "a pickle that needs code to be run",
                 "It was not run. Ask its author for a .safetensors file, or convert it where you trust it.",
@@ -68,6 +72,15 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise ConceptFileError(name, "a state dict of tensors", type(loaded).__name__, "Give the UNet's state dict.")
     return tensors
+
+
+def _whole_pickle(path: str | os.PathLike[str]) -> bool:
+    """Whether the file is an undamaged plain pickle, which torch then refused for what it asks for."""
+    try:
+        with open(path, "rb") as handle:
+            return sum(1 for _ in pickletools.genops(handle)) > 0  # to the end, or it raises
+    except (ValueError, OSError):
+        return False
 
 
 def _unwrapped(loaded: object) -> dict[str, Tensor]:

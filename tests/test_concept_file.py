@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -245,7 +246,8 @@ def test_a_pickle_that_needs_code_is_refused_and_not_run(tmp_path):
     victim = tmp_path / "victim"
     torch.save({"conv_in.weight": torch.zeros(1), "more": _Attack(victim)}, tmp_path / "a.pt")
     (tmp_path / "b.bin").write_bytes(pickle.dumps({"x": _Attack(victim)}))
-    for name in ("a.pt", "b.bin"):
+    torch.save({"x": os.system}, tmp_path / "c.pt")
+    for name in ("a.pt", "b.bin", "c.pt"):
         with pytest.raises(ConceptFileError, match="pickle that needs code.*not run.*safetensors") as caught:
             read_concept(tmp_path / name)
         assert "\n" not in str(caught.value) and not victim.exists()
@@ -255,12 +257,14 @@ def test_foreign_files_are_not_concepts(tmp_path):
     vae = {"decoder.conv_in.weight": torch.zeros(4, 4, 3, 3), "quant_conv.bias": torch.zeros(8)}
     save_file(vae, tmp_path / "vae.safetensors")
     torch.save([1, 2, 3], tmp_path / "list.pt")
-    (tmp_path / "text.safetensors").write_text("not a model at all, but a text of some length")
+    for name in ("text.safetensors", "text.pt"):
+        (tmp_path / name).write_text("not a model at all, but a text of some length")
     assert not is_concept_file(tmp_path / "vae.safetensors")
     for name, message in (
         ("vae.safetensors", "a UNet in diffusers' names.*decoder.conv_in.weight"),
         ("list.pt", "state dict of tensors, got list"),
         ("text.safetensors", "incomplete or damaged"),
+        ("text.pt", "incomplete or damaged"),
         ("absent.safetensors", "nothing there"),
         ("absent.pt", "nothing there"),
     ):

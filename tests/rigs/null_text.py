@@ -132,3 +132,8 @@ def as_denoised(
     s = sigma.view(-1, 1, 1, 1)
     output = predict(x / (s**2 + 1) ** 0.5, model.model_sampling.timestep(sigma).float())
     return x / (s**2 + 1) - output * s / (s**2 + 1) ** 0.5 if v else x - output * s
+
+
+def relative_error(got: Tensor, expected: Tensor) -> float:
+    """||got - expected|| / ||expected||, in float64."""
+    return float((got.double() - expected.double()).norm() / expected.double().norm())
