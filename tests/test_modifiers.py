@@ -1,0 +1,326 @@
+"""Projection, norm cap, refresh and rescale: closed forms, and graphs worked out by hand."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gcfg_core.modifiers import Modifiers, cap_norm, project_away
+from gcfg_core.rescale import rescale_result
+from rigs.by_hand import BASE, fitted
+from rigs.counter import count_forwards
+from rigs.micro import micro_cond, micro_model
+from rigs.probe import denoised, guided
+from rigs.random_graphs import RandomGraph, random_graph
+
+SIZE = (8, 8)
+GRAPHS = 48
+SIGMAS = (12.0, 5.0, 2.0, 0.8, 0.3)
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() * b.double()).flatten(1).sum(1)
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class TestProjection:
+    @pytest.mark.parametrize("shape", [(2, 4, 8, 8), (3, 16, 2, 4, 4)])
+    def test_removes_exactly_the_parallel_part_of_each_sample(self, shape: tuple) -> None:
+        d, v = noise(0, *shape), noise(1, *shape)
+        away = project_away(d, v)
+        assert (dot(away, v) / (dot(d, d) * dot(v, v)).sqrt()).abs().max() < 1e-6
+        removed = d - away
+        assert torch.allclose(dot(removed, v) ** 2, dot(removed, removed) * dot(v, v), rtol=1e-5)
+
+    @pytest.mark.parametrize("parallel", [-1.0, 0.0, 0.3, 1.0, 2.0])
+    def test_scales_the_parallel_part(self, parallel: float) -> None:
+        v = torch.zeros(1, 2, 2, 2)
+        v[0, 0] = 3.0
+        d = torch.ones(1, 2, 2, 2)
+        expected = torch.ones(1, 2, 2, 2)
+        expected[0, 0] = parallel
+        assert torch.allclose(project_away(d, v, parallel), expected)
+
+    def test_parallel_of_one_is_neutral(self) -> None:
+        d, v = noise(0, 2, 4, 8, 8), noise(1, 2, 4, 8, 8)
+        assert torch.equal(project_away(d, v, 1.0), d)
+        assert not Modifiers(projection="own positive", parallel=1.0).needs_difference
+
+    def test_a_zero_direction_removes_nothing(self) -> None:
+        d = noise(0, 2, 4, 8, 8)
+        v = torch.stack([torch.zeros(4, 8, 8), noise(1, 4, 8, 8)])
+        away = project_away(d, v)
+        assert torch.equal(away[0], d[0])
+        assert not torch.equal(away[1], d[1])
+
+    def test_samples_do_not_mix(self) -> None:
+        d, v = noise(0, 3, 4, 8, 8), noise(1, 3, 4, 8, 8)
+        alone = torch.cat([project_away(d[i : i + 1], v[i : i + 1], 0.2) for i in range(3)])
+        assert torch.allclose(project_away(d, v, 0.2), alone, atol=1e-6)
+
+    def test_keeps_the_dtype(self) -> None:
+        assert project_away(noise(0, 1, 4, 2, 2).half(), noise(1, 1, 4, 2, 2).half()).dtype == torch.float16
+
+
+class TestNormCap:
+    def test_shrinks_long_samples_and_leaves_short_ones(self) -> None:
+        d = torch.stack([noise(0, 4, 8, 8), 1e-3 * noise(1, 4, 8, 8), torch.zeros(4, 8, 8)])
+        capped = cap_norm(d, 2.0)
+        assert torch.allclose(capped.flatten(1).norm(dim=1)[0], torch.tensor(2.0))
+        assert torch.allclose(capped[0] / capped[0].norm(), d[0] / d[0].norm(), atol=1e-6)
+        assert torch.equal(capped[1:], d[1:])
+
+
+class TestRescale:
+    def test_share_of_one_gives_the_positives_deviation(self) -> None:
+        """At sigma where v is (x / (s^2 + 1) - x0) sqrt(s^2 + 1) / s, each sample on its own."""
+        x, d, p = noise(0, 2, 4, 8, 8), 3 * noise(1, 2, 4, 8, 8), noise(2, 2, 4, 8, 8)
+        sigma = torch.tensor([2.0, 0.5])
+
+        def v_std(x0: Tensor) -> Tensor:
+            s = sigma.view(-1, 1, 1, 1)
+            return ((x / (s**2 + 1) - x0) * (s**2 + 1) ** 0.5 / s).flatten(1).std(1)
+
+        assert torch.allclose(v_std(rescale_result(x, d, p, sigma, 1.0)), v_std(p), rtol=1e-5)
+        assert torch.allclose(rescale_result(x, d, p, sigma, 0.0), d, atol=1e-5)
+
+    def test_flow_rescales_the_velocity(self) -> None:
+        x, d, p = noise(0, 2, 4, 8, 8), 3 * noise(1, 2, 4, 8, 8), noise(2, 2, 4, 8, 8)
+        sigma = torch.tensor([0.9, 0.2])
+        s = sigma.view(-1, 1, 1, 1)
+        result = rescale_result(x, d, p, sigma, 1.0, flow=True)
+        assert torch.allclose(((x - result) / s).flatten(1).std(1), ((x - p) / s).flatten(1).std(1), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def models() -> list:
+    return [micro_model(0), micro_model(1), micro_model(2, "v")]
+
+
+@pytest.fixture(scope="module")
+def conds() -> list:
+    return [micro_cond(i) for i in range(5)]
+
+
+def modified_graph(seed: int) -> RandomGraph:
+    graph = random_graph(5000 + seed, pool=3, conds=5)
+    r = random.Random(seed)
+    for term in graph.terms:
+        term.start, term.end, term.curve = 0.0, 1.0, "constant"  # weights have tests of their own
+        if r.random() < 0.7:
+            term.modify = {
+                "projection": r.choice(["off", "own positive", "primary term", "other terms"]),
+                "parallel": r.choice([0.0, 0.0, 0.5, 1.0, -1.0]),
+                "norm_cap": r.choice([0.0, 0.0, 1.0, 20.0]),
+                "refresh": r.choice([1, 1, 2, 3]),
+            }
+    return graph
+
+
+def primary_of(graph: RandomGraph) -> int | None:
+    """The first term that is (base model, some other condition) - (base model, base condition)."""
+    for i, term in enumerate(graph.terms):
+        model, cond = term.side("positive")
+        if term.side("reference") == BASE and model == 0 and cond != 0:
+            return i
+    return None
+
+
+class ByHand:
+    """The same graph call after call in float64: cap, then project, then weight and mask, differences reused."""
+
+    def __init__(self, graph: RandomGraph, rescale: float) -> None:
+        self.graph, self.rescale, self.primary = graph, rescale, primary_of(graph)
+        self.stored: dict[int, tuple[int, Tensor, Tensor]] = {}
+        self.calls, self.last = -1, float("inf")
+
+    def options(self, i: int) -> dict:
+        return {"projection": "off", "parallel": 0.0, "norm_cap": 0.0, "refresh": 1} | self.graph.terms[i].modify
+
+    def call(self, x: Tensor, sigma: float, predict: Any) -> tuple[Tensor, set]:
+        self.calls += 1
+        if sigma > self.last:
+            self.stored.clear()
+        self.last = sigma
+        terms = self.graph.terms
+        asked: set = set()
+
+        def ask(side: tuple[int, int]) -> Tensor:
+            asked.add(side)
+            return predict(side).double()
+
+        raw, own = {}, {}
+        for i, term in enumerate(terms):
+            age = self.calls - self.stored[i][0] if i in self.stored else 1_000_000
+            if age < self.options(i)["refresh"]:
+                _, raw[i], own[i] = self.stored[i]
+            else:
+                own[i] = predict(term.side("positive")).double()
+                raw[i] = own[i] - predict(term.side("reference")).double()
+                self.stored[i] = (self.calls, raw[i], own[i])
+        fresh = {i for i in raw if self.stored[i][0] == self.calls}
+
+        exact, linear = self._exact(), {BASE: torch.ones(1, 1, 1, 1, dtype=torch.float64)}
+        scales = {BASE: 1.0}
+        result = torch.zeros_like(x, dtype=torch.float64)
+        for i, term in enumerate(terms):
+            mask = fitted(term.mask, SIZE)
+            if i in exact or i not in fresh:
+                result = result + term.weight * mask * self._modified(i, raw, own)
+                if i in fresh:
+                    asked |= {term.side("positive"), term.side("reference")}
+            else:
+                for side, sign in ((term.side("positive"), 1), (term.side("reference"), -1)):
+                    linear[side] = linear.get(side, 0.0) + sign * term.weight * mask
+                    scales[side] = scales.get(side, 0.0) + abs(term.weight)
+        for side, a in linear.items():
+            if a.abs().max() > 1e-6 * scales[side]:
+                result = result + a * ask(side)
+        if self.rescale:
+            result = self._rescaled(x, sigma, result, ask(terms[0].side("positive")))
+        return result, asked
+
+    def _exact(self) -> set[int]:
+        """Terms whose difference is used as a whole: modified ones, and those that are another's direction."""
+        exact = set()
+        for i in range(len(self.graph.terms)):
+            options = self.options(i)
+            projects = options["projection"] != "off" and options["parallel"] != 1.0
+            if projects or options["norm_cap"] or options["refresh"] > 1:
+                exact.add(i)
+            if projects and options["projection"] == "primary term" and self.primary is not None:
+                exact.add(self.primary)
+            if projects and options["projection"] == "other terms":
+                exact |= set(range(len(self.graph.terms)))
+        return exact
+
+    def _modified(self, i: int, raw: dict, own: dict) -> Tensor:
+        options, d = self.options(i), raw[i]
+        if options["norm_cap"]:
+            d = torch.stack([s * min(1.0, options["norm_cap"] / max(float(s.norm()), 1e-30)) for s in d])
+        direction = None
+        if options["projection"] == "own positive":
+            direction = own[i]
+        elif options["projection"] == "primary term" and self.primary not in (None, i):
+            direction = raw[self.primary]
+        elif options["projection"] == "other terms" and len(raw) > 1:
+            terms = self.graph.terms
+            direction = sum(terms[j].weight * fitted(terms[j].mask, SIZE) * raw[j] for j in raw if j != i)
+        if direction is None:
+            return d
+        out = []
+        for s, v in zip(d, direction, strict=True):
+            square = float((v * v).sum())
+            out.append(s if square == 0 else s - (1 - options["parallel"]) * float((s * v).sum()) / square * v)
+        return torch.stack(out)
+
+    def _rescaled(self, x: Tensor, sigma: float, result: Tensor, positive: Tensor) -> Tensor:
+        q = sigma * sigma + 1
+
+        def v(x0: Tensor) -> Tensor:
+            return (x.double() / q - x0) * q**0.5 / sigma
+
+        ratio = v(positive).flatten(1).std(1) / v(result).flatten(1).std(1)
+        mixed = v(result) * (self.rescale * ratio + 1 - self.rescale).view(-1, 1, 1, 1)
+        return x.double() / q - mixed * sigma / q**0.5
+
+
+@pytest.mark.parametrize("first", range(0, GRAPHS, 12))
+def test_random_modified_graphs_equal_the_hand_written_sum_and_cost(
+    pack: Any, models: list, conds: list, first: int
+) -> None:
+    """Relative to the sum of |w| |D|: rounding of float32 predictions, which projections do not amplify."""
+    worst = 0.0
+    for seed in range(first, first + 12):
+        graph = modified_graph(seed)
+        used, rescale = [models[i] for i in graph.models], [0.0, 0.7][seed % 2]
+        terms: tuple = ()
+        for term in graph.terms:
+            (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, **term.inputs(used, conds))
+            if term.modify:
+                (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, **term.modify)
+        guider, trace = pack.run("GCFG_Guider", model=used[0], conditioning=conds[0], terms=terms, rescale=rescale)
+        xs = [noise(seed * 10 + k, graph.batch, 4, *SIZE) * (1 + s * s) ** 0.5 for k, s in enumerate(SIGMAS)]
+        hand = ByHand(graph, rescale)
+        for k, result in enumerate(guided(guider, xs, list(SIGMAS))):
+            known: dict = {}
+
+            def predict(side: tuple[int, int], known: dict = known, used: list = used, x: Tensor = xs[k], k: int = k):
+                if side not in known:
+                    known[side] = denoised(used[side[0]], conds[side[1]], x, SIGMAS[k])
+                return known[side]
+
+            expected, asked = hand.call(xs[k], SIGMAS[k], predict)
+            scale = (1 + 2 * sum(abs(t.weight) for t in graph.terms)) * max(float(d.norm()) for d in known.values())
+            error = float((result - expected).norm()) / scale
+            worst = max(worst, error)
+            assert error <= 1e-5, (seed, k, trace.formula)
+            assert sum(trace.records[k].evaluations) == len(asked), (seed, k, trace.formula)
+    print(f"worst relative error {worst:.2e}")
+
+
+class TestRefresh:
+    @pytest.mark.parametrize("every", [1, 2, 3, 5])
+    def test_costs_one_kth(self, pack: Any, models: list, conds: list, every: int) -> None:
+        """A concept term of its own model: evaluated at calls 0, k, 2k ..., the base at every call."""
+        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
+        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=every, projection="off")
+        (guider, trace) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
+        sigmas = [10.0 / (k + 1) for k in range(12)]
+        xs = [noise(k, 1, 4, *SIZE) for k in range(12)]
+        with count_forwards(models[1]) as n:
+            guided(guider, xs, sigmas)
+        assert n.of(models[1]).chunks == -(-12 // every)
+        formula, schedule = pack.module("gcfg_core.formula"), pack.module("gcfg_core.schedule")
+        progress = schedule.Progress(models[0].get_model_object("model_sampling").percent_to_sigma)
+        assert formula.cost(guider.plan, sigmas, progress).evaluations == trace.evaluations == 12 - (-12 // every)
+
+    def test_of_one_changes_no_bit(self, pack: Any, models: list, conds: list) -> None:
+        (plain,) = pack.run("GCFG_GuidanceTerm", positive=conds[1], weight=2.5)
+        (same,) = pack.run("GCFG_ModifyTerm", terms=plain, projection="off", parallel=1.0, norm_cap=0.0, refresh=1)
+        xs = [noise(k, 1, 4, *SIZE) for k in range(3)]
+        results = [
+            guided(pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=t)[0], xs, [9.0, 3.0, 1.0])
+            for t in (plain, same)
+        ]
+        assert all(map(torch.equal, *results))
+
+    def test_is_dropped_when_sigma_rises(self, pack: Any, models: list, conds: list) -> None:
+        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
+        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=100)
+        (guider, _) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
+        with count_forwards(models[1]) as n:
+            guided(guider, [noise(k, 1, 4, *SIZE) for k in range(5)], [9.0, 3.0, 1.0, 5.0, 2.0])
+            assert n.of(models[1]).sigmas == [9.0, 5.0]
+
+    def test_nothing_is_kept_from_one_run_to_the_next(self, pack: Any, models: list, conds: list) -> None:
+        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
+        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=100)
+        (guider, _) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
+        with count_forwards(models[1]) as n:
+            for _ in range(2):
+                guided(guider, [noise(0, 1, 4, *SIZE)] * 2, [3.0, 3.0])
+        assert n.of(models[1]).chunks == 2
+
+
+def test_modify_acts_on_the_newest_term_alone(pack: Any, conds: list) -> None:
+    (terms,) = pack.run("GCFG_GuidanceTerm", positive=conds[1], label="a")
+    (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=conds[2], label="b")
+    (changed,) = pack.run("GCFG_ModifyTerm", terms=terms, projection="other terms", norm_cap=3.0, refresh=2)
+    assert changed[0] is terms[0]
+    assert (changed[1].modifiers.projection, changed[1].modifiers.norm_cap) == ("other terms", 3.0)
+    assert terms[1].modifiers.projection == "off"  # the chain that went in is as it was
+
+
+def test_merge_keeps_the_order(pack: Any, conds: list) -> None:
+    chains = [pack.run("GCFG_GuidanceTerm", positive=conds[i], label=str(i))[0] for i in range(4)]
+    inputs = {f"terms_{i + 1}": chain for i, chain in enumerate(chains)}
+    (merged,) = pack.run("GCFG_MergeTerms", **inputs)
+    assert [term.label for term in merged] == ["0", "1", "2", "3"]
+    (two,) = pack.run("GCFG_MergeTerms", terms_1=merged, terms_2=chains[0])
+    assert [term.label for term in two] == ["0", "1", "2", "3", "0"]
