@@ -14,7 +14,9 @@ import comfy.samplers
 import torch
 
 from ...gcfg_core.parameterization import flow_to_ve, ve_to_flow
-from .host import process_conds
+from .cond_state import own_controls, own_hooks
+from .host import as_variant, process_conds
+from .identity import has_same_weights
 from .latent_space import is_flow
 from .shared_weights import WeightExchange
 
@@ -32,6 +34,7 @@ class Branch:
         patcher: a clone of our own, or for the base model alone in a graph the guider's.
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
+        host: the branch that is loaded for this one's module, itself or another.
         is_shared: another branch uses the same module with other weights, options or objects.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
     """
@@ -41,6 +44,7 @@ class Branch:
         self.roles = roles
         self.conds = {j: [part.copy() for part in cond] for j, cond in conds.items()}
         self.model_options: dict[str, Any] = {}
+        self.host = self
         self.is_shared = False
         self.weights: WeightExchange | None = None
         self.converts_time = False
@@ -51,34 +55,27 @@ class Branch:
 
     inner_model = model
 
+    @property
+    def model_patcher(self) -> ModelPatcher:
+        return self.patcher
+
     def prepare(self) -> None:
         """What CFGGuider.sample does for its model before loading: options, hooks and wrappers of this branch alone."""
         self.model_options = comfy.model_patcher.create_model_options_clone(self.patcher.model_options)
-        self._own_controls()
+        own_controls(self.conds)
         comfy.samplers.preprocess_conds_hooks(self.conds)
+        own_hooks(self.conds)
         if comfy.samplers.get_total_hook_groups_in_conds(self.conds) <= 1 and not self.is_shared:
             self.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram
         comfy.sampler_helpers.prepare_model_patcher(self.patcher, self.conds, self.model_options)
         comfy.samplers.filter_registered_hooks_on_conds(self.conds, self.model_options)
 
-    def _own_controls(self) -> None:
-        """ControlNet objects hold state: this branch gets copies, with their chains of previous ControlNets."""
-        copies: dict[int, Any] = {}
-
-        def copied(control: Any) -> Any:
-            if id(control) not in copies:
-                copies[id(control)] = control.copy()
-                if control.previous_controlnet is not None:
-                    copies[id(control)].set_previous_controlnet(copied(control.previous_controlnet))
-            return copies[id(control)]
-
-        for cond in self.conds.values():
-            for part in cond:
-                if part.get("control") is not None:
-                    part["control"] = copied(part["control"])
-
     def additional_models(self) -> list[ModelPatcher]:
-        return comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
+        """Models to load with this branch's own: those of its hooks, and for a branch that is not loaded all others."""
+        models = comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
+        if self.host is not self:
+            models += self.patcher.get_nested_additional_models() + self.patcher.model_patches_models()
+        return models
 
     def inside_outer_wrappers(self, sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """``sample`` inside this model's own outer_sample wrappers, where EasyCache prepares its state.
@@ -94,13 +91,26 @@ class Branch:
         """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
         device = self.patcher.load_device
+        if self.host is not self:
+            self._exchange_weights(device)
         comfy.samplers.cast_to_load_options(self.model_options, device=device, dtype=self.patcher.model_dtype())
         self.patcher.pre_run()
+        own = {name: value.to(device) if torch.is_tensor(value) else value for name, value in options.items()}
         with self.in_place():
-            self.process(self.conds, noise.to(device), **options)
+            self.process(self.conds, noise.to(device), **own)
         if self.converts_time:
             sigmas = self._converted(sigmas, sigmas)[1]
         self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
+
+    def _exchange_weights(self, device: torch.device) -> None:
+        """What loading does for the branch that is loaded: patch objects to the device, and the weights."""
+        patcher = self.patcher
+        patcher.model_patches_to(device)
+        patcher.model_patches_to(patcher.model_dtype())
+        if has_same_weights(self.host.patcher, patcher):
+            patcher.is_injected, patcher.pinned = False, set()
+        else:
+            self.weights = WeightExchange(self.host.patcher, as_variant(patcher))
 
     def process(self, conds: dict[int, list], noise: torch.Tensor, **options: Any) -> None:
         """Each condition on its own: a prediction depends on its model and its condition, never on other terms."""
@@ -122,17 +132,20 @@ class Branch:
         if not self.is_shared:
             yield
             return
-        if self.weights is not None:
-            self.weights.exchange()
-        previous, self.model.current_patcher = self.model.current_patcher, self.patcher
+        previous = self.model.current_patcher
+        if previous is not None and previous is not self.patcher and previous.current_hooks is not None:
+            previous.patch_hooks(None)
         try:
+            if self.weights is not None:
+                self.weights.enter()
+            self.model.current_patcher = self.patcher
             yield
         finally:
             if self.patcher.current_hooks is not None:
                 self.patcher.patch_hooks(None)
             self.model.current_patcher = previous
             if self.weights is not None:
-                self.weights.exchange()
+                self.weights.leave()
 
     def _converted(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(x, sigma) of the base's time as those of this model's."""

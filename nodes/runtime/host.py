@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
 import torch
@@ -43,9 +44,24 @@ def to_intermediate(samples: torch.Tensor) -> torch.Tensor:
     return samples.to(device=management.intermediate_device(), dtype=dtype)
 
 
+class _SharedOptions(dict):
+    """Model options whose deep copy shares what the lists in them hold, as on newer hosts."""
+
+    def __deepcopy__(self, memo: dict) -> dict[str, Any]:
+        return comfy.model_patcher.create_model_options_clone(dict(self))
+
+
 def own_clone(patcher: ModelPatcher) -> ModelPatcher:
-    """A clone for one sampling run, with no state of a loaded model shared except what core shares itself."""
-    clone = patcher.clone()
+    """A clone for one sampling run, with no state of a loaded model shared except what core shares itself.
+
+    Patch objects are the patcher's own, not copies: what ComfyUI loads for them is what is evaluated.
+    """
+    options = patcher.model_options
+    patcher.model_options = _SharedOptions(options)
+    try:
+        clone = patcher.clone()
+    finally:
+        patcher.model_options = options
     clone.hook_backup = {}
     clone.cached_hook_patches = {}
     clone.current_hooks = None
@@ -53,7 +69,7 @@ def own_clone(patcher: ModelPatcher) -> ModelPatcher:
 
 
 def as_variant(clone: ModelPatcher) -> ModelPatcher:
-    """Make a clone of our own safe to be evaluated without ever being loaded (see shared_weights)."""
+    """Make a clone of our own safe to be evaluated, and dropped, without ever being loaded (see shared_weights)."""
     clone.backup = {}
     clone.pinned = set()
     clone.weight_inplace_update = False
@@ -68,13 +84,21 @@ def without_dynamic_loading(patcher: ModelPatcher) -> ModelPatcher:
     return patcher.get_non_dynamic_delegate() if is_dynamic is not None and is_dynamic() else patcher
 
 
-def stripped_parameter(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
-    """A parameter without patches that hang on the tensor itself, as those of GGUF patchers do."""
-    if not getattr(parameter, "patches", None):
-        return parameter
-    stripped = copy.copy(parameter)
-    stripped.patches = []  # type: ignore[attr-defined]
-    return stripped
+def own_handle(weight: torch.Tensor) -> torch.Tensor:
+    """The same weight for a patcher to patch.
+
+    GGUF patchers hang their patches on the tensor object, which other clones use too: there it is another tensor object
+    on the same storage, without patches.
+    """
+    if not hasattr(weight, "patches"):
+        return weight
+    handle = copy.copy(weight)
+    handle.patches = []  # type: ignore[attr-defined]
+    return handle
+
+
+def as_parameter(weight: torch.Tensor) -> torch.nn.Parameter:
+    return weight if isinstance(weight, torch.nn.Parameter) else torch.nn.Parameter(weight, requires_grad=False)
 
 
 def is_nested(latent: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import comfy.hooks
+import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
@@ -20,11 +21,9 @@ from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.weights import is_fixed, term_weights
 from .branch import COND, UNCOND, Branch
-from .host import as_variant, own_clone, without_dynamic_loading
-from .identity import has_same_weights
+from .host import own_clone, without_dynamic_loading
 from .latent_space import is_flow
 from .result_hooks import ResultHooks
-from .shared_weights import WeightExchange
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -79,16 +78,13 @@ class Run:
             if host is None:
                 loaded.append(branch)
             else:
+                branch.host = host
                 host.is_shared = branch.is_shared = True
         return loaded
 
     def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
         base = self.base.patcher
-        for branch in self.branches:
-            host = next(known for known in self.loaded if known.patcher.is_clone(branch.patcher))
-            if branch is not host and not has_same_weights(host.patcher, branch.patcher):
-                branch.weights = WeightExchange(host.patcher, as_variant(branch.patcher))
         if self.base.is_shared:
             base.hook_mode = comfy.hooks.EnumHookMode.MaxSpeed
         for branch in self.branches[1:]:
@@ -102,9 +98,11 @@ class Run:
         self.trace.begin()
 
     def end(self) -> None:
+        """Leave every patcher and condition as it was; safe after an error anywhere."""
         self.trace.finish()
         for branch in self.branches[1:]:
             branch.end()
+        comfy.sampler_helpers.cleanup_models(self.base.conds, [])
 
     def predict(
         self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]

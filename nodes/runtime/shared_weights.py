@@ -7,72 +7,101 @@ of the host's. No weight is copied and the checkpoint is never held twice: the e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import comfy.utils
 import torch
 
-from .host import stripped_parameter
+from .host import as_parameter, own_handle
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
+
+_MISSING = object()
 
 
 class WeightExchange:
     """Everything of the shared module that must change between ``host``, which is loaded, and ``variant``.
 
-    ``exchange`` swaps; called twice it changes nothing. ``variant`` must be a clone of our own.
+    Between ``enter`` and ``leave`` the module is the variant's. ``variant`` must be a clone of our own.
     """
 
     def __init__(self, host: ModelPatcher, variant: ModelPatcher) -> None:
         self.host, self.variant = host, variant
-        self.slots: list[tuple[dict, str, object]] = []
+        self.injects = bool(host.injections or variant.injections)
+        self.slots: list[tuple[dict[str, Any], str, object]] = []
         self.objects: dict[str, object] = {}
+        self._left: list[tuple[dict[str, Any], str, object, object]] = []
+        self._left_objects: dict[str, object] = {}
         self._collect_parameters()
         self._collect_functions()
         self._collect_objects()
 
-    def _owner(self, key: str) -> tuple[torch.nn.Module, str]:
-        path, _, name = key.rpartition(".")
-        return comfy.utils.get_attr(self.host.model, path) if path else self.host.model, name
+    def enter(self) -> None:
+        if self.injects:
+            self.host.eject_model()
+        for container, name, value in self.slots:
+            self._left.append((container, name, container.get(name, _MISSING), value))
+            container[name] = value
+        for key, value in self.objects.items():
+            self._left_objects[key] = comfy.utils.set_attr(self.host.model, key, value)
+        if self.injects:
+            self.variant.inject_model()
+
+    def leave(self) -> None:
+        """Undo ``enter``, also one that failed; what the host itself changed in the meantime stays (a reload)."""
+        if self.injects:
+            self.variant.eject_model()
+        for key, value in self._left_objects.items():
+            if comfy.utils.get_attr(self.host.model, key) is self.objects[key]:
+                comfy.utils.set_attr(self.host.model, key, value)
+        for container, name, left, entered in self._left:
+            if container.get(name) is not entered:
+                continue
+            if left is _MISSING:
+                del container[name]
+            else:
+                container[name] = left
+        self._left.clear()
+        self._left_objects.clear()
+        if self.injects:
+            self.host.inject_model()
 
     def _collect_parameters(self) -> None:
-        host, variant = self.host.patches, self.variant.patches
-        for key in sorted({*host, *variant}):
-            if not _is_same_patch_list(host.get(key), variant.get(key)):
-                owner, name = self._owner(key)
-                if name in owner._parameters:
-                    self.slots.append((owner._parameters, name, self._patched(owner, name, key)))
+        for key, owner, name in _differing_parameters(self.host, self.variant):
+            self.slots.append((owner._parameters, name, self._patched(owner, name, key)))
 
     def _patched(self, owner: torch.nn.Module, name: str, key: str) -> torch.nn.Parameter:
         """The variant's own tensor for ``key``, on the device where the host's lies, computed by its patcher."""
-        current = owner._parameters[name]
+        current, backup = owner._parameters[name], self.host.backup.get(key)
         assert current is not None
-        original = self.host.backup.get(key)
-        weight = stripped_parameter(current) if original is None else original.weight
-        weight = weight if isinstance(weight, torch.nn.Parameter) else torch.nn.Parameter(weight, requires_grad=False)
+        original = own_handle(current if backup is None else backup.weight)
         if key not in self.variant.patches:
-            return torch.nn.Parameter(weight.data.to(current.device), requires_grad=False)
-        owner._parameters[name] = weight
+            return as_parameter(original.to(current.device))
+        owner._parameters[name] = as_parameter(original)
         try:
-            self.variant.patch_weight_to_device(key, device_to=current.device)
+            self.variant.patch_weight_to_device(key, device_to=self.variant.load_device)
             patched = owner._parameters[name]
         finally:
             owner._parameters[name] = current
             self.variant.backup.clear()
-        assert patched is not None and patched is not weight
-        return patched
+        assert patched is not None
+        return as_parameter(patched.to(current.device))
 
     def _collect_functions(self) -> None:
         """Patches that act while a weight is cast: those of partly offloaded weights, and wrappers of other packs."""
-        wrappers = self.variant.weight_wrapper_patches
-        swapped = {(id(container), name) for container, name, _ in self.slots}
+        hosts, variants = self.host.weight_wrapper_patches, self.variant.weight_wrapper_patches
+        exchanged = {(id(container), name) for container, name, _ in self.slots}
         for module_name, module in self.host.model.named_modules():
             for name in ("weight", "bias"):
                 key = f"{module_name}.{name}"
-                differs = wrappers.get(key) != self.host.weight_wrapper_patches.get(key)
-                if hasattr(module, f"{name}_function") and (differs or (id(module._parameters), name) in swapped):
-                    self.slots.append((module.__dict__, f"{name}_function", list(wrappers.get(key, []))))
+                own, other = hosts.get(key, []), variants.get(key, [])
+                is_exchanged = (id(module._parameters), name) in exchanged
+                if hasattr(module, f"{name}_function") and (is_exchanged or own != other):
+                    kept = [] if is_exchanged else getattr(module, f"{name}_function")
+                    kept = [function for function in kept if function not in own]
+                    self.slots.append((module.__dict__, f"{name}_function", [*kept, *other]))
             if self.variant.force_cast_weights and getattr(module, "comfy_cast_weights", True) is False:
                 self.slots.append((module.__dict__, "comfy_cast_weights", True))
 
@@ -82,27 +111,21 @@ class WeightExchange:
             if host.get(key) is not variant.get(key) or (key in host) != (key in variant):
                 self.objects[key] = variant[key] if key in variant else self.host.object_patches_backup[key]
 
-    def exchange(self) -> None:
-        injects = self.host.injections or self.variant.injections
-        entering = self.host if not self._is_variant_in else self.variant
-        if injects:
-            entering.eject_model()
-        for index, (container, name, value) in enumerate(self.slots):
-            self.slots[index] = (container, name, container.get(name, _MISSING))
-            if value is _MISSING:
-                del container[name]
-            else:
-                container[name] = value
-        for key, value in self.objects.items():
-            self.objects[key] = comfy.utils.set_attr(self.host.model, key, value)
-        self._is_variant_in = not self._is_variant_in
-        if injects:
-            (self.variant if self._is_variant_in else self.host).inject_model()
 
-    _is_variant_in = False
+def exchanged_bytes(host: ModelPatcher, variant: ModelPatcher) -> int:
+    """The extra memory that ``variant`` needs beside ``host``: the size of its patched tensors."""
+    found = [owner._parameters[name] for _, owner, name in _differing_parameters(host, variant)]
+    return sum(parameter.nbytes for parameter in found if parameter is not None)
 
 
-_MISSING = object()
+def _differing_parameters(host: ModelPatcher, variant: ModelPatcher) -> Iterator[tuple[str, torch.nn.Module, str]]:
+    """Key, module and name of every parameter that the two clones patch differently."""
+    for key in sorted({*host.patches, *variant.patches}):
+        if not _is_same_patch_list(host.patches.get(key), variant.patches.get(key)):
+            path, _, name = key.rpartition(".")
+            owner = comfy.utils.get_attr(host.model, path) if path else host.model
+            if name in owner._parameters:
+                yield key, owner, name
 
 
 def _is_same_patch_list(one: list | None, other: list | None) -> bool:

@@ -1,0 +1,45 @@
+"""ControlNets and hooks of a condition hold the state of one model's run: every branch works on copies of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Conds = Mapping[int, list[dict[str, Any]]]
+
+
+def own_controls(conds: Conds) -> None:
+    """Put copies in the place of the ControlNets in ``conds``, with their chains of previous ControlNets."""
+    copies: dict[int, Any] = {}
+
+    def copied(control: Any) -> Any:
+        if id(control) not in copies:
+            copies[id(control)] = control.copy()
+            if control.previous_controlnet is not None:
+                copies[id(control)].set_previous_controlnet(copied(control.previous_controlnet))
+        return copies[id(control)]
+
+    for part in (part for cond in conds.values() for part in cond):
+        if part.get("control") is not None:
+            part["control"] = copied(part["control"])
+
+
+def own_hooks(conds: Conds) -> None:
+    """Put copies in the place of the hooks in ``conds``; what shared a group or its keyframes still shares them.
+
+    Keyframes step forward as they are used, so two models that shared them would each miss the other's changes.
+    """
+    groups: dict[int, Any] = {}
+    keyframes: dict[int, Any] = {}
+
+    def copied(group: Any) -> Any:
+        if id(group) not in groups:
+            groups[id(group)] = group.clone()
+            for hook in groups[id(group)].hooks:
+                kept = keyframes.setdefault(id(hook.hook_keyframe), hook.hook_keyframe.clone())
+                hook.hook_keyframe = kept
+        return groups[id(group)]
+
+    for part in (part for cond in conds.values() for part in cond):
+        if part.get("hooks") is not None:
+            part["hooks"] = copied(part["hooks"])
