@@ -51,11 +51,8 @@ def test_imports_point_the_right_way(path):
 
 def test_core_and_training_import_without_comfyui():
     """The pure packages import in a bare interpreter, where ComfyUI cannot be found."""
-    import subprocess
-
-    names = [
-        ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in MODULES if p.relative_to(ROOT).parts[0] != "nodes"
-    ]
-    names = [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+    pure = [path.relative_to(ROOT).with_suffix("").parts for path in MODULES]
+    names = [".".join(parts).removesuffix(".__init__") for parts in pure if parts[0] != "nodes"]
+    names = [name for name in names if not name.endswith("__main__")]
     code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nassert 'comfy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
