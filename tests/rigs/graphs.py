@@ -1,0 +1,38 @@
+"""Guidance graphs through the pack's nodes, and the sums they must equal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.samplers
+import torch
+from torch import Tensor
+
+SIGMAS = (9.0, 3.0, 0.4)
+
+
+def gcfg(pack: Any, model: Any, base: list, *terms: dict[str, Any], **options: Any) -> comfy.samplers.CFGGuider:
+    """The GCFG Guider of a chain of terms, each given by the inputs of its Guidance Term node."""
+    chain: dict[str, Any] = {}
+    for term in terms:
+        chain = {"terms": pack.run("GCFG_GuidanceTerm", **chain, **term)[0]}
+    return pack.run("GCFG_Guider", model=model, conditioning=base, **chain, **options)[0]
+
+
+def cfg(model: Any, positive: list, negative: list, scale: float) -> comfy.samplers.CFGGuider:
+    """ComfyUI's own guider."""
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(scale)
+    return guider
+
+
+def points(sigmas: Sequence[float] = SIGMAS, batch: int = 1, channels: int = 4, size: int = 8) -> list[Tensor]:
+    """One x for each sigma, as noisy as that sigma says: [batch, channels, size, size]."""
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randn(batch, channels, size, size, generator=generator) * (s * s + 1) ** 0.5 for s in sigmas]
+
+
+def relative_error(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The largest difference over all predictions, over the largest expected value of its prediction."""
+    pairs = list(zip(ours, expected, strict=True))
+    return max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
