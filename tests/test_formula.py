@@ -1,0 +1,110 @@
+"""What a graph means and costs, as text."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from gcfg_core.curves import Linear
+from gcfg_core.formula import cost, formula, model_names, prediction_names, term_names
+from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.modifiers import Modifiers
+from gcfg_core.plan import Plan, compile_plan
+from gcfg_core.schedule import Progress, Window
+from rigs.micro import micro_cond, micro_latent, micro_model
+
+NULL, PROMPT = object(), object()
+LINE = Progress(lambda percent: 1.0 - percent)
+
+
+def plan_of(*terms: GuidanceTerm, rescale: float = 0.0) -> Plan:
+    return compile_plan(GuidanceGraph(Side("base", NULL), terms, rescale))
+
+
+CONCEPT = GuidanceTerm(Side("c"), weight=2.5, label="concept")
+CONTROL = GuidanceTerm(Side(None, PROMPT), weight=2.5)
+
+
+class TestFormula:
+    def test_no_terms(self) -> None:
+        assert formula(plan_of()) == "D = base(null)"
+
+    def test_the_papers_graph(self) -> None:
+        assert formula(plan_of(CONCEPT, CONTROL)) == (
+            "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+        )
+
+    def test_negative_masked_windowed_and_rescaled(self) -> None:
+        term = GuidanceTerm(
+            Side(None, PROMPT), weight=-1.25, window=Window(0.2, 0.8), curve=Linear(0.0), mask=torch.ones(1, 8, 8)
+        )
+        assert formula(plan_of(term, rescale=0.7)) == (
+            "D = base(null) - 1.25{linear @ 20%-80%} * mask * (base(c1) - base(null)), rescaled by 0.7"
+        )
+
+    def test_modifiers_stand_in_the_order_they_act(self) -> None:
+        term = CONTROL.with_modifiers(Modifiers("own positive", 0.25, 5.0, 3))
+        assert "every[3]away[own positive, 0.25]cap[5](base(c1) - base(null))" in formula(plan_of(term)).replace(
+            " * ", ""
+        )
+
+    def test_names(self) -> None:
+        plan = plan_of(CONCEPT, GuidanceTerm(Side("d"), Side("e", PROMPT), 1.0), CONTROL)
+        assert model_names(plan) == ("base", "concept", "model3", "model4")
+        assert term_names(plan) == ("concept", "term 2", "term 3")
+        assert prediction_names(plan) == ("base(null)", "concept(null)", "model3(null)", "model4(c1)", "base(c1)")
+
+    def test_two_models_never_share_a_name(self) -> None:
+        plan = plan_of(CONCEPT, GuidanceTerm(Side("d"), label="concept"), GuidanceTerm(Side("e"), label="base"))
+        assert len(set(model_names(plan))) == 4
+
+
+class TestCost:
+    SIGMAS = tuple(1.0 - k / 10 for k in range(10))
+
+    def test_plain(self) -> None:
+        spent = cost(plan_of(CONCEPT, CONTROL), self.SIGMAS, LINE)
+        assert (spent.calls, spent.evaluations, spent.smallest, spent.largest) == (10, 30, 3, 3)
+        assert str(spent) == "3 evaluations per call, 30 in 10 calls"
+
+    def test_window(self) -> None:
+        """Active at 0.8, 0.7, 0.6 and not at its end, 0.5."""
+        term = GuidanceTerm(Side("c"), weight=2.5, window=Window(0.2, 0.5))
+        spent = cost(plan_of(term), self.SIGMAS, Progress(lambda percent: round(1.0 - percent, 6)))
+        assert (spent.evaluations, spent.smallest, spent.largest) == (13, 1, 2)
+        assert str(spent) == "1.3 evaluations per call (1 to 2), 13 in 10 calls"
+
+    @pytest.mark.parametrize(("every", "fresh"), [(1, 10), (2, 5), (3, 4), (4, 3), (100, 1)])
+    def test_refresh(self, every: int, fresh: int) -> None:
+        term = CONCEPT.with_modifiers(Modifiers(refresh=every))
+        assert cost(plan_of(term), self.SIGMAS, LINE).evaluations == 10 + fresh
+
+    def test_nothing_to_sample(self) -> None:
+        assert cost(plan_of(CONCEPT), [], LINE).evaluations == 0
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lcm", "ddim"])
+def test_the_cost_in_the_log_is_what_a_single_stage_run_spends(
+    pack: Any, caplog: pytest.LogCaptureFixture, sampler: str
+) -> None:
+    models = micro_model(0), micro_model(1)
+    (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5, end_percent=0.6, label="concept")
+    (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=2)
+    (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=micro_cond(1), weight=2.5, curve="cosine")
+    inputs = dict(model=models[0], conditioning=micro_cond(0), terms=terms, latent_image=micro_latent(0), steps=9,
+                  sampler_name=sampler, scheduler="normal")  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        _, trace = pack.run("GCFG_Sampler", **inputs)
+    text = next(record.getMessage() for record in caplog.records if record.getMessage().startswith("GCFG: D = "))
+    assert f", {trace.evaluations} in {len(trace.records)} calls, 2 model(s)" in text
+    assert trace.formula in text
+    shown = pack.ui("GCFG_Sampler", **inputs)
+    assert text.removeprefix("GCFG: ") in str(shown["text"][0])
+
+
+def test_the_guider_says_what_a_call_costs_at_most(pack: Any, caplog: pytest.LogCaptureFixture) -> None:
+    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), weight=2.5)
+    with caplog.at_level(logging.INFO):
+        pack.run("GCFG_Guider", model=micro_model(0), conditioning=micro_cond(0), terms=terms)
+    assert "at most 2 evaluations per sampler call, 1 model(s)" in caplog.text
