@@ -122,11 +122,14 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
         extra: more metadata strings, such as `modelspec.description`; they win over our own.
 
     Raises:
-        ConceptFileError: the concept is not whole, or the path does not end in .safetensors.
+        ConceptFileError: the concept is not whole, or `path` is no .safetensors name in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
     """
     target = Path(path)
     if target.suffix != ".safetensors":
         raise ConceptFileError(str(path), "a name that ends in .safetensors", target.suffix or "none", "Rename it.")
+    if not target.parent.is_dir():
+        raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
     check_concept(concept, target.name)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in concept.tensors.items()}
     for key, value in ((TEXT_EMBEDS, concept.text_embeds), (TIME_IDS_NAME, concept.time_ids)):

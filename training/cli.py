@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.concept_metadata import PREDICTION_TYPES
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         print(options.run(options))
-    except (ConceptFileError, OSError) as error:
+    except (ConceptFileError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0

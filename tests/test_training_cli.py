@@ -1,0 +1,102 @@
+"""`python -m training inspect|convert`, run as a program of its own, without ComfyUI."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gcfg_core.concept_file import read_concept
+from gcfg_core.unet_layout import layout_of
+from rigs.host import ROOT
+from rigs.null_text import SMALL, WIDE, concept_path, make_concept, text_unet
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COMFYUI_PATH")}
+    return subprocess.run(
+        [sys.executable, "-m", "training", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def facts(text: str) -> dict[str, str]:
+    return {line[:18].strip(): line[18:] for line in text.splitlines()}
+
+
+def test_inspect_tells_what_a_file_is(tmp_path):
+    path = concept_path(tmp_path, SMALL["sdxl"], prediction_type="v_prediction", zero_terminal_snr=True, title="Toons",
+                        base="a base", training={"steps": 9})  # fmt: skip
+    result = run("inspect", path)
+    assert result.returncode == 0 and not result.stderr
+    told = facts(result.stdout)
+    assert told["kind"] == "null-text-unet" and told["architecture"] == "custom" and told["title"] == "Toons"
+    assert told["prediction type"] == "v_prediction" and told["zero terminal SNR"] == "yes"
+    assert told["latent format"] == "SDXL" and told["base"] == "a base" and json.loads(told["training"]) == {"steps": 9}
+    layers = sum(key.endswith("null_text_feature") for key in read_concept(path).tensors)
+    assert told["null-text layers"] == str(layers) and told["stored as"] == "float32"
+    assert "assumed" not in told
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
+def test_convert_makes_format_1_of_the_authors_files(tmp_path, suffix):
+    tensors = dict(make_concept(WIDE["sd15"]).tensors)
+    source, target = tmp_path / f"unet{suffix}", tmp_path / "concept.safetensors"
+    (torch.save if suffix == ".bin" else save_file)(tensors, source)
+    result = run("convert", source, target, "--title", "Faces", "--base", "SD1.5")
+    assert result.returncode == 0, result.stderr
+    assert "assumed: prediction type epsilon" in result.stdout
+    made = read_concept(target)
+    assert not made.assumptions and made.title == "Faces" and made.base == "SD1.5"
+    assert layout_of(made.config) == layout_of(WIDE["sd15"])
+    assert all(torch.equal(made.tensors[key], value) for key, value in tensors.items())
+    assert made.training["converted_from"]["name"] == source.name
+    again = run("convert", source, target)
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+    told = run("convert", source, target, "--overwrite", "--prediction-type", "v_prediction", "--zero-terminal-snr")
+    assert told.returncode == 0 and "prediction type" not in told.stdout
+    assert read_concept(target).prediction_type == "v_prediction" and read_concept(target).zero_terminal_snr
+
+
+def test_convert_takes_a_configuration_and_text_models(tmp_path):
+    config, source = SMALL["sd2"], tmp_path / "unet.safetensors"
+    save_file(text_unet(config).state_dict(), source)
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel", **config}))
+    refused = run("convert", source, tmp_path / "a.safetensors")
+    assert refused.returncode == 2 and "--config" in refused.stderr
+    result = run("convert", source, tmp_path / "a.safetensors", "--config", tmp_path / "config.json")
+    assert result.returncode == 0, result.stderr
+    assert read_concept(tmp_path / "a.safetensors").kind == "unet"
+
+
+@pytest.mark.parametrize("case", ["absent", "foreign", "truncated", "config", "suffix", "folder"])
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, case):
+    path = concept_path(tmp_path, SMALL["sd15"])
+    out = tmp_path / "out.safetensors"
+    arguments = {
+        "absent": ("inspect", tmp_path / "nothing.safetensors"),
+        "foreign": ("inspect", tmp_path / "foreign.safetensors"),
+        "truncated": ("convert", path, out),
+        "config": ("convert", path, out, "--config", path),
+        "suffix": ("convert", path, tmp_path / "out.pt"),
+        "folder": ("convert", path, tmp_path / "no" / "out.safetensors"),
+    }[case]
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    if case == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    result = run(*arguments)
+    assert result.returncode == 2 and not result.stdout
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    assert not out.exists()
+
+
+def test_it_needs_neither_comfyui_nor_diffusers():
+    code = "import sys, training.cli; print([m for m in ('comfy', 'diffusers', 'folder_paths') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
