@@ -33,6 +33,9 @@ TEXT_ENCODERS = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")
 WITHOUT_TEXT = ("sdxl", "sd2v")
 """Kinds whose tiny checkpoint has no text encoder."""
 
+RESIZED = ("ImageScale", "SolidMask")
+"""Nodes whose sides keep their proportions to each other when they shrink."""
+
 SIZES = ("EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanLatentVideo", "WanImageToVideo")
 
 
@@ -81,6 +84,7 @@ def substitute(prompt: dict[str, dict], steps: int = 3, size: int = 64) -> Subst
         elif name in ("LoadImage", "LoadImageMask"):
             result.images[inputs["image"]] = picture(size)
         _shrink(name, inputs, steps, size)
+    _shrink_together([n["inputs"] for n in result.prompt.values() if n["class_type"] in RESIZED], size)
     return result
 
 
@@ -117,3 +121,12 @@ def _shrink(name: str, inputs: dict, steps: int, size: int) -> None:
         inputs["width"], inputs["height"] = min(inputs["width"], size), min(inputs["height"], size)
         if "length" in inputs:
             inputs["length"] = min(inputs["length"], 5)
+
+
+def _shrink_together(nodes: list[dict], size: int) -> None:
+    """Scale width and height of all these nodes by one factor that brings the largest side to `size`."""
+    largest = max((inputs[side] for inputs in nodes for side in ("width", "height")), default=0)
+    if largest > size:
+        for inputs in nodes:
+            for side in ("width", "height"):
+                inputs[side] = inputs[side] * size // largest
