@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> int:
     enter_host()
     from rigs.pack import load_pack
 
-    load_pack()
+    pack = load_pack()
     if arguments:
         from .thumbnails import write
 
-        paths = write(arguments[1:])
+        paths = write(pack, arguments[1:])
     else:
         from .files import write
 

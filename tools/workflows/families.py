@@ -101,7 +101,9 @@ def video_model() -> Workflow:
             flow, "Movement term", terms=control, positive=movement, weight=2.0, end_percent=0.5, label="movement"
         )
     with flow.column("Sampling"):
-        latent = flow.add("EmptyHunyuanLatentVideo", width=832, height=480, length=33, batch_size=1)
+        latent = flow.add(
+            "EmptyHunyuanLatentVideo", "Empty video latent", width=832, height=480, length=33, batch_size=1
+        )
         result = sampler(
             flow, base, negative, latent, terms=motion, steps=30, sampler_name="uni_pc", scheduler="simple"
         )

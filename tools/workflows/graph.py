@@ -23,7 +23,8 @@ class Node:
     """Connected inputs."""
     title: str = ""
     models: tuple[ModelFile, ...] = ()
-    height: int | None = None
+    room: int = 0
+    """Least height on the canvas, in pixels."""
 
     def __getitem__(self, output: str) -> Output:
         return Output(self, self.kind.slot(output))
@@ -89,7 +90,7 @@ class Workflow:
         yield
 
     def add(
-        self, type_name: str, title: str = "", models: tuple[ModelFile, ...] = (), height: int | None = None,
+        self, type_name: str, title: str = "", models: tuple[ModelFile, ...] = (), room: int = 0,
         **inputs: Any,
     ) -> Node:  # fmt: skip
         """Add a node to the newest group. Widgets that are not given take their default.
@@ -116,7 +117,7 @@ class Workflow:
         missing = [each.name for each in kind.sockets if each.is_required and each.name not in links]
         if missing:
             raise ValueError(f"{type_name}: nothing is connected to {', '.join(missing)}")
-        node = Node(len(self.nodes) + 1, kind, values, links, title, models, height)
+        node = Node(len(self.nodes) + 1, kind, values, links, title, models, room)
         self.columns[-1][-1].nodes.append(node)
         return node
 

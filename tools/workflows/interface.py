@@ -12,7 +12,14 @@ from .note import note_text
 
 PACK_ID, PACK_VERSION = "comfyui-gcfg", "0.1.0"
 CORE_ID, CORE_VERSION = "comfy-core", "0.3.75"
-COLORS = {"Models": "#3f789e", "Prompts": "#b58b2a", "Guidance": "#88AA88", "Sampling": "#a1309b", "Picture": "#444444"}
+COLORS = {
+    "Models": "#3f789e",
+    "Prompts": "#b58b2a",
+    "Guidance": "#88AA88",
+    "Sampling": "#a1309b",
+    "Picture": "#8a8f98",
+    "Video": "#8a8f98",
+}
 NAMESPACE = uuid.UUID("6f2f3c9e-2312-5081-9500-000000000000")
 
 

@@ -13,7 +13,7 @@ GROUP_TITLE = 40
 PADDING = 20
 GAP = 20
 COLUMN_GAP = 60
-SLOT, WIDGET, MULTILINE = 20, 26, 90
+SLOT, WIDGET, MULTILINE = 20, 25, 90
 WIDTHS = {
     "CLIPTextEncode": 360,
     "GCFG_Sampler": 340,
@@ -28,7 +28,7 @@ WIDTHS = {
 WIDTH = 310
 PREVIEWS = {"SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "PreviewImage": 260, "GCFG_Sampler": 110}
 """Further room for a picture, or for the formula."""
-NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 21, 58
+NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 16, 75
 
 
 class Frame(NamedTuple):
@@ -57,7 +57,7 @@ def node_size(node: Node) -> tuple[int, int]:
     extra = sum(each.has_seed_control or each.has_upload for each in kind.widgets)
     lines = sum(MULTILINE if each.is_multiline else WIDGET for each in kind.widgets) + extra * WIDGET
     height = rows + lines + PREVIEWS.get(name, 0) + 16
-    return width, NODE_TITLE + (max(height, node.height) if node.height else height)
+    return width, NODE_TITLE + max(height, node.room)
 
 
 def note_size(text: str) -> tuple[int, int]:

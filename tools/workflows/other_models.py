@@ -78,8 +78,8 @@ def lora_on_one_branch() -> Workflow:
         "lora_on_one_branch",
         "LoRA on one branch only",
         "A LoRA as a term of its own: what it changes under the same prompt is added with a weight, a window or a "
-        "mask, while the base model and the prompt's guidance stay free of it. Both branches share one checkpoint in memory "
-        "and give the numbers of two separate ones.",
+        "mask, while the base model and the prompt's guidance stay free of it. Both branches share one "
+        "checkpoint in memory and give the numbers of two separate ones.",
         "D = base + 6 * (base(prompt) - base)\n  + 2 * (lora(prompt) - base(prompt))",
         "3 evaluations a step: base(prompt) serves both terms.",
         (

@@ -24,7 +24,7 @@ def concept(flow: Workflow, model: ModelFile, title: str = "") -> Node:
 
 def text(flow: Workflow, clip: Source, words: str, title: str) -> Node:
     """A prompt."""
-    return flow.add("CLIPTextEncode", title, text=words, clip=clip, height=140)
+    return flow.add("CLIPTextEncode", title, text=words, clip=clip, room=140)
 
 
 def term(flow: Workflow, title: str, **inputs: Any) -> Node:

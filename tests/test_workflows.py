@@ -1,0 +1,262 @@
+"""Every example workflow runs, means what its note says, and is the same graph in both formats."""
+
+import copy
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import comfyui_version
+import numpy as np
+import pytest
+from PIL import Image
+
+from rigs.host import ROOT
+from rigs.saved_graph import NOTES, declared, group_box, node_box, prompt_of, real_nodes
+from rigs.workflows import WorkflowRunner
+
+FOLDER = ROOT / "workflows"
+API = FOLDER / "api"
+STEPS, SIZE = 4, 64
+PAPER = "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a workflow must do in STEPS steps: formula and evaluations per call, for each of its sampling runs."""
+
+    formulas: tuple[str, ...]
+    evaluations: tuple[list[int], ...]
+    frames: int = 1
+    labels: tuple[str, ...] = field(default=())
+
+
+def one(formula: str, evaluations: list[int], *labels: str, frames: int = 1) -> Expected:
+    return Expected((formula,), (evaluations,), frames, labels)
+
+
+EXPECTED = {
+    "plain_cfg": one("D = base(null) + 7 * (base(c1) - base(null))", [2] * 4, "control"),
+    "concept_and_control": one(PAPER, [3] * 4, "concept", "control"),
+    "two_concepts": one(
+        "D = base(null) + 1.5 * (first(null) - base(null)) + 1.5 * (second(null) - base(null))"
+        " + 3 * (base(c1) - base(null))",
+        [4] * 4, "first", "second", "control",
+    ),
+    "negative_term": one(
+        "D = base(null) + 7 * (base(c1) - base(null)) - 2 * away[primary term, 0](base(c2) - base(null))",
+        [3] * 4, "control", "avoid",
+    ),
+    "windowed_control": one(
+        "D = base(null) + 1 * (base(c1) - base(null)) + 6{@ 15%-75%} * (base(c1) - base(null))",
+        [1, 2, 1, 1], "prompt", "guidance",
+    ),
+    "weight_curves": one(
+        "D = base(null) + 3{ramp} * (concept(null) - base(null)) + 6{cosine} * (base(c1) - base(null))"
+        " + 2{keyframes} * (base(c2) - base(null))",
+        [2, 3, 4, 4], "concept", "control", "finish",
+    ),
+    "regional_masks": one(
+        "D = base(null) + 3 * (base(c1) - base(null)) + 4 * mask * (base(c2) - base(null))"
+        " + 4 * mask * (base(c3) - base(null))",
+        [4] * 4, "scene", "left", "right",
+    ),
+    "autoguidance": one(
+        "D = base(null) + 4 * (base(c1) - base(null)) + 1.5 * (base(c1) - model2(c1))",
+        [3] * 4, "control", "weaker",
+    ),
+    "domain_guidance": one("D = base(null) + 5 * (tuned(c1) - base(null))", [2] * 4, "tuned"),
+    "lora_on_one_branch": one(
+        "D = base(null) + 6 * (base(c1) - base(null)) + 2 * (lora(c1) - base(c1))", [3] * 4, "control", "lora"
+    ),
+    "controlnet_on_control": one(
+        "D = base(null) + 1.5 * (tuned(null) - base(null)) + 5 * (base(c1) - base(null))",
+        [3] * 4, "tuned", "control",
+    ),
+    "image_to_image": one(PAPER, [3] * 4, "concept", "control"),
+    "inpainting": one(
+        "D = base(null) + 2 * (concept(null) - base(null)) + 4 * (base(c1) - base(null))",
+        [3] * 4, "concept", "control",
+    ),
+    "sdxl": one(
+        "D = base(null) + 1.5 * (anime(null) - base(null)) + 5 * (base(c1) - base(null))",
+        [3] * 4, "anime", "control",
+    ),
+    "flow_model": one(
+        "D = base(null) + 4 * (base(c1) - base(null)) + 2{linear @ 10%-100%} * (base(c2) - base(null))",
+        [2, 3, 3, 3], "subject", "style",
+    ),
+    "video_model": one(
+        "D = base(null) + 5 * (base(c1) - base(null)) + 2{@ 0%-50%} * (base(c2) - base(null))",
+        [3, 3, 3, 2], "scene", "movement", frames=5,
+    ),
+    "two_stages": Expected(
+        ("D = base(null) + 5 * (base(c1) - base(null))", PAPER), ([2, 2], [3, 3]), labels=("concept", "control")
+    ),
+}  # fmt: skip
+NAMES = tuple(EXPECTED)
+
+
+@pytest.fixture(scope="module")
+def runner(pack, tmp_path_factory) -> WorkflowRunner:
+    return WorkflowRunner(pack, tmp_path_factory.mktemp("comfyui"))
+
+
+def prompt(name: str) -> dict[str, dict]:
+    return json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def graph(name: str) -> dict[str, Any]:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_every_workflow_is_there_in_both_formats_with_a_thumbnail():
+    for folder, ending in ((FOLDER, ".json"), (API, ".json"), (FOLDER, ".jpg")):
+        assert {path.stem for path in folder.glob(f"*{ending}")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_and_means_what_it_says(runner, name):
+    expected = EXPECTED[name]
+    done = runner.run(prompt(name), STEPS, SIZE)
+    assert [trace.formula for trace in done.traces] == list(expected.formulas)
+    assert done.traces[-1].terms == expected.labels
+    assert done.evaluations == list(expected.evaluations)
+    assert sum(done.chunks) == sum(map(sum, expected.evaluations)), "the networks were asked more or less than that"
+    for formula in expected.formulas:
+        assert any(text.startswith(formula) for text in done.texts), f"no node shows {formula}"
+    (path,) = done.images
+    with Image.open(path) as image:
+        assert image.size == (SIZE, SIZE)
+        assert getattr(image, "n_frames", 1) == expected.frames
+    assert pixels(path).std() > 2, "the picture is flat"
+
+
+def test_plain_cfg_is_ksampler(runner):
+    """The promise of its note."""
+    guided = prompt("plain_cfg")
+    plain = copy.deepcopy(guided)
+    (sampler,) = (key for key, node in plain.items() if node["class_type"] == "GCFG_Sampler")
+    (term,) = (key for key, node in plain.items() if node["class_type"] == "GCFG_GuidanceTerm")
+    own, positive = plain[sampler]["inputs"], plain.pop(term)["inputs"]["positive"]
+    inputs = {
+        key: own[key] for key in ("model", "latent_image", "seed", "steps", "sampler_name", "scheduler", "denoise")
+    }
+    inputs |= {"positive": positive, "negative": own["conditioning"], "cfg": 7.0}
+    plain[sampler] = {"class_type": "KSampler", "inputs": inputs}
+    for which, each in (("gcfg", guided), ("core", plain)):
+        next(n for n in each.values() if n["class_type"] == "SaveImage")["inputs"]["filename_prefix"] = which
+    (one,), (other,) = runner.run(guided, STEPS, SIZE).images, runner.run(plain, STEPS, SIZE).images
+    assert np.array_equal(pixels(one), pixels(other))
+
+
+def test_inpainting_keeps_what_is_not_painted(runner):
+    """The loaded picture's right half is transparent, which is its mask: only that half may change."""
+    base = prompt("inpainting")
+    (sampler,) = (key for key, node in base.items() if node["class_type"] == "GCFG_Sampler")
+    pictures = []
+    for seed in (1, 2):
+        each = copy.deepcopy(base)
+        each[sampler]["inputs"]["seed"] = seed
+        next(n for n in each.values() if n["class_type"] == "SaveImage")["inputs"]["filename_prefix"] = f"seed{seed}"
+        pictures.append(pixels(runner.run(each, STEPS, SIZE).images[0]))
+    difference = np.abs(pictures[0] - pictures[1]).mean(axis=(0, 2))
+    assert difference[: SIZE // 4].max() < 1 < difference[-SIZE // 4 :].min()
+
+
+@pytest.mark.skipif(comfyui_version.__version__ != "0.3.75", reason="the files are built with ComfyUI 0.3.75")
+def test_files_are_what_the_definitions_build(pack):
+    from tools.workflows.files import contents
+
+    for path, text in contents().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is old: run python -m tools.workflows"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_formats_are_one_prompt(pack, name):
+    queued = {key: {"class_type": node["class_type"], "inputs": node["inputs"]} for key, node in prompt(name).items()}
+    assert prompt_of(graph(name)) == queued
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_core_nodes_and_ours(pack, name):
+    for node in real_nodes(graph(name)):
+        module = declared(node["type"]).module
+        ours = node["type"].startswith("GCFG_")
+        assert ours or module == "nodes" or module.startswith("comfy_extras."), f"{node['type']} is in {module}"
+        assert node["properties"]["cnr_id"] == ("comfyui-gcfg" if ours else "comfy-core")
+        assert node["properties"]["Node name for S&R"] == node["type"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_fit_the_nodes(pack, name):
+    saved = graph(name)
+    nodes = {node["id"]: node for node in saved["nodes"]}
+    assert len(nodes) == len(saved["nodes"]) and max(nodes) == saved["last_node_id"]
+    assert [link[0] for link in saved["links"]] == list(range(1, saved["last_link_id"] + 1))
+    for identity, origin, slot, target, place, kind in saved["links"]:
+        giver, taker = nodes[origin]["outputs"][slot], nodes[target]["inputs"][place]
+        assert identity in giver["links"] and taker["link"] == identity
+        assert giver["type"] == taker["type"] == kind
+    for node in real_nodes(saved):
+        kinds = declared(node["type"])
+        assert [output["type"] for output in node["outputs"]] == kinds.outputs
+        assert {entry["name"]: entry["type"] for entry in node["inputs"]} == {
+            key: kind for key, (kind, _) in kinds.inputs.items()
+        }
+        open_ones = {e["name"] for e in node["inputs"] if e["link"] is None and not kinds.is_widget(e["name"])}
+        assert not open_ones & kinds.required
+    fed = [entry["link"] for node in saved["nodes"] for entry in node["inputs"] if entry["link"] is not None]
+    assert sorted(fed) == sorted(link[0] for link in saved["links"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_overlaps(name):
+    saved = graph(name)
+    boxes = {node["id"]: node_box(node) for node in saved["nodes"]}
+    frames = [group_box(group) for group in saved["groups"]]
+    for one, other in itertools.combinations(boxes.values(), 2):
+        assert not one.meets(other)
+    for one, other in itertools.combinations(frames, 2):
+        assert not one.meets(other)
+    for node in saved["nodes"]:
+        holders = [frame for frame in frames if frame.holds(boxes[node["id"]])]
+        assert len(holders) == (0 if node["type"] in NOTES else 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_note_names_every_file(pack, name):
+    saved = graph(name)
+    (note,) = (node for node in saved["nodes"] if node["type"] in NOTES)
+    (text,) = note["widgets_values"]
+    assert "## Files" in text and "## Try" in text
+    queued = prompt(name)
+    files = {
+        value for node in queued.values() for value in node["inputs"].values()
+        if isinstance(value, str) and value.endswith((".safetensors", ".ckpt", ".pt"))
+    }  # fmt: skip
+    assert files
+    for file in files:
+        assert file in text
+    for node in real_nodes(saved):
+        for model in node["properties"].get("models", []):
+            assert model["name"] in node["widgets_values"]
+            assert model["url"].startswith("https://") and model["url"] in text
+            assert f"models/{model['directory']}" in text
+    named = {model["name"] for node in real_nodes(saved) for model in node["properties"].get("models", [])}
+    assert all(file.startswith("concept_") for file in files - named), "a public file without its address"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_thumbnail_is_small(name):
+    path = FOLDER / f"{name}.jpg"
+    assert path.stat().st_size <= 40_000
+    with Image.open(path) as image:
+        assert image.format == "JPEG" and 256 <= max(image.size) <= 400
+        assert np.asarray(image).std() > 2

@@ -1,0 +1,49 @@
+"""Pictures of the workflows: each is run on tiny random models, and what it saves is made small.
+
+They are honest and show no scene: random models give textures. Run again when starter models are there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from rigs.pack import Pack
+from rigs.workflows import WorkflowRunner
+
+from .files import API, FOLDER
+
+SIZE = 256
+MOST_STEPS = 30
+MOST_BYTES = 40_000
+
+
+def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
+    """Run these workflows (default: all) and write their thumbnails; returns their paths."""
+    paths = []
+    with tempfile.TemporaryDirectory(prefix="gcfg-") as base:
+        runner = WorkflowRunner(pack, Path(base))
+        for name in names or sorted(path.stem for path in API.glob("*.json")):
+            prompt = json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
+            done = runner.run(prompt, MOST_STEPS, SIZE)
+            path = FOLDER / f"{name}.jpg"
+            path.write_bytes(thumbnail(done.images[-1]))
+            paths.append(path)
+    return paths
+
+
+def thumbnail(path: Path) -> bytes:
+    """The picture, or a video's first frame, as a JPEG of SIZE pixels a side and at most MOST_BYTES."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    for quality in (90, 80, 70, 60, 50, 40, 30):
+        data = io.BytesIO()
+        picture.save(data, "JPEG", quality=quality, optimize=True)
+        if data.tell() <= MOST_BYTES:
+            break
+    return data.getvalue()
