@@ -1,6 +1,7 @@
 """The interpreter that everything runs in: .venv, or the caller's own when COMFYUI_PATH is set."""
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +13,16 @@ FOLDER = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements-dev.txt"
 STAMP = FOLDER / ".requirements.sha256"
 OLDEST = (3, 11)
+TOOLS = {
+    "pytest": "pytest",
+    "pytest_timeout": "pytest-timeout",
+    "hypothesis": "hypothesis",
+    "websocket": "websocket-client",
+    "diffusers": "diffusers",
+    "ruff": "ruff",
+    "pyright": "pyright[nodejs]",
+}
+"""Modules that our commands need beside ComfyUI's own needs, and the packages they come in."""
 
 
 class SetupError(Exception):
@@ -31,8 +42,16 @@ def python() -> Path:
 
 
 def ensure_environment() -> None:
-    """Make .venv and install requirements-dev.txt into it, unless that very list is already there."""
+    """Make .venv and install requirements-dev.txt into it, unless that very list is already there.
+
+    Raises:
+        SetupError: an environment cannot be made, pip failed, or the user's own interpreter lacks a tool.
+    """
     if own_host():
+        missing = [package for module, package in TOOLS.items() if importlib.util.find_spec(module) is None]
+        if missing:
+            command = f"{sys.executable} -m pip install {' '.join(missing)}"
+            raise SetupError(f"COMFYUI_PATH is set, and this interpreter lacks {', '.join(missing)}: run {command}")
         return
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted and python().is_file():

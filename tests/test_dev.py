@@ -40,6 +40,13 @@ def test_own_host_installs_nothing(monkeypatch):
     assert str(environment.python()) == sys.executable
 
 
+def test_missing_tool_is_named(monkeypatch):
+    monkeypatch.setenv("COMFYUI_PATH", "anywhere")
+    monkeypatch.setitem(environment.TOOLS, "no_such_module", "no-such-package")
+    with pytest.raises(environment.SetupError, match="pip install no-such-package"):
+        environment.ensure_environment()
+
+
 @pytest.mark.parametrize(("codes", "expected"), [((0, 0, 0), 0), ((0, 3, 0), 3), ((1, 0, 2), 1)])
 def test_every_linter_runs_and_a_failure_counts(monkeypatch, codes, expected):
     left = list(codes)
