@@ -66,6 +66,8 @@ class Keyframes:
         positions = [position for position, _ in self.points]
         if any(not 0.0 <= position <= 1.0 for position in positions):
             raise ValueError(f"keyframes: positions must lie between 0 and 1, got {positions}.")
+        if not all(math.isfinite(factor) for _, factor in self.points):
+            raise ValueError(f"keyframes: factors must be finite, got {[factor for _, factor in self.points]}.")
         if positions != sorted(set(positions)):
             raise ValueError(f"keyframes: positions must rise and be distinct, got {positions}.")
 

@@ -43,6 +43,12 @@ class GuidanceTerm:
     modifiers: Modifiers = NEUTRAL
     label: str = ""
 
+    def __post_init__(self) -> None:
+        if self.mask is not None and self.mask.ndim not in (2, 3):
+            raise ValueError(
+                f"mask: expected [H, W] or [N, H, W], got {list(self.mask.shape)}; connect a MASK, not an image."
+            )
+
     def with_modifiers(self, modifiers: Modifiers) -> GuidanceTerm:
         return replace(self, modifiers=modifiers)
 
