@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
@@ -21,6 +22,7 @@ from rigs.null_text import (
     as_denoised,
     authors_unet,
     concept_path,
+    forget_concepts,
     make_concept,
     relative_error,
     sdxl_constants,
@@ -107,10 +109,9 @@ def test_the_authors_own_files_load(load, tmp_path, suffix, name):
 
 @pytest.mark.slow
 def test_full_size_sd15_gives_the_same_output(load, tmp_path):
-    from gcfg_core.architectures import CONFIGS
-
     config = CONFIGS["sd15"]
-    path = concept_path(tmp_path, config, base="random")
+    path = concept_path(tmp_path, config)
+    forget_concepts()
     model = load(path).model
     assert sum(p.numel() for p in model.diffusion_model.parameters()) == pytest.approx(815.5e6, rel=1e-4)
     twin = authors_unet(config, load_file(path))

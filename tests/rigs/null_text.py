@@ -90,6 +90,11 @@ def _measured(config_json: str, seed: int) -> Concept:
     return Concept(tensors=unet.state_dict(), config=config, text_embeds=pooled, time_ids=ids)
 
 
+def forget_concepts() -> None:
+    """Free the shared tensors of `make_concept`."""
+    _measured.cache_clear()
+
+
 def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 0, **fields: object) -> Path:
     """A format 1 file with such a concept."""
     path = folder / f"{name}.safetensors"
