@@ -157,7 +157,11 @@ def test_plain_cfg_is_ksampler(runner):
 
 
 def test_inpainting_keeps_what_is_not_painted(runner):
-    """The loaded picture's right half is transparent, which is its mask: only that half may change."""
+    """The loaded picture's right half is transparent, which is its mask: only that half may change.
+
+    Beside the mask's edge the decoder mixes both halves, hence the larger picture.
+    """
+    size = 3 * SIZE
     base = prompt("inpainting")
     (sampler,) = (key for key, node in base.items() if node["class_type"] == "GCFG_Sampler")
     pictures = []
@@ -165,9 +169,9 @@ def test_inpainting_keeps_what_is_not_painted(runner):
         each = copy.deepcopy(base)
         each[sampler]["inputs"]["seed"] = seed
         next(n for n in each.values() if n["class_type"] == "SaveImage")["inputs"]["filename_prefix"] = f"seed{seed}"
-        pictures.append(pixels(runner.run(each, STEPS, SIZE).images[0]))
+        pictures.append(pixels(runner.run(each, 2, size).images[0]))
     difference = np.abs(pictures[0] - pictures[1]).mean(axis=(0, 2))
-    assert difference[: SIZE // 4].max() < 1 < difference[-SIZE // 4 :].min()
+    assert difference[: size // 8].max() < 1 < difference[-size // 4 :].min()
 
 
 @pytest.mark.skipif(comfyui_version.__version__ != "0.3.75", reason="the files are built with ComfyUI 0.3.75")
