@@ -119,9 +119,10 @@ class Branch:
             processed = process_conds(self.model, noise, {name: cond}, self.patcher.load_device, **options)
             self.conds[j] = processed[name]
 
-    def end(self) -> None:
-        """Undo ``begin`` and ``prepare``; safe after an error in either."""
-        self.patcher.cleanup()
+    def end(self, is_clean: bool) -> None:
+        """Undo ``begin`` and ``prepare``; safe after an error in either. ``is_clean``: its cleanup has run already."""
+        if not is_clean:
+            self.patcher.cleanup()
         comfy.sampler_helpers.cleanup_models(self.conds, [])
         comfy.samplers.cast_to_load_options(self.model_options, device=self.patcher.offload_device)
         self.patcher.restore_hook_patches()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import folder_paths
@@ -13,7 +14,7 @@ FOLDERS = (FOLDER, "diffusion_models")
 
 
 def register_concept_folder() -> None:
-    """Make `models/gcfg_concepts` known to ComfyUI.
+    """Make `models/gcfg_concepts` known to ComfyUI, and make the folder where that is allowed.
 
     Paths that the user's extra_model_paths.yaml gave it come first and stay; ComfyUI knows no extensions for them, so
     ours are set. Safe to repeat.
@@ -22,6 +23,8 @@ def register_concept_folder() -> None:
     paths = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
     if default not in paths:
         paths.append(default)
+    with contextlib.suppress(OSError):
+        os.makedirs(default, exist_ok=True)
     folder_paths.folder_names_and_paths[FOLDER] = (paths, set(EXTENSIONS))
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WRAPPERS_THAT_RUN = ("calc_cond_batch", "apply_model", "diffusion_model", "outer_sample")
 """Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, hence to the base."""
 
+STATE_OF_A_RUN = ("inner_model", "loaded_models", "conds")
+"""What CFGGuider drops at the end of a run, but leaves after an error."""
+
 
 class GCFGGuider(comfy.samplers.CFGGuider):
     """Samples with a guidance graph wherever ComfyUI takes a GUIDER.
@@ -106,11 +109,16 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         base = self.model_patcher
         run = Run(self._current_plan(), base, self.term_conds, self.trace)
         self.run, self.model_patcher = run, run.base.patcher
+        is_complete = False
         try:
-            return super().sample(noise, latent_image, *args, **kwargs)
+            result = super().sample(noise, latent_image, *args, **kwargs)
+            is_complete = True
+            return result
         finally:
             self.model_patcher, self.run = base, None
-            run.end()
+            for name in STATE_OF_A_RUN:
+                self.__dict__.pop(name, None)
+            run.end(is_complete)
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Load the models of all branches at once, inside the outer wrappers that came with them."""

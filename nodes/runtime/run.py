@@ -97,11 +97,15 @@ class Run:
         self.device_masks = [None if mask is None else mask.to(noise.device) for mask in self.masks]
         self.trace.begin()
 
-    def end(self) -> None:
-        """Leave every patcher and condition as it was; safe after an error anywhere."""
+    def end(self, is_complete: bool) -> None:
+        """Leave every patcher and condition as it was; safe after an error anywhere.
+
+        Args:
+            is_complete: sampling reached its end, where ComfyUI has cleaned up the models that it loaded.
+        """
         self.trace.finish()
         for branch in self.branches[1:]:
-            branch.end()
+            branch.end(is_clean=is_complete and branch in self.loaded)
         comfy.sampler_helpers.cleanup_models(self.base.conds, [])
 
     def predict(
