@@ -11,6 +11,9 @@ from .plan import BASE, Plan
 from .schedule import Progress
 from .weights import is_fixed, term_weights
 
+WITHIN = (0.013, 0.11, 0.23, 0.37, 0.51, 0.63, 0.77, 0.89, 0.987)
+"""Where between two edges of windows most_evaluations looks."""
+
 
 def model_names(plan: Plan) -> tuple[str, ...]:
     """'base', then for each other model the label of the first term that names it as its positive, or 'model2' ..."""
@@ -90,6 +93,19 @@ class Cost:
         mean = self.evaluations / max(self.calls, 1)
         spread = "" if self.smallest == self.largest else f" ({self.smallest} to {self.largest})"
         return f"{mean:.4g} evaluations per call{spread}, {self.evaluations} in {self.calls} calls"
+
+
+def most_evaluations(plan: Plan) -> int:
+    """The most predictions that one call may evaluate, over all of sampling: between two edges of windows the weights
+    vary, and a weight that happens to save a prediction (1, or 0) at one point of a curve saves it nowhere else."""
+    edges = sorted({0.0, 1.0, *(edge for term in plan.terms for edge in (term.window.start, term.window.end))})
+    progress = Progress(lambda percent: 1.0 - percent)
+    most = 0
+    for start, end in zip(edges, edges[1:], strict=False):
+        for share in WITHIN:
+            sigma = 1.0 - (start + (end - start) * share)
+            most = max(most, len(plan.required(term_weights(plan.terms, sigma, progress))))
+    return most
 
 
 def cost(plan: Plan, sigmas: Sequence[float], progress: Progress) -> Cost:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gcfg_core.curves import Linear
-from gcfg_core.formula import cost, formula, model_names, prediction_names, term_names
+from gcfg_core.formula import cost, formula, model_names, most_evaluations, prediction_names, term_names
 from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from gcfg_core.modifiers import Modifiers
 from gcfg_core.plan import Plan, compile_plan
@@ -84,6 +84,29 @@ class TestCost:
         assert cost(plan_of(CONCEPT), [], LINE).evaluations == 0
 
 
+class TestMostEvaluations:
+    @pytest.mark.parametrize(
+        ("term", "most"),
+        [
+            (GuidanceTerm(Side(None, PROMPT), weight=1.0), 1),
+            (GuidanceTerm(Side(None, PROMPT), weight=1.0, window=Window(0.2, 0.8)), 1),
+            (GuidanceTerm(Side(None, PROMPT), weight=1.0, curve=Linear(0.0)), 2),
+            (GuidanceTerm(Side(None, PROMPT), weight=2.0, window=Window(0.2, 0.21)), 2),
+            (GuidanceTerm(Side(None, PROMPT), weight=0.0), 1),
+        ],
+    )
+    def test_of_one_term(self, term: GuidanceTerm, most: int) -> None:
+        assert most_evaluations(plan_of(term)) == most
+
+    def test_windows_that_never_meet(self) -> None:
+        first = GuidanceTerm(Side("c"), weight=2.0, window=Window(0.0, 0.5))
+        last = GuidanceTerm(Side("d"), weight=2.0, window=Window(0.5, 1.0))
+        assert most_evaluations(plan_of(first, last)) == 2
+
+    def test_no_terms(self) -> None:
+        assert most_evaluations(plan_of()) == 1
+
+
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lcm", "ddim"])
 def test_the_cost_in_the_log_is_what_a_single_stage_run_spends(
     pack: Any, caplog: pytest.LogCaptureFixture, sampler: str
@@ -103,8 +126,12 @@ def test_the_cost_in_the_log_is_what_a_single_stage_run_spends(
     assert text.removeprefix("GCFG: ") in str(shown["text"][0])
 
 
-def test_the_guider_says_what_a_call_costs_at_most(pack: Any, caplog: pytest.LogCaptureFixture) -> None:
-    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), weight=2.5)
+@pytest.mark.parametrize(
+    "inputs", [{"weight": 2.5}, {"weight": 1.0, "curve": "linear"}, {"weight": 1.0, "curve": "ramp"}]
+)
+def test_the_guider_says_what_a_call_costs_at_most(pack: Any, caplog: pytest.LogCaptureFixture, inputs: dict) -> None:
+    """A weight of 1 saves the base only as long as no curve moves it."""
+    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), **inputs)
     with caplog.at_level(logging.INFO):
         pack.run("GCFG_Guider", model=micro_model(0), conditioning=micro_cond(0), terms=terms)
     assert "at most 2 evaluations per sampler call, 1 model(s)" in caplog.text
