@@ -29,7 +29,7 @@ EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
 AGAIN = "Copy or download the file again, or export the concept again."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Concept:
     """A concept model in memory.
 

@@ -5,6 +5,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,3 +143,10 @@ def as_denoised(
 def relative_error(got: Tensor, expected: Tensor) -> float:
     """||got - expected|| / ||expected||, in float64."""
     return float((got.double() - expected.double()).norm() / expected.double().norm())
+
+
+def denoised(model: Any, x: Tensor, sigma: Tensor, **conds: object) -> Tensor:
+    """ComfyUI's apply_model under text that a null-text model must ignore, and its own added embedding."""
+    y = model.extra_conds(device="cpu", noise=x, **conds).get("y")
+    rest = {} if y is None else {"y": y.cond.repeat(x.shape[0], 1)}
+    return model.apply_model(x, sigma, c_crossattn=torch.randn(x.shape[0], 77, 99), **rest)

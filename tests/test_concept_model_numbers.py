@@ -1,0 +1,112 @@
+"""The same concept file gives the same numbers in diffusers, built as the paper's authors do, and in ComfyUI."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gcfg_core.architectures import CONFIGS
+from gcfg_core.concept_file import Concept, write_concept
+from rigs.null_text import (
+    SMALL,
+    WIDE,
+    as_denoised,
+    authors_unet,
+    concept_path,
+    denoised,
+    forget_concepts,
+    make_concept,
+    relative_error,
+    sdxl_constants,
+    text_unet,
+    unet_inputs,
+)
+
+CASES = [
+    ("sd15", "epsilon", False),
+    ("sd2", "epsilon", False),
+    ("sd2", "v_prediction", False),
+    ("sdxl", "epsilon", False),
+    ("sdxl", "v_prediction", True),
+]
+
+
+@pytest.fixture
+def load(pack):
+    """The loader behind the node: path, weight dtype -> ModelPatcher."""
+    loader = pack.module("nodes.runtime.concept_loader")
+    return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
+
+
+def compare(model, twin, config, v=False):
+    """Relative error of ComfyUI's prediction against the diffusers twin's, the shared part (the latent) taken off."""
+    x = torch.randn(2, config["in_channels"], 16, 24, generator=torch.Generator().manual_seed(3)) * 5
+    sigma = model.model_sampling.sigma(torch.tensor([100.0, 700.0]))
+    given = {key: value for key, value in unet_inputs(config).items() if key not in ("sample", "timestep")}
+    expected = as_denoised(lambda scaled, t: twin(scaled, t, **given).sample, model, x, sigma, v)
+    shared = x / (sigma.view(-1, 1, 1, 1) ** 2 + 1) if v else x
+    return relative_error(denoised(model, x, sigma) - shared, expected - shared)
+
+
+@pytest.mark.parametrize("name, prediction, zero_snr", CASES)
+def test_same_file_gives_the_same_output_in_diffusers_and_here(load, tmp_path, name, prediction, zero_snr):
+    config = SMALL[name]
+    path = concept_path(tmp_path, config, prediction_type=prediction, zero_terminal_snr=zero_snr)
+    twin = authors_unet(config, {key: value for key, value in load_file(path).items() if not key.startswith("gcfg.")})
+    model = load(path).model
+    assert model.get_dtype() == torch.float32
+    error = compare(model, twin, config, prediction == "v_prediction")
+    print(f"{name} {prediction}: relative error {error:.1e}")
+    assert error <= 1e-4
+    assert (float(model.model_sampling.sigma_max) > 1000) == zero_snr
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin", ".pt"])
+@pytest.mark.parametrize("name", list(WIDE))
+def test_the_authors_own_files_load(load, tmp_path, suffix, name):
+    tensors = dict(make_concept(WIDE[name]).tensors)
+    path = tmp_path / f"unet{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(tensors, path)
+    x = torch.randn(2, 4, 16, 16)
+    config = WIDE[name]
+    inputs = unet_inputs(config)
+    if name == "sdxl":  # a bare file brings no constants: zeros and 1024 x 1024
+        ids = torch.tensor([[1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0]]).repeat(2, 1)
+        inputs["added_cond_kwargs"] = {"text_embeds": torch.zeros(2, 1280), "time_ids": ids}
+    given = {key: value for key, value in inputs.items() if key not in ("sample", "timestep")}
+    model = load(path).model
+    sigma = model.model_sampling.sigma(torch.tensor([100.0, 700.0]))
+    twin = authors_unet(config, tensors)
+    expected = as_denoised(lambda scaled, t: twin(scaled, t, **given).sample, model, x, sigma, False)
+    assert relative_error(denoised(model, x, sigma) - x, expected - x) <= 1e-4
+
+
+@pytest.mark.slow
+def test_full_size_sd15_gives_the_same_output(load, tmp_path):
+    config = CONFIGS["sd15"]
+    path = concept_path(tmp_path, config)
+    forget_concepts()
+    model = load(path).model
+    assert sum(p.numel() for p in model.diffusion_model.parameters()) == pytest.approx(815.5e6, rel=1e-4)
+    twin = authors_unet(config, load_file(path))
+    error = compare(model, twin, config)
+    print(f"full SD1.5: relative error {error:.1e}")
+    assert error <= 1e-4
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_a_text_unet_of_any_size_is_built_from_its_description(load, tmp_path, name):
+    config = SMALL[name]
+    unet = text_unet(config)
+    write_concept(tmp_path / "a.safetensors", Concept(tensors=unet.state_dict(), config=config, kind="unet"))
+    model = load(tmp_path / "a.safetensors").model
+    x, text = torch.randn(1, 4, 16, 16), torch.randn(1, 7, config["cross_attention_dim"])
+    pooled, ids = sdxl_constants()
+    sizes = dict(zip(("height", "width", "crop_h", "crop_w", "target_height", "target_width"), ids[0], strict=True))
+    conds = model.extra_conds(device="cpu", noise=x, cross_attn=text, pooled_output=pooled, **sizes)
+    sigma = model.model_sampling.sigma(torch.tensor([300.0]))
+    got = model.apply_model(x, sigma, c_crossattn=text, **({"y": conds["y"].cond} if "y" in conds else {}))
+    added = {"text_embeds": pooled, "time_ids": ids}
+    expected = as_denoised(
+        lambda scaled, t: unet(scaled, t, text, added_cond_kwargs=added).sample, model, x, sigma, False
+    )
+    assert relative_error(got - x, expected - x) <= 1e-4
