@@ -36,11 +36,6 @@ def tiny_vae(kind: str, seed: int = 0) -> Path:
     return built(f"{name}-{seed}", lambda: vae_state(kind, seed))
 
 
-def tiny_clip_l(seed: int = 0) -> Path:
-    """A CLIP-L file for Load CLIP."""
-    return built(f"clip-l-{seed}", lambda: clip_l_state(seed))
-
-
 def _checkpoint_state(kind: str, seed: int) -> dict[str, Tensor]:
     parts = [("model.diffusion_model.", unet_state(kind, seed)), ("first_stage_model.", vae_state(kind, seed))]
     if kind == "sd15":
