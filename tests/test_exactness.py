@@ -166,3 +166,19 @@ def test_a_batch_of_two_equals_two_batches_of_one(pack: Any, models: list, conds
     for k, pair in enumerate(both):
         single = torch.cat([singles[0][k], singles[1][k]])
         assert (pair - single).flatten(1).norm(dim=1).le(2e-5 * single.flatten(1).norm(dim=1)).all()
+
+
+def test_little_memory_splits_the_forwards_and_changes_nothing(
+    pack: Any, models: list, conds: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One condition a forward where core's estimate says that two do not fit."""
+    terms: tuple = ()
+    for i in range(1, 4):
+        (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=conds[i], weight=float(i))
+    (guider, trace) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
+    xs = [torch.randn(2, 4, *SIZE, generator=torch.Generator().manual_seed(0))]
+    (whole,) = guided(guider, xs, [2.0])
+    monkeypatch.setattr(models[0].model, "memory_required", lambda *args, **kwargs: 1e30)
+    split = Measured(guider, [models[0]], xs, [2.0])
+    assert (split.chunks, split.forwards, trace.evaluations) == ([4], [4], 4)
+    assert (split.results[0] - whole).norm() <= 1e-5 * whole.norm()
