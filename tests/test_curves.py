@@ -9,7 +9,7 @@ import comfy.supported_models
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcfg_core.curves import Constant, Cosine, Keyframes, Linear, Ramp, parse_keyframes
@@ -41,10 +41,12 @@ class TestClosedForms:
     def test_at_start_middle_and_end(self, curve: Any, values: tuple) -> None:
         assert [curve(p) for p in (0.0, 0.5, 1.0)] == pytest.approx(values, abs=1e-12)
 
+    @settings(deadline=None)
     @given(POSITIONS)
     def test_half_cosine(self, p: float) -> None:
         assert Cosine(0.2)(p) == pytest.approx(0.2 + 0.8 * math.cos(math.pi * p / 2) ** 2)
 
+    @settings(deadline=None)
     @given(POSITIONS, st.floats(0.01, 0.5))
     def test_ramp_is_symmetric_and_within_0_and_1(self, p: float, share: float) -> None:
         ramp = Ramp(share)
@@ -53,6 +55,7 @@ class TestClosedForms:
         assert ramp(share) == 1.0
         assert ramp(share / 2) == pytest.approx(0.5)
 
+    @settings(deadline=None)
     @given(POSITIONS)
     def test_keyframes_are_straight_lines(self, p: float) -> None:
         points = [(0.1, 1.0), (0.4, -2.0), (0.8, 3.0)]

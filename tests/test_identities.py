@@ -83,8 +83,11 @@ class TestOneTerm:
         core = sample(cfg_guider(model, positive, negative, weight), latent, sampler, "normal")
         assert torch.equal(ours, core)
 
-    @pytest.mark.parametrize("kind", ["sd15", "sd2v", "sdxl", "sd3", "wan"])
-    @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_cfg_pp"])
+    @pytest.mark.parametrize(
+        ("kind", "sampler"),
+        [*((kind, "dpmpp_2m") for kind in ("sd15", "sd2v", "sdxl", "sd3", "wan")), ("sd15", "heun"),
+         ("sd15", "euler_cfg_pp"), ("sd3", "euler_cfg_pp"), ("wan", "euler"), ("wan", "euler_cfg_pp")],
+    )  # fmt: skip
     def test_is_cfg_on_models_from_the_real_loaders(self, pack: object, kind: str, sampler: str) -> None:
         model, latent = load_tiny(kind), tiny_latent(kind, size=8)
         positive, negative = tiny_cond(kind, 1), tiny_cond(kind, 2)
