@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,9 @@ class WorkflowRunner:
             RuntimeError: a node fails.
         """
         small = smaller(substitute(prompt, steps, size), size)
-        lay_out(self.base, {}, small.models, small.images)
+        lay_out(self.base, {}, small.models)
+        for name, path in small.images.items():
+            shutil.copy2(path, self.base / "input" / name)  # newer hosts refuse links that lead out of the folder
         before = set(self._outputs())
         identity = uuid.uuid4().hex
         done = Done()
@@ -144,7 +147,6 @@ def _load_stand_ins() -> None:
 
     if "StandInCLIPLoader" not in nodes.NODE_CLASS_MAPPINGS and not asyncio.run(nodes.load_custom_node(str(STAND_INS))):
         raise RuntimeError(f"ComfyUI could not load the stand-in nodes in {STAND_INS}")
-
 
 
 def _cache_arguments() -> dict[str, Any]:
