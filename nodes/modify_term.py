@@ -31,8 +31,8 @@ class ModifyTermNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "norm_cap", default=0.0, min=0.0, max=10000.0, step=0.5, round=0.001,
-                    tooltip="Largest L2 norm of the difference, per sample, applied before the projection; core's APG node "
-                    "starts at 5. Neutral: 0, off.",
+                    tooltip="Largest L2 norm of the difference, per sample, applied before the projection; core's APG "
+                    "node starts at 5. Neutral: 0, off.",
                 ),
                 io.Int.Input(
                     "refresh", default=1, min=1, max=1000,
