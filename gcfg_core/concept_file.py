@@ -131,10 +131,8 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
     if not target.parent.is_dir():
         raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
     check_concept(concept, target.name)
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in concept.tensors.items()}
-    for key, value in ((TEXT_EMBEDS, concept.text_embeds), (TIME_IDS_NAME, concept.time_ids)):
-        if value is not None:
-            tensors[key] = value.detach().float().cpu().contiguous().clone()
+    constants = {TEXT_EMBEDS: concept.text_embeds, TIME_IDS_NAME: concept.time_ids}
+    tensors = _separate({**concept.tensors, **{key: v.float() for key, v in constants.items() if v is not None}})
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         save_file(tensors, partial, metadata={**describe(concept, target.stem), **(extra or {})})
@@ -143,6 +141,20 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous and each with storage of its own, as safetensors wants them; copied only where
+    they are not."""
+    separate: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.untyped_storage().nbytes() != value.nbytes or value.data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.data_ptr())
+        separate[key] = value
+    return separate
 
 
 def check_concept(concept: Concept, name: str) -> None:

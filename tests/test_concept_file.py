@@ -52,6 +52,17 @@ def test_what_is_written_is_read_again(tmp_path, concept):
     assert is_concept_file(path) and [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_views_and_shared_tensors_are_written(tmp_path, concept):
+    tensors = dict(concept.tensors)
+    whole = torch.randn(2, 32)
+    tensors["conv_norm_out.weight"] = whole[1]
+    tensors["conv_norm_out.bias"] = tensors["conv_in.bias"] = whole[0].clone()
+    tensors["conv_out.weight"] = torch.randn(32, 4, 3, 3).transpose(0, 1)
+    write_concept(tmp_path / "a.safetensors", dataclasses.replace(concept, tensors=tensors))
+    again = read_concept(tmp_path / "a.safetensors").tensors
+    assert all(torch.equal(again[key], value) for key, value in tensors.items())
+
+
 def test_sdxl_keeps_its_constants(tmp_path):
     pooled, ids = sdxl_constants()
     again = read_concept(concept_path(tmp_path, SDXL))
