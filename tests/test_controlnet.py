@@ -22,12 +22,11 @@ def image(seed: int = 0) -> Tensor:
     return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def controlled(pack: Any, cond: list, seed: int = 0, strength: float = 0.8, net: Any = None) -> list:
+def controlled(pack: Any, cond: list, seed: int = 0, net: Any = None, end: float = 1.0) -> list:
     """``cond`` through Apply ControlNet (Advanced); the copy for the negative side is dropped."""
     net = micro_controlnet(seed) if net is None else net
-    return pack.run(
-        "ControlNetApplyAdvanced", positive=cond, negative=cond, control_net=net, image=image(seed), strength=strength
-    )[0]
+    inputs = {"control_net": net, "image": image(seed), "strength": 0.8, "end_percent": end}
+    return pack.run("ControlNetApplyAdvanced", positive=cond, negative=cond, **inputs)[0]
 
 
 def control_of(cond: list) -> Any:
@@ -56,12 +55,13 @@ def test_one_controlled_condition_serves_several_models(pack: Any, where: str) -
     """A ControlNet keeps the schedule and the hint of the model it last worked for."""
     base = micro_model(0)
     others = {"other model": [(5, 0)], "variant": [(0, 1)], "both": [(5, 0), (0, 1)]}[where]
-    shared = controlled(pack, controlled(pack, C, 1), 2)
+    shared = controlled(pack, controlled(pack, C, 1), 2, end=0.2)
     assert control_of(shared).previous_controlnet is not None
 
     def made(seed: int, lora: int, model: Any = None) -> Any:
         model = micro_model(seed) if model is None else model
-        return with_lora(model, lora) if lora else pack.run("ModelSamplingDiscrete", model=model, sampling="lcm")[0]
+        edm = pack.run("ModelSamplingContinuousEDM", model=model, sampling="eps")[0]
+        return with_lora(model, lora) if lora else edm
 
     models = [made(seed, lora, base if lora else None) for seed, lora in others]
     terms = [{"model": model, "positive": shared, "weight": 1.5} for model in models]

@@ -34,7 +34,7 @@ class Branch:
         patcher: a clone of our own, or for the base model alone in a graph the guider's.
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
-        host: the branch that is loaded for this one's module, itself or another.
+        host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
     """
@@ -44,7 +44,7 @@ class Branch:
         self.roles = roles
         self.conds = {j: [part.copy() for part in cond] for j, cond in conds.items()}
         self.model_options: dict[str, Any] = {}
-        self.host = self
+        self.host: Branch | None = None
         self.is_shared = False
         self.weights: WeightExchange | None = None
         self.converts_time = False
@@ -73,7 +73,7 @@ class Branch:
     def additional_models(self) -> list[ModelPatcher]:
         """Models to load with this branch's own: those of its hooks, and for a branch that is not loaded all others."""
         models = comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
-        if self.host is not self:
+        if self.host is not None:
             models += self.patcher.get_nested_additional_models() + self.patcher.model_patches_models()
         return models
 
@@ -91,8 +91,8 @@ class Branch:
         """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
         device = self.patcher.load_device
-        if self.host is not self:
-            self._exchange_weights(device)
+        if self.host is not None:
+            self._exchange_weights(self.host, device)
         comfy.samplers.cast_to_load_options(self.model_options, device=device, dtype=self.patcher.model_dtype())
         self.patcher.pre_run()
         own = {name: value.to(device) if torch.is_tensor(value) else value for name, value in options.items()}
@@ -102,15 +102,15 @@ class Branch:
             sigmas = self._converted(sigmas, sigmas)[1]
         self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
 
-    def _exchange_weights(self, device: torch.device) -> None:
+    def _exchange_weights(self, host: Branch, device: torch.device) -> None:
         """What loading does for the branch that is loaded: patch objects to the device, and the weights."""
         patcher = self.patcher
         patcher.model_patches_to(device)
         patcher.model_patches_to(patcher.model_dtype())
-        if has_same_weights(self.host.patcher, patcher):
+        if has_same_weights(host.patcher, patcher):
             patcher.is_injected, patcher.pinned = False, set()
         else:
-            self.weights = WeightExchange(self.host.patcher, as_variant(patcher))
+            self.weights = WeightExchange(host.patcher, as_variant(patcher))
 
     def process(self, conds: dict[int, list], noise: torch.Tensor, **options: Any) -> None:
         """Each condition on its own: a prediction depends on its model and its condition, never on other terms."""
