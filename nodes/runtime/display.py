@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...gcfg_core.formula import cost, formula
+from ...gcfg_core.formula import cost, formula, most_evaluations
 from ...gcfg_core.plan import Plan
 from ...gcfg_core.schedule import Progress
 
@@ -13,8 +13,7 @@ def graph_text(plan: Plan, sigmas: torch.Tensor | None = None) -> str:
     """The formula and the cost, over ``sigmas`` [steps + 1] where they are known."""
     progress = Progress(plan.models[0].get_model_object("model_sampling").percent_to_sigma)
     if sigmas is None:
-        everything = len(plan.required([term.weight for term in plan.terms]))
-        return f"{formula(plan)}\nat most {everything} evaluations per sampler call, {len(plan.models)} model(s)"
+        return f"{formula(plan)}\nat most {most_evaluations(plan)} evaluations per sampler call, {len(plan.models)} model(s)"
     return f"{formula(plan)}\n{cost(plan, sigmas[:-1].tolist(), progress)}, {len(plan.models)} model(s)"
 
 
