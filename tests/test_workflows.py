@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,9 @@ NAMES = tuple(EXPECTED)
 
 
 @pytest.fixture(scope="module")
-def runner(pack, tmp_path_factory) -> WorkflowRunner:
-    return WorkflowRunner(pack, tmp_path_factory.mktemp("comfyui"))
+def runner(pack, tmp_path_factory) -> Iterator[WorkflowRunner]:
+    with WorkflowRunner(pack, tmp_path_factory.mktemp("comfyui")) as running:
+        yield running
 
 
 def prompt(name: str) -> dict[str, dict]:

@@ -23,6 +23,7 @@ from rigs.substitute import Substitution, substitute
 STAND_INS = ROOT / "tests" / "rigs" / "stand_ins"
 KEPT = 40
 """How many nodes' results the executor keeps: enough for every loader."""
+DIRECTORIES = ("input", "output", "temp")
 RESIZED = ("ImageScale", "SolidMask")
 """Nodes beside the latents whose size decides how long a workflow takes."""
 
@@ -64,6 +65,8 @@ class SilentServer:
 class WorkflowRunner:
     """Runs workflows one after another in one executor, so that what they load alike is loaded once.
 
+    A context manager: at its end ComfyUI's folders are what they were.
+
     Args:
         pack: the loaded pack.
         base: an empty folder for models, inputs and outputs.
@@ -73,12 +76,23 @@ class WorkflowRunner:
         self.pack, self.base = pack, base
         lay_out(base, {}, {})
         _load_stand_ins()
-        for folder in MODEL_FOLDERS:
-            folder_paths.add_model_folder_path(folder, str(base / "models" / folder), is_default=True)
-        folder_paths.set_input_directory(str(base / "input"))
-        folder_paths.set_output_directory(str(base / "output"))
-        folder_paths.set_temp_directory(str(base / "temp"))
+        self._folders = {name: getattr(folder_paths, f"get_{name}_directory")() for name in DIRECTORIES}
+        self._models = {name: list(folder_paths.get_folder_paths(name)) for name in MODEL_FOLDERS}
         self.executor = execution.PromptExecutor(SilentServer(), **_cache_arguments())
+
+    def __enter__(self) -> "WorkflowRunner":
+        for folder in MODEL_FOLDERS:
+            folder_paths.add_model_folder_path(folder, str(self.base / "models" / folder), is_default=True)
+        for name in DIRECTORIES:
+            getattr(folder_paths, f"set_{name}_directory")(str(self.base / name))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, directory in self._folders.items():
+            getattr(folder_paths, f"set_{name}_directory")(directory)
+        for name, paths in self._models.items():
+            folder_paths.folder_names_and_paths[name][0][:] = paths
+        self.executor.reset()
 
     def run(self, prompt: dict[str, dict], steps: int = 4, size: int = 64) -> Done:
         """Run an API-format prompt with tiny models.

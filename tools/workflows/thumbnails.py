@@ -26,8 +26,7 @@ MOST_BYTES = 40_000
 def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
     """Run these workflows (default: all) and write their thumbnails; returns their paths."""
     paths = []
-    with tempfile.TemporaryDirectory(prefix="gcfg-") as base:
-        runner = WorkflowRunner(pack, Path(base))
+    with tempfile.TemporaryDirectory(prefix="gcfg-") as base, WorkflowRunner(pack, Path(base)) as runner:
         for name in names or sorted(path.stem for path in API.glob("*.json")):
             prompt = json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
             done = runner.run(prompt, MOST_STEPS, SIZE)
