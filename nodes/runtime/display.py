@@ -13,8 +13,10 @@ def graph_text(plan: Plan, sigmas: torch.Tensor | None = None) -> str:
     """The formula and the cost, over ``sigmas`` [steps + 1] where they are known."""
     progress = Progress(plan.models[0].get_model_object("model_sampling").percent_to_sigma)
     if sigmas is None:
-        return f"{formula(plan)}\nat most {most_evaluations(plan)} evaluations per sampler call, {len(plan.models)} model(s)"
-    return f"{formula(plan)}\n{cost(plan, sigmas[:-1].tolist(), progress)}, {len(plan.models)} model(s)"
+        price = f"at most {most_evaluations(plan)} evaluations per sampler call"
+    else:
+        price = cost(plan, sigmas[:-1].tolist(), progress)
+    return f"{formula(plan)}\n{price}, {len(plan.models)} model(s)"
 
 
 def show_on_node(text: str, node_id: str | None) -> None:
