@@ -87,7 +87,7 @@ class TestEqualsKSampler:
         conds = tiny_cond(kind, 1), tiny_cond(kind, 2)
         assert_same(*both(pack, load_tiny(kind), tiny_latent(kind, size=8), conds, scheduler="simple", denoise=0.7))
 
-    @pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+    @pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
     def test_seeds(self, pack: Any, model: Any, seed: int) -> None:
         assert_same(*both(pack, model, micro_latent(0), seed=seed, sampler="euler_ancestral"))
 
@@ -122,9 +122,11 @@ class TestProgress:
         events: list = []
         with progress_hook(lambda value, total, *rest, **named: events.append((value, total))):
             both(pack, model, micro_latent(0), denoise=0.5)
+        if hasattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL"):  # newer hosts always report the first and the last
+            events = [event for event in events if event[0] in (1, STEPS)]
         half = len(events) // 2
         assert events[:half] == events[half:]
-        assert events[half - 1] == (STEPS, STEPS)
+        assert (events[0], events[half - 1]) == ((1, STEPS), (STEPS, STEPS))
 
     def test_an_interrupt_stops_it_and_leaves_the_model_usable(self, pack: Any, model: Any) -> None:
         latent, (terms,) = micro_latent(0), pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), model=micro_model(1))
@@ -134,13 +136,12 @@ class TestProgress:
 
         def interrupt(value: int, total: int, *rest: Any, **named: Any) -> None:
             seen.append(value)
-            if value == 2:
-                comfy.model_management.interrupt_current_processing(True)
+            comfy.model_management.interrupt_current_processing(True)
             comfy.model_management.throw_exception_if_processing_interrupted()
 
         with progress_hook(interrupt), pytest.raises(comfy.model_management.InterruptProcessingException):
             pack.run("GCFG_Sampler", **job)
-        assert seen[-1] == 2
+        assert seen == [1]
         assert torch.equal(pack.run("GCFG_Sampler", **job)[0]["samples"], before)
 
 
