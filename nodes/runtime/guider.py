@@ -18,6 +18,7 @@ from ...gcfg_core.trace import Trace
 from .host import is_nested
 from .identity import is_same_model
 from .latent_space import check_latent_spaces, log_schedule_notes
+from .memory import extra_memory, reserved
 from .result_hooks import applied_result_hooks
 from .run import Run
 
@@ -120,22 +121,24 @@ class GCFGGuider(comfy.samplers.CFGGuider):
                 self.__dict__.pop(name, None)
             run.end(is_complete)
 
-    def outer_sample(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def outer_sample(self, noise: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Load the models of all branches at once, inside the outer wrappers that came with them."""
         assert self.run is not None
+        memory = extra_memory(self.run.branches, noise.shape, self.conds)
         for index, branch in enumerate(self.run.branches[1:], 1):
             self.conds |= {f"gcfg_{index}_{j}": cond for j, cond in branch.conds.items()}
+        self.conds |= reserved(memory)
         load_and_sample: Callable[..., torch.Tensor] = super().outer_sample
         result: list[torch.Tensor] = []
 
         def innermost(*_: Any, **__: Any) -> torch.Tensor:
-            result.append(load_and_sample(*args, **kwargs))
+            result.append(load_and_sample(noise, *args, **kwargs))
             return result[0]
 
         chain = innermost
         for branch in self.run.branches[1:]:
             chain = branch.inside_outer_wrappers(chain)
-        chain(*args, **kwargs)
+        chain(noise, *args, **kwargs)
         return result[0]
 
     def inner_sample(

@@ -1,0 +1,103 @@
+"""Memory is asked for all models; each model is asked on its own device, in its own dtype."""
+
+import itertools
+from typing import Any
+
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import pytest
+import torch
+
+from rigs.graphs import SIGMAS, gcfg, points, relative_error
+from rigs.lora import with_lora
+from rigs.micro import micro_cond, micro_model
+from rigs.probe import denoised, guided
+from rigs.tiny import tiny_cond, tiny_unet
+
+C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_joint_loading_does_not_depend_on_what_is_loaded(pack: Any, order: tuple[int, ...]) -> None:
+    base, other = micro_model(0), micro_model(5)
+    models = [base, other, with_lora(base, 1)]
+    terms = [{"model": model, "positive": C, "weight": 2.0} for model in models]
+    expected = guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
+    comfy.model_management.unload_all_models()
+    for index in order:
+        comfy.model_management.load_models_gpu([models[index]])
+    assert all(map(torch.equal, guided(gcfg(pack, base, U, *terms), points(), SIGMAS), expected))
+
+
+def loading(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    load, calls = comfy.model_management.load_models_gpu, []
+
+    def spy(models: list, *args: Any, **kwargs: Any) -> None:
+        calls.append({"models": models, **kwargs})
+        load(models, *args, **kwargs)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", spy)
+    return calls
+
+
+def test_memory_for_patched_tensors_is_reserved(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = micro_model(0)
+    clones = [with_lora(base, 1), with_lora(base, 2)]
+    calls = loading(monkeypatch)
+    guided(gcfg(pack, base, U, {"positive": C}), points(), SIGMAS)
+    guided(gcfg(pack, base, U, {"positive": C}, *({"model": m, "positive": D} for m in clones)), points(), SIGMAS)
+    patched = sum(base.model.state_dict()[key].nbytes for clone in clones for key in clone.patches)
+    for name in ("memory_required", "minimum_memory_required"):
+        assert calls[1][name] - calls[0][name] >= patched
+    assert len(calls[1]["models"]) == 1
+
+
+def test_memory_for_the_hungriest_model_is_reserved(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, other = micro_model(0), micro_model(5)
+    hungry = comfy.model_base.BaseModel.memory_required(other.model, [2, 4, 8, 8]) + 123_456
+    monkeypatch.setattr(other.model, "memory_required", lambda *_, **__: hungry)
+    calls = loading(monkeypatch)
+    guided(gcfg(pack, base, U, {"model": other, "positive": D}), points(), SIGMAS)
+    assert calls[0]["memory_required"] == hungry
+
+
+@pytest.mark.parametrize("where", ["base", "term"])
+def test_each_model_is_asked_on_its_own_device(pack: Any, where: str) -> None:
+    """The CPU by another name stands for a second device: what a network is given must come from its patcher."""
+    base, other = micro_model(0), micro_model(5)
+    moved, asked = (base if where == "base" else other), []
+    moved.load_device = torch.device("cpu", 0)
+    to = torch.Tensor.to
+
+    class Watched(torch.Tensor):
+        def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+            asked.extend(one for one in args if isinstance(one, torch.device))
+            return to(self, *args, **kwargs)
+
+    terms = [{"positive": C, "weight": 2.0}, {"model": other, "positive": D, "weight": 1.5}]
+    ours = guided(
+        gcfg(pack, base, U, *terms), points(), SIGMAS, lambda ask, k: lambda x, s: ask(x.as_subclass(Watched), s)
+    )
+    assert torch.device("cpu", 0) in asked
+    expected = []
+    for x, s in zip(points(), SIGMAS, strict=True):
+        zero = denoised(micro_model(0), U, x, s)
+        total = zero + 2.0 * (denoised(micro_model(0), C, x, s) - zero)
+        expected.append(total + 1.5 * (denoised(micro_model(5), D, x, s) - zero))
+    assert relative_error(ours, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_models_of_several_dtypes_mix(pack: Any, dtype: torch.dtype) -> None:
+    def load(dtype: torch.dtype | None = None, seed: int = 0) -> Any:
+        options = {} if dtype is None else {"dtype": dtype}
+        return comfy.sd.load_diffusion_model(str(tiny_unet("sd15", seed)), model_options=options)
+
+    conds, x = [tiny_cond("sd15", i) for i in range(2)], points((3.0,), size=16)
+    terms = [{"model": load(dtype, 1), "positive": conds[1], "weight": 2.0}]
+    ours = guided(gcfg(pack, load(), conds[0], *terms), x, (3.0,))
+    zero, side = denoised(load(), conds[0], x[0], 3.0), denoised(load(dtype, 1), conds[1], x[0], 3.0)
+    assert relative_error(ours, [zero + (side - zero) * 2.0]) <= 1e-5
+    assert ours[0].dtype == torch.float32
