@@ -1,7 +1,7 @@
 """Memory is asked for all models; each model is asked on its own device, in its own dtype."""
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import comfy.model_base
 import comfy.model_management
@@ -101,3 +101,41 @@ def test_models_of_several_dtypes_mix(pack: Any, dtype: torch.dtype) -> None:
     zero, side = denoised(load(), conds[0], x[0], 3.0), denoised(load(dtype, 1), conds[1], x[0], 3.0)
     assert relative_error(ours, [zero + (side - zero) * 2.0]) <= 1e-5
     assert ours[0].dtype == torch.float32
+
+
+class StreamingPatcher(comfy.model_patcher.ModelPatcher):
+    """As newer hosts' patchers that stream weights from the file: no tensor stays, a delegate is a second load."""
+
+    loads: ClassVar[list[int]] = []
+
+    def is_dynamic(self) -> bool:
+        return True
+
+    def get_clone_model_override(self) -> Any:
+        return self.model
+
+    def get_non_dynamic_delegate(self) -> Any:
+        StreamingPatcher.loads.append(1)
+        return self.clone(disable_dynamic=True, model_override=micro_model(0).model)
+
+    def clone(self, disable_dynamic: bool = False, model_override: Any = None) -> Any:
+        if not disable_dynamic:
+            return super().clone()
+        other = comfy.model_patcher.ModelPatcher(model_override, self.load_device, self.offload_device)
+        other.patches, other.patches_uuid = {key: list(value) for key, value in self.patches.items()}, self.patches_uuid
+        other.get_clone_model_override = lambda: model_override
+        return other
+
+    def patch_weight_to_device(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        assert key not in self.patches, "a streamed weight was patched"
+
+
+def test_streaming_models_share_one_delegate(pack: Any) -> None:
+    plain = micro_model(0)
+    base = StreamingPatcher(plain.model, plain.load_device, plain.offload_device)
+    StreamingPatcher.loads.clear()
+    terms = [{"model": with_lora(base, seed), "positive": C, "weight": 2.0} for seed in (1, 2)]
+    ours = guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
+    plain_terms = [{"model": with_lora(plain, seed), "positive": C, "weight": 2.0} for seed in (1, 2)]
+    assert all(map(torch.equal, ours, guided(gcfg(pack, micro_model(0), U, *plain_terms), points(), SIGMAS)))
+    assert len(StreamingPatcher.loads) == 1

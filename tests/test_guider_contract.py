@@ -186,13 +186,16 @@ def fail() -> None:
     raise RuntimeError("on purpose")
 
 
+def interrupt() -> None:
+    """The user's Cancel, found at once; older hosts look for it between steps only."""
+    comfy.model_management.interrupt_current_processing()
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 ENDINGS: dict[str, tuple[Callable[[], None], type[BaseException] | None]] = {
     "success": (lambda: None, None),
     "error": (fail, RuntimeError),
-    "interrupt": (
-        comfy.model_management.interrupt_current_processing,
-        comfy.model_management.InterruptProcessingException,
-    ),
+    "interrupt": (interrupt, comfy.model_management.InterruptProcessingException),
 }
 
 

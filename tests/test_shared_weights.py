@@ -212,12 +212,15 @@ def fail() -> None:
     raise RuntimeError("on purpose")
 
 
+def interrupt() -> None:
+    """The user's Cancel, found at once; older hosts look for it between steps only."""
+    comfy.model_management.interrupt_current_processing()
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 ENDINGS = {
     "error": (fail, RuntimeError),
-    "interrupt": (
-        comfy.model_management.interrupt_current_processing,
-        comfy.model_management.InterruptProcessingException,
-    ),
+    "interrupt": (interrupt, comfy.model_management.InterruptProcessingException),
 }
 
 

@@ -47,6 +47,7 @@ class Run:
     def __init__(self, plan: Plan, base: ModelPatcher, conds: Mapping[int, list], trace: Trace) -> None:
         self.plan, self.trace = plan, trace
         roles = prediction_roles(plan)
+        self._delegates: dict[int, ModelPatcher] = {}
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
         self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles)]
         for index, model in enumerate(plan.models[1:], 1):
@@ -68,7 +69,7 @@ class Run:
 
     def _clone(self, model: Any) -> ModelPatcher:
         is_shared = any(branch.patcher.is_clone(model) for branch in self.branches)
-        return own_clone(without_dynamic_loading(model) if is_shared else model)
+        return own_clone(without_dynamic_loading(model, self._delegates) if is_shared else model)
 
     def _find_shared_modules(self) -> list[Branch]:
         """One branch of each module is loaded, the base's first; the others' weights are exchanged with its own."""

@@ -8,7 +8,7 @@ of the host's. No weight is copied and the checkpoint is never held twice: the e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import comfy.utils
 import torch
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 _MISSING = object()
+
+
+class Backup(NamedTuple):
+    """What ModelPatcher keeps of a weight that it patches; given here, so that it copies nothing to keep it."""
+
+    weight: torch.Tensor
+    inplace_update: bool
 
 
 class WeightExchange:
@@ -79,13 +86,13 @@ class WeightExchange:
         original = own_handle(current if backup is None else backup.weight)
         if key not in self.variant.patches:
             return as_parameter(original.to(current.device))
+        self.variant.backup[key] = Backup(original, False)
         owner._parameters[name] = as_parameter(original)
         try:
             self.variant.patch_weight_to_device(key, device_to=self.variant.load_device)
             patched = owner._parameters[name]
         finally:
             owner._parameters[name] = current
-            self.variant.backup.clear()
         assert patched is not None
         return as_parameter(patched.to(current.device))
 
