@@ -244,6 +244,28 @@ def test_weights_come_back_after(pack: Any, ending: str, where: str) -> None:
     assert model.model.current_patcher is None
 
 
+@pytest.mark.parametrize("unloads", [False, True], ids=["load again", "unload first"])
+def test_a_reload_within_a_run_does_no_harm(pack: Any, unloads: bool) -> None:
+    """ControlNets with a VAE have ComfyUI load all models again, while a clone is being evaluated."""
+    model, calls = micro_model(), []
+    base, other = with_lora(model, 1), v_prediction(pack, with_lora(model, 2))
+
+    def patch(q: Tensor, k: Tensor, v: Tensor, extra: dict) -> tuple:
+        calls.append(1)
+        if len(calls) == 1:
+            loaded = comfy.model_management.loaded_models(only_currently_used=True)
+            if unloads:
+                comfy.model_management.unload_all_models()
+            comfy.model_management.load_models_gpu(loaded)
+        return q, k, v
+
+    expected = guided(gcfg(pack, base, micro_cond(0), *terms_of([other])), points(), SIGMAS)
+    other.set_model_attn2_patch(patch)
+    ours = guided(gcfg(pack, base, micro_cond(0), *terms_of([other])), points(), SIGMAS)
+    assert len(calls) >= len(SIGMAS)
+    assert all(map(torch.equal, ours[1:], expected[1:]))
+
+
 # Hooks ---------------------------------------------------------------------------------------------------------------
 
 
