@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 
 from devtools.environment import SetupError, ensure_environment, run
-from devtools.lint import LINTERS, lint
+from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 
 
@@ -25,7 +25,7 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    lints, tests = lint([]), run("-m", "pytest", *arguments)
+    lints, tests = lint_all(), run("-m", "pytest", *arguments)
     if lints:
         print("dev.py: the linters found something; see above the tests", file=sys.stderr)
     return tests or lints
@@ -43,7 +43,7 @@ def lint_command(arguments: list[str]) -> int:
     unknown = [name for name in arguments if name not in LINTERS]
     if unknown:
         raise SetupError(f"no linter {', '.join(unknown)}: there are {', '.join(LINTERS)}")
-    return lint(arguments)
+    return lint(arguments) if arguments else lint_all()
 
 
 def setup(arguments: list[str]) -> int:

@@ -21,6 +21,7 @@ TOOLS = {
     "diffusers": "diffusers",
     "ruff": "ruff",
     "pyright": "pyright[nodejs]",
+    "pre_commit": "pre-commit",
 }
 """Modules that our commands need beside ComfyUI's own needs, and the packages they come in."""
 
@@ -90,10 +91,11 @@ def _make() -> None:
 def run(*arguments: str) -> int:
     """Run a command of the environment's Python in the repository; its exit code.
 
-    The test rigs and the pack's pure packages can be imported there.
+    The test rigs and the pack's pure packages can be imported there, and the environment's programs come first on PATH.
     """
     paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    variables["PATH"] = os.pathsep.join([str(python().parent), os.environ.get("PATH", os.defpath)])
     try:
         return subprocess.run([str(python()), *arguments], cwd=ROOT, env=variables).returncode
     except KeyboardInterrupt:

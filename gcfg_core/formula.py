@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,38 +12,62 @@ from .plan import BASE, Plan
 from .schedule import Progress
 from .weights import is_fixed, term_weights
 
-WITHIN = (0.013, 0.11, 0.23, 0.37, 0.51, 0.63, 0.77, 0.89, 0.987)
-"""Where between two edges of windows most_evaluations looks."""
-
 
 def model_names(plan: Plan) -> tuple[str, ...]:
-    """'base', then for each other model the label of the first term that names it as its positive, or 'model2' ..."""
+    """'base', then for each other model the label of the first term that brings it in, or 'model2' ..."""
     names = ["base"]
     for model in range(1, len(plan.models)):
-        labels = (
+        owners = [
             term.label
-            for term, (positive, _) in zip(plan.terms, plan.sides, strict=True)
-            if term.label and plan.predictions[positive].model == model
-        )
-        name = next(labels, f"model{model + 1}")
-        names.append(name if name not in names else f"{name}{model + 1}")
+            for side in (0, 1)
+            for term, sides in zip(plan.terms, plan.sides, strict=True)
+            if term.label and plan.predictions[sides[side]].model == model
+        ]
+        names.append(_unused(owners[0] if owners else f"model{model + 1}", names))
     return tuple(names)
+
+
+def _unused(name: str, names: Sequence[str]) -> str:
+    """The name, numbered where it is taken."""
+    return name if name not in names else _unused(f"{name}{len(names) + 1}", names)
 
 
 def term_names(plan: Plan) -> tuple[str, ...]:
     return tuple(term.label or f"term {i + 1}" for i, term in enumerate(plan.terms))
 
 
-def prediction_names(plan: Plan) -> tuple[str, ...]:
-    """'base(null)', 'concept(null)', 'base(c1)' ...: the null condition is the base's, others are numbered."""
-    models, conditions, names = model_names(plan), [plan.predictions[BASE].condition], []
-    for prediction in plan.predictions:
+def condition_names(plan: Plan) -> tuple[str, ...]:
+    """For each prediction the name of its condition: 'null' for the base's, the label of the first term that adds it on
+    the base model, or 'c1', 'c2' ..."""
+    conditions, names = [plan.predictions[BASE].condition], ["null"]
+    found = []
+    for j, prediction in enumerate(plan.predictions):
         index = next((k for k, known in enumerate(conditions) if known is prediction.condition), None)
         if index is None:
+            index = len(conditions)
             conditions.append(prediction.condition)
-            index = len(conditions) - 1
-        names.append(f"{models[prediction.model]}({f'c{index}' if index else 'null'})")
-    return tuple(names)
+            names.append(_unused(_condition_label(plan, j) or f"c{index}", names))
+        found.append(names[index])
+    return tuple(found)
+
+
+def _condition_label(plan: Plan, j: int) -> str:
+    """The label of the first term that adds the condition of prediction ``j`` with the base model on both sides."""
+    for term, sides in zip(plan.terms, plan.sides, strict=True):
+        positive, reference = (plan.predictions[side] for side in sides)
+        is_base = positive.model == reference.model == BASE
+        if term.label and is_base and positive.condition is plan.predictions[j].condition:
+            return term.label
+    return ""
+
+
+def prediction_names(plan: Plan) -> tuple[str, ...]:
+    """'base(null)', 'concept(null)', 'base(control)' ..."""
+    models = model_names(plan)
+    return tuple(
+        f"{models[prediction.model]}({condition})"
+        for prediction, condition in zip(plan.predictions, condition_names(plan), strict=True)
+    )
 
 
 def _number(value: float) -> str:
@@ -64,12 +89,12 @@ def _term_text(term: GuidanceTerm, positive: str, reference: str) -> str:
         difference = f"every[{modifiers.refresh}]{difference}"
     window = "" if term.window.is_whole else f" @ {term.window.start:.0%}-{term.window.end:.0%}"
     schedule = f"{{{(_curve_text(term.curve) + window).strip()}}}" if not is_fixed(term) else ""
-    mask = "" if term.mask is None else " * mask"
+    mask = "" if term.mask is None else f" * mask[{term.label}]" if term.label else " * mask"
     return f"{_number(abs(term.weight))}{schedule}{mask} * {difference}"
 
 
 def formula(plan: Plan) -> str:
-    """One line such as 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))'."""
+    """One line such as 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))'."""
     names = prediction_names(plan)
     text = f"D = {names[BASE]}"
     for term, (positive, reference) in zip(plan.terms, plan.sides, strict=True):
@@ -96,16 +121,25 @@ class Cost:
 
 
 def most_evaluations(plan: Plan) -> int:
-    """The most predictions that one call may evaluate, over all of sampling: between two edges of windows the weights
-    vary, and a weight that happens to save a prediction (1, or 0) at one point of a curve saves it nowhere else."""
+    """The most predictions that one call may evaluate, over all of sampling.
+
+    Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
+    of which saves a prediction for longer than a moment.
+    """
     edges = sorted({0.0, 1.0, *(edge for term in plan.terms for edge in (term.window.start, term.window.end))})
-    progress = Progress(lambda percent: 1.0 - percent)
-    most = 0
-    for start, end in zip(edges, edges[1:], strict=False):
-        for share in WITHIN:
-            sigma = 1.0 - (start + (end - start) * share)
-            most = max(most, len(plan.required(term_weights(plan.terms, sigma, progress))))
-    return most
+    return max(
+        len(plan.required(_typical_weights(plan.terms, 0.5 * (start + end))))
+        for start, end in zip(edges, edges[1:], strict=False)
+    )
+
+
+def _typical_weights(terms: Sequence[GuidanceTerm], percent: float) -> list[float]:
+    """Each term's weight at ``percent``; on a curve a value that neither vanishes nor cancels another."""
+    weights = []
+    for i, term in enumerate(terms):
+        share = 1.0 if isinstance(term.curve, Constant) else math.pi ** -(i + 1)
+        weights.append(term.weight * share if term.window.start <= percent <= term.window.end else 0.0)
+    return weights
 
 
 def cost(plan: Plan, sigmas: Sequence[float], progress: Progress) -> Cost:

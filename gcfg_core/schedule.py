@@ -10,7 +10,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-BISECTIONS = 40
+EDGE = 1e-7
+"""The percents nearest to 0 and 1 that are asked for."""
+NEAR = 1e-7
+"""Where the search for a percent ends: relative to sigma, whose float32 steps are 6e-8."""
+MOST_STEPS = 90
 
 
 @dataclass(frozen=True)
@@ -53,17 +57,38 @@ class Progress:
     _bounds: dict[Window, tuple[float, float]] = field(default_factory=dict)
 
     def percent(self, sigma: float) -> float:
-        """The percent at which sampling reaches ``sigma``: the inverse of percent_to_sigma, by bisection."""
+        """The percent at which sampling reaches ``sigma``: the inverse of percent_to_sigma, to about 1e-7."""
         if sigma not in self._percents:
-            low, high = 0.0, 1.0
-            for _ in range(BISECTIONS):
-                middle = 0.5 * (low + high)
-                if self.percent_to_sigma(middle) > sigma:
-                    low = middle
-                else:
-                    high = middle
-            self._percents[sigma] = 0.5 * (low + high)
+            self._percents[sigma] = self._inverse(sigma)
         return self._percents[sigma]
+
+    def _distance(self, percent: float, sigma: float) -> float:
+        """log(percent_to_sigma(percent) / sigma); every evaluation costs tens of microseconds in ComfyUI."""
+        reached = float(self.percent_to_sigma(percent))
+        return math.log(reached / sigma) if reached > 0.0 else -math.inf
+
+    def _inverse(self, sigma: float) -> float:
+        """False position (Illinois: an end that stays counts half) on log sigma, which is nearly straight."""
+        if sigma <= 0.0:
+            return 1.0
+        low, high = EDGE, 1.0 - EDGE  # at 0 and 1 itself ComfyUI returns sentinels
+        above, below = self._distance(low, sigma), self._distance(high, sigma)
+        if above <= 0.0 or below >= 0.0:
+            return 0.0 if above <= 0.0 else 1.0
+        moved = 0
+        for step in range(MOST_STEPS):
+            middle = (low * below - high * above) / (below - above)
+            if step % 5 == 4 or not low < middle < high:
+                middle = 0.5 * (low + high)  # never stuck, whatever the schedule
+            distance = self._distance(middle, sigma)
+            if abs(distance) <= NEAR or high - low <= NEAR:
+                return middle
+            if distance > 0.0:
+                low, above, below = middle, distance, below * (0.5 if moved > 0 else 1.0)
+            else:
+                high, below, above = middle, distance, above * (0.5 if moved < 0 else 1.0)
+            moved = 1 if distance > 0.0 else -1
+        return 0.5 * (low + high)
 
     def is_active(self, window: Window, sigma: float) -> bool:
         if window not in self._bounds:

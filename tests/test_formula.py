@@ -55,6 +55,27 @@ class TestFormula:
         assert term_names(plan) == ("concept", "term 2", "term 3")
         assert prediction_names(plan) == ("base(null)", "concept(null)", "model3(null)", "model4(c1)", "base(c1)")
 
+    def test_a_term_on_the_base_model_names_its_condition(self) -> None:
+        other = object()
+        control = GuidanceTerm(Side(None, PROMPT), weight=2.5, label="control")
+        lora = GuidanceTerm(Side("l", PROMPT), Side(None, PROMPT), 2.0, label="lora")
+        unnamed = GuidanceTerm(Side("l", other), label="style")
+        plan = plan_of(lora, control, unnamed)
+        assert prediction_names(plan) == ("base(null)", "lora(control)", "base(control)", "lora(c2)")
+
+    def test_two_conditions_never_share_a_name(self) -> None:
+        one, other = (GuidanceTerm(Side(None, object()), label="prompt") for _ in range(2))
+        null = GuidanceTerm(Side(None, object()), label="null")
+        assert len(set(prediction_names(plan_of(one, other, null)))) == 4
+
+    def test_a_model_that_is_only_a_reference_has_its_terms_name(self) -> None:
+        weaker = GuidanceTerm(Side(None, PROMPT), Side("w", PROMPT), 1.5, label="weaker")
+        assert model_names(plan_of(CONTROL, weaker)) == ("base", "weaker")
+
+    def test_masks_carry_their_terms_label(self) -> None:
+        term = GuidanceTerm(Side(None, PROMPT), weight=2.0, mask=torch.ones(1, 8, 8), label="left")
+        assert formula(plan_of(term)) == "D = base(null) + 2 * mask[left] * (base(left) - base(null))"
+
     def test_two_models_never_share_a_name(self) -> None:
         plan = plan_of(CONCEPT, GuidanceTerm(Side("d"), label="concept"), GuidanceTerm(Side("e"), label="base"))
         assert len(set(model_names(plan))) == 4

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-PAPER = "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+PAPER = "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))"
 
 
 @dataclass(frozen=True)
@@ -20,61 +20,62 @@ def one(formula: str, evaluations: list[int], *labels: str, frames: int = 1) -> 
 
 
 EXPECTED = {
-    "plain_cfg": one("D = base(null) + 7 * (base(c1) - base(null))", [2] * 4, "control"),
+    "plain_cfg": one("D = base(null) + 7 * (base(control) - base(null))", [2] * 4, "control"),
     "concept_and_control": one(PAPER, [3] * 4, "concept", "control"),
     "two_concepts": one(
         "D = base(null) + 1.5 * (first(null) - base(null)) + 1.5 * (second(null) - base(null))"
-        " + 3 * (base(c1) - base(null))",
+        " + 3 * (base(control) - base(null))",
         [4] * 4, "first", "second", "control",
     ),
     "negative_term": one(
-        "D = base(null) + 7 * (base(c1) - base(null)) - 2 * away[primary term, 0](base(c2) - base(null))",
+        "D = base(null) + 7 * (base(control) - base(null)) - 2 * away[primary term, 0](base(avoid) - base(null))",
         [3] * 4, "control", "avoid",
     ),
     "windowed_control": one(
-        "D = base(null) + 1 * (base(c1) - base(null)) + 6{@ 15%-75%} * (base(c1) - base(null))",
+        "D = base(null) + 1 * (base(prompt) - base(null)) + 6{@ 15%-75%} * (base(prompt) - base(null))",
         [1, 2, 1, 1], "prompt", "guidance",
     ),
     "weight_curves": one(
-        "D = base(null) + 3{ramp} * (concept(null) - base(null)) + 6{cosine} * (base(c1) - base(null))"
-        " + 2{keyframes} * (base(c2) - base(null))",
-        [2, 3, 4, 4], "concept", "control", "finish",
+        "D = base(null) + 3{ramp} * (concept(null) - base(null)) + 6{cosine} * (base(control) - base(null))"
+        " + 2{keyframes} * (base(finish) - base(null))",
+        [2, 3, 4, 3], "concept", "control", "finish",
     ),
     "regional_masks": one(
-        "D = base(null) + 3 * (base(c1) - base(null)) + 4 * mask * (base(c2) - base(null))"
-        " + 4 * mask * (base(c3) - base(null))",
+        "D = base(null) + 3 * (base(scene) - base(null)) + 4 * mask[left] * (base(left) - base(null))"
+        " + 4 * mask[right] * (base(right) - base(null))",
         [4] * 4, "scene", "left", "right",
     ),
     "autoguidance": one(
-        "D = base(null) + 4 * (base(c1) - base(null)) + 1.5 * (base(c1) - model2(c1))",
+        "D = base(null) + 4 * (base(control) - base(null)) + 1.5 * (base(control) - weaker(control))",
         [3] * 4, "control", "weaker",
     ),
     "domain_guidance": one("D = base(null) + 5 * (tuned(c1) - base(null))", [2] * 4, "tuned"),
     "lora_on_one_branch": one(
-        "D = base(null) + 6 * (base(c1) - base(null)) + 2 * (lora(c1) - base(c1))", [3] * 4, "control", "lora"
+        "D = base(null) + 6 * (base(control) - base(null)) + 2 * (lora(control) - base(control))",
+        [3] * 4, "control", "lora",
     ),
     "controlnet_on_control": one(
-        "D = base(null) + 1.5 * (tuned(null) - base(null)) + 5 * (base(c1) - base(null))",
+        "D = base(null) + 1.5 * (tuned(null) - base(null)) + 5 * (base(control) - base(null))",
         [3] * 4, "tuned", "control",
     ),
     "image_to_image": one(PAPER, [3] * 4, "concept", "control"),
     "inpainting": one(
-        "D = base(null) + 2 * (concept(null) - base(null)) + 4 * (base(c1) - base(null))",
+        "D = base(null) + 2 * (concept(null) - base(null)) + 4 * (base(control) - base(null))",
         [3] * 4, "concept", "control",
     ),
     "sdxl": one(
-        "D = base(null) + 1.5 * (anime(null) - base(null)) + 5 * (base(c1) - base(null))",
+        "D = base(null) + 1.5 * (anime(null) - base(null)) + 5 * (base(control) - base(null))",
         [3] * 4, "anime", "control",
     ),
     "flow_model": one(
-        "D = base(null) + 4 * (base(c1) - base(null)) + 2{linear @ 10%-100%} * (base(c2) - base(null))",
+        "D = base(null) + 4 * (base(subject) - base(null)) + 2{linear @ 10%-100%} * (base(style) - base(null))",
         [2, 3, 3, 3], "subject", "style",
     ),
     "video_model": one(
-        "D = base(null) + 5 * (base(c1) - base(null)) + 2{@ 0%-50%} * (base(c2) - base(null))",
+        "D = base(null) + 5 * (base(scene) - base(null)) + 2{@ 0%-50%} * (base(movement) - base(null))",
         [3, 3, 3, 2], "scene", "movement", frames=5,
     ),
     "two_stages": Expected(
-        ("D = base(null) + 5 * (base(c1) - base(null))", PAPER), ([2, 2], [3, 3]), labels=("concept", "control")
+        ("D = base(null) + 5 * (base(control) - base(null))", PAPER), ([2, 2], [3, 3]), labels=("concept", "control")
     ),
 }  # fmt: skip
