@@ -68,6 +68,12 @@ class Concept:
         return self.kind == "null-text-unet"
 
     @property
+    def constants(self) -> dict[str, Tensor]:
+        """SDXL: the pooled text vector and the size ids, by their names in the file."""
+        constants = {TEXT_EMBEDS: self.text_embeds, TIME_IDS_NAME: self.time_ids}
+        return {key: value for key, value in constants.items() if value is not None}
+
+    @property
     def architecture(self) -> str:
         """ "sd15", "sd2", "sdxl" or "custom"."""
         return architecture_of(self.config)
@@ -131,8 +137,7 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
     if not target.parent.is_dir():
         raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
     check_concept(concept, target.name)
-    constants = {TEXT_EMBEDS: concept.text_embeds, TIME_IDS_NAME: concept.time_ids}
-    tensors = _separate({**concept.tensors, **{key: v.float() for key, v in constants.items() if v is not None}})
+    tensors = _separate({**concept.tensors, **{key: value.float() for key, value in concept.constants.items()}})
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         save_file(tensors, partial, metadata={**describe(concept, target.stem), **(extra or {})})

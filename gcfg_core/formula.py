@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .curves import Constant, Curve
 from .graph import GuidanceTerm
+from .hook_needs import NO_HOOKS, HookNeeds
 from .plan import BASE, Plan
 from .schedule import Progress
 from .weights import is_fixed, term_weights
@@ -117,20 +118,25 @@ class Cost:
     def __str__(self) -> str:
         mean = self.evaluations / max(self.calls, 1)
         spread = "" if self.smallest == self.largest else f" ({self.smallest} to {self.largest})"
-        return f"{mean:.4g} evaluations per call{spread}, {self.evaluations} in {self.calls} calls"
+        noun = "evaluation" if mean == 1 else "evaluations"
+        return f"{mean:.4g} {noun} per call{spread}, {self.evaluations} in {self.calls} calls"
 
 
-def most_evaluations(plan: Plan) -> int:
+def most_evaluations(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> int:
     """The most predictions that one call may evaluate, over all of sampling.
 
     Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
     of which saves a prediction for longer than a moment.
     """
     edges = sorted({0.0, 1.0, *(edge for term in plan.terms for edge in (term.window.start, term.window.end))})
-    return max(
-        len(plan.required(_typical_weights(plan.terms, 0.5 * (start + end))))
-        for start, end in zip(edges, edges[1:], strict=False)
-    )
+    progress = Progress(lambda percent: 1.0 - percent)
+    most = 0
+    for start, end in zip(edges, edges[1:], strict=False):
+        middle = 0.5 * (start + end)
+        weights = _typical_weights(plan.terms, middle)
+        kept = hooks.kept(plan, weights, hooks.see_primary(plan, weights, 1.0 - middle, progress))
+        most = max(most, len(plan.required(weights, kept=kept)))
+    return most
 
 
 def _typical_weights(terms: Sequence[GuidanceTerm], percent: float) -> list[float]:
@@ -142,7 +148,7 @@ def _typical_weights(terms: Sequence[GuidanceTerm], percent: float) -> list[floa
     return weights
 
 
-def cost(plan: Plan, sigmas: Sequence[float], progress: Progress) -> Cost:
+def cost(plan: Plan, sigmas: Sequence[float], progress: Progress, hooks: HookNeeds = NO_HOOKS) -> Cost:
     """Count the evaluations of a run that calls the guider once at each of ``sigmas`` (descending, without the 0)."""
     counts = []
     computed: dict[int, int] = {}
@@ -151,5 +157,6 @@ def cost(plan: Plan, sigmas: Sequence[float], progress: Progress) -> Cost:
         active = [i for i, weight in enumerate(weights) if weight != 0.0]
         reused = frozenset(i for i in active if i in computed and call - computed[i] < plan.terms[i].modifiers.refresh)
         computed.update({i: call for i in active if i not in reused})
-        counts.append(len(plan.required(weights, reused=reused)))
+        kept = hooks.kept(plan, weights, hooks.see_primary(plan, weights, sigma, progress), reused)
+        counts.append(len(plan.required(weights, reused=reused, kept=kept)))
     return Cost(len(counts), sum(counts), min(counts, default=0), max(counts, default=0))

@@ -7,7 +7,7 @@ Generalized Classifier-Free Guidance, arXiv 2312.08195, written in denoised (x0)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -31,7 +31,7 @@ BASE_SIDE = Side()
 class GuidanceTerm:
     """w(sigma) * M * (D_positive - D_reference).
 
-    ``weight`` may have any sign and 0 is neutral; ``curve`` multiplies it; ``mask`` is [N, H, W], 0 to 1.
+    ``weight`` may have any sign and 0 is neutral; ``curve`` multiplies it; ``mask`` is [H, W] or [N, H, W], 0 to 1.
     """
 
     positive: Side = BASE_SIDE
@@ -58,7 +58,7 @@ class GuidanceGraph:
     """The base side, the chain of terms added to it, and the share of rescale (arXiv 2305.08891) on the result."""
 
     base: Side
-    terms: tuple[GuidanceTerm, ...] = field(default_factory=tuple)
+    terms: tuple[GuidanceTerm, ...] = ()
     rescale: float = 0.0
 
     def __post_init__(self) -> None:

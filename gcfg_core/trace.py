@@ -56,11 +56,11 @@ class Trace:
         self,
         sigma: Tensor,
         weights: Sequence[float],
-        differences: Mapping[int, Tensor | None],
+        differences: Mapping[int, Tensor],
         evaluations: Sequence[int],
         seconds: float,
     ) -> None:
-        """Record one call without waiting for the device. sigma: [B]; differences: term index -> [B, ...] or None."""
+        """Record one call without waiting for the device. sigma: [B]; differences: term index -> [B, ...]."""
         sizes = tuple(
             None if (difference := differences.get(i)) is None else _root_mean_square(difference)
             for i in range(len(weights))

@@ -41,11 +41,13 @@ FIXED: dict[str, Any] = {
     "time_embedding_type": "positional",
     "timestep_post_act": None,
 }
-READ = {
+READ = {  # decide the tensors
     "in_channels", "out_channels", "block_out_channels", "layers_per_block", "down_block_types", "up_block_types",
     "mid_block_type", "transformer_layers_per_block", "reverse_transformer_layers_per_block", "cross_attention_dim",
     "attention_head_dim", "num_attention_heads", "use_linear_projection", "addition_embed_type",
     "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+}  # fmt: skip
+IGNORED = {  # decide none: a default size, a precision, and settings of embeddings that this family does not have
     "sample_size", "upcast_attention", "addition_embed_type_num_heads", "class_embeddings_concat",
 }  # fmt: skip
 TIME_IDS = 6  # SDXL: original height and width, crop top and left, target height and width
@@ -127,7 +129,7 @@ def layout_of(config: Mapping[str, Any]) -> UNetLayout:
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     for key, value in config.items():
-        if key in READ or key.startswith("_"):
+        if key in READ or key in IGNORED or key.startswith("_"):
             continue
         if key in FIXED:
             same = value == FIXED[key] or (value in (None, False) and FIXED[key] in (None, False))

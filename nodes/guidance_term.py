@@ -91,7 +91,7 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
                 io.String.Input(
                     "label", default="",
-                    tooltip="Name of the term, and of its model, in the formula, the log and the report.",
+                    tooltip="Name of the term, and of what only it uses, in the formula, the log and the trace.",
                 ),
             ],
             outputs=[Terms.Output("terms_out", display_name="terms", tooltip="The chain with this term at its end.")],

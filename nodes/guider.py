@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from comfy_api.latest import io, ui
 
 from ..gcfg_core.graph import GuidanceTerm
-from .runtime.display import graph_text, show_on_node
+from .runtime.display import announce
 from .runtime.guider import GCFGGuider
 from .types import CATEGORY, Terms, TraceType, search_aliases
 
@@ -39,7 +38,11 @@ def rescale_input() -> Any:
 
 
 def trace_output() -> Any:
-    return TraceType.Output("trace", display_name="trace", tooltip="What each sampler call did, for a Guidance Report.")
+    return TraceType.Output(
+        "trace",
+        display_name="trace",
+        tooltip="Filled while sampling: per call the sigma, weights, sizes of the terms, evaluations and seconds.",
+    )
 
 
 class GuiderNode(io.ComfyNode):
@@ -64,7 +67,5 @@ class GuiderNode(io.ComfyNode):
         cls, model: Any, conditioning: Any, rescale: float, terms: tuple[GuidanceTerm, ...] = ()
     ) -> io.NodeOutput:
         guider = GCFGGuider(model, conditioning, terms, rescale)
-        text = graph_text(guider.plan)
-        logging.info("GCFG: %s", text)
-        show_on_node(text, cls.hidden.unique_id)
+        text = announce(guider.plan, cls.hidden.unique_id)
         return io.NodeOutput(guider, guider.trace, ui=ui.PreviewText(text))

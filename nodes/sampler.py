@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import comfy.samplers
@@ -10,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..gcfg_core.graph import GuidanceTerm
 from .guider import base_inputs, rescale_input, terms_input, trace_output
-from .runtime.display import graph_text, show_on_node
+from .runtime.display import announce
 from .runtime.guider import GCFGGuider
 from .runtime.sampling import sample_latent, sampling_sigmas
 from .types import CATEGORY, search_aliases
@@ -59,8 +58,6 @@ class SamplerNode(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         guider = GCFGGuider(model, conditioning, terms, rescale)
         sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
-        text = graph_text(guider.plan, sigmas)
-        logging.info("GCFG: %s", text)
-        show_on_node(text, cls.hidden.unique_id)
+        text = announce(guider.plan, cls.hidden.unique_id, sigmas, sampler_name)
         latent = sample_latent(guider, latent_image, seed, sampler_name, sigmas)
         return io.NodeOutput(latent, guider.trace, ui=ui.PreviewText(text))

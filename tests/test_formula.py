@@ -88,6 +88,7 @@ class TestCost:
         spent = cost(plan_of(CONCEPT, CONTROL), self.SIGMAS, LINE)
         assert (spent.calls, spent.evaluations, spent.smallest, spent.largest) == (10, 30, 3, 3)
         assert str(spent) == "3 evaluations per call, 30 in 10 calls"
+        assert str(cost(plan_of(), self.SIGMAS, LINE)) == "1 evaluation per call, 10 in 10 calls"
 
     def test_window(self) -> None:
         """Active at 0.8, 0.7, 0.6 and not at its end, 0.5."""
@@ -128,20 +129,26 @@ class TestMostEvaluations:
         assert most_evaluations(plan_of()) == 1
 
 
-@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lcm", "ddim"])
+@pytest.mark.parametrize("hook", [None, "RescaleCFG", "PerturbedAttentionGuidance"])
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lcm", "ddim", "euler_cfg_pp"])
 def test_the_cost_in_the_log_is_what_a_single_stage_run_spends(
-    pack: Any, caplog: pytest.LogCaptureFixture, sampler: str
+    pack: Any, caplog: pytest.LogCaptureFixture, sampler: str, hook: str | None
 ) -> None:
-    models = micro_model(0), micro_model(1)
+    """With refresh and a curve, and for the primary term at weight 1 and 0, where hooks keep what else is skipped."""
+    models = [micro_model(0), micro_model(1)]
+    if hook is not None:
+        (models[0],) = pack.run(hook, model=models[0])
     (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5, end_percent=0.6, label="concept")
     (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=2)
-    (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=micro_cond(1), weight=2.5, curve="cosine")
+    (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=micro_cond(1), weight=1.0, curve="keyframes",
+                        keyframes="0:0, 0.3:0, 0.4:1, 0.8:1, 1:2")  # fmt: skip
+    (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=2)
     inputs = dict(model=models[0], conditioning=micro_cond(0), terms=terms, latent_image=micro_latent(0), steps=9,
                   sampler_name=sampler, scheduler="normal")  # fmt: skip
     with caplog.at_level(logging.INFO):
         _, trace = pack.run("GCFG_Sampler", **inputs)
     text = next(record.getMessage() for record in caplog.records if record.getMessage().startswith("GCFG: D = "))
-    assert f", {trace.evaluations} in {len(trace.records)} calls, 2 model(s)" in text
+    assert f", {trace.evaluations} in {len(trace.records)} calls at one a step, 2 models" in text
     assert trace.formula in text
     shown = pack.ui("GCFG_Sampler", **inputs)
     assert text.removeprefix("GCFG: ") in str(shown["text"][0])
@@ -155,4 +162,11 @@ def test_the_guider_says_what_a_call_costs_at_most(pack: Any, caplog: pytest.Log
     (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), **inputs)
     with caplog.at_level(logging.INFO):
         pack.run("GCFG_Guider", model=micro_model(0), conditioning=micro_cond(0), terms=terms)
-    assert "at most 2 evaluations per sampler call, 1 model(s)" in caplog.text
+    assert "at most 2 evaluations per sampler call, 1 model" in caplog.text
+
+
+def test_the_guider_says_where_cfg_pp_samplers_cost_more(pack: Any, caplog: pytest.LogCaptureFixture) -> None:
+    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), weight=1.0)
+    with caplog.at_level(logging.INFO):
+        pack.run("GCFG_Guider", model=micro_model(0), conditioning=micro_cond(0), terms=terms)
+    assert "at most 1 evaluation per sampler call (2 under CFG++ samplers), 1 model" in caplog.text

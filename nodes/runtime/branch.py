@@ -37,6 +37,8 @@ class Branch:
         host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
+        model_options: this branch's own, with what its hooks and wrappers registered.
+        converts_time: the base model is of the other kind, flow or variance exploding.
     """
 
     def __init__(self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int]) -> None:
@@ -190,7 +192,8 @@ def _with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
 def _by_pairs(
     model: Any, conds: list[list], x: torch.Tensor, sigma: torch.Tensor, options: dict[str, Any]
 ) -> list[torch.Tensor]:
-    """A sampler_calc_cond_batch_function knows two conditions: give it the primary pair, then the others singly."""
+    """A sampler_calc_cond_batch_function knows two conditions: give it the first two (on the base model the primary
+    pair), then the others singly."""
     groups = [conds[:2], *([cond] for cond in conds[2:])]
     outputs = []
     for group in groups:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
-import comfy.model_patcher
 import comfy.supported_models
 import comfy.utils
 import torch
 
 from ...gcfg_core.architectures import family_of
 from ...gcfg_core.concept_error import ConceptFileError
-from ...gcfg_core.concept_file import TEXT_EMBEDS, TIME_IDS_NAME, Concept
+from ...gcfg_core.concept_file import Concept
 from ...gcfg_core.concept_metadata import DESCRIPTION, describe, pack_description
 from ...gcfg_core.null_text import FEATURE, NullTextAttention, remove_text_attention
 from ...gcfg_core.unet_layout import UNetLayout, layout_of
+from .host import patcher_class, remember_dtypes
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def build_concept_model(
     model = _empty_model(concept, layout, config)
     offload_device = comfy.model_management.unet_offload_device()
     _fill(model, concept, config, offload_device)
-    newest = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patcher = newest if dynamic else comfy.model_patcher.ModelPatcher
-    return patcher(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device)
+    return patcher_class(dynamic)(
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+    )
 
 
 class PatchableNullText(NullTextAttention):
@@ -110,9 +110,7 @@ def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | Non
 
 
 def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
-    constants = {TEXT_EMBEDS: concept.text_embeds, TIME_IDS_NAME: concept.time_ids}
-    extras = {key: value for key, value in constants.items() if value is not None}
-    return {**extras, DESCRIPTION: pack_description(describe(concept, concept.title or "concept"))}
+    return {**concept.constants, DESCRIPTION: pack_description(describe(concept, "concept"))}
 
 
 def _latent_format(name: str) -> Any:
@@ -167,9 +165,7 @@ def _fill(model: Any, concept: Concept, config: Any, device: torch.device) -> No
     model.device = device
     if comfy.model_management.force_channels_last():
         network.to(memory_format=torch.channels_last)
-    archive = getattr(comfy.model_management, "archive_model_dtypes", None)
-    if archive is not None:  # newer hosts remember each parameter's dtype; ours have changed since
-        archive(network)
+    remember_dtypes(network)
     logging.info(
         "GCFG: %s, %s, %s", concept.kind, concept.architecture, "text-free" if concept.null_text else "with text"
     )

@@ -19,7 +19,7 @@ from .host import is_nested
 from .identity import is_same_model
 from .latent_space import check_latent_spaces, log_schedule_notes
 from .memory import extra_memory, reserved
-from .result_hooks import applied_result_hooks
+from .result_hooks import result_hooks_of
 from .run import Run
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
 
     def _log_what_does_not_apply(self) -> None:
         for name, model in list(zip(self.trace.models, self.plan.models, strict=True))[1:]:
-            hooks = applied_result_hooks(model.model_options)
+            hooks = result_hooks_of(model.model_options)
             wrappers = [
                 kind for kind in model.wrappers if kind not in WRAPPERS_THAT_RUN and model.get_all_wrappers(kind)
             ]
@@ -122,7 +122,14 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             run.end(is_complete)
 
     def outer_sample(self, noise: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Load the models of all branches at once, inside the outer wrappers that came with them."""
+        """Load the models of all branches at once, inside the outer wrappers that came with them.
+
+        A term's wrapper surrounds the run (EasyCache prepares its state there), but the run is the base model's: what
+        such a wrapper passes on or returns does not change it.
+
+        Raises:
+            RuntimeError: a wrapper on a term's model did not let the run take place.
+        """
         assert self.run is not None
         memory = extra_memory(self.run.branches, noise.shape, self.conds)
         for index, branch in enumerate(self.run.branches[1:], 1):
@@ -139,6 +146,11 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         for branch in self.run.branches[1:]:
             chain = branch.inside_outer_wrappers(chain)
         chain(noise, *args, **kwargs)
+        if not result:
+            raise RuntimeError(
+                "an outer_sample wrapper on a term's model (Guidance Term, input 'model' or 'reference_model') did not "
+                "call the sampling that it wraps; put that patch on the base model, or leave it out."
+            )
         return result[0]
 
     def inner_sample(

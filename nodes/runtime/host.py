@@ -93,6 +93,19 @@ def without_dynamic_loading(patcher: ModelPatcher, delegates: dict[int, ModelPat
     return patcher.clone(disable_dynamic=True, model_override=known.get_clone_model_override())
 
 
+def patcher_class(dynamic: bool) -> type[ModelPatcher]:
+    """The class of a newly loaded model's patcher; where newer hosts would stream the weights, only if ``dynamic``."""
+    plain = comfy.model_patcher.ModelPatcher
+    return getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain
+
+
+def remember_dtypes(network: torch.nn.Module) -> None:
+    """Newer hosts keep each parameter's dtype from when the network was built; tell them that it has changed since."""
+    archive = getattr(comfy.model_management, "archive_model_dtypes", None)
+    if archive is not None:
+        archive(network)
+
+
 def own_handle(weight: torch.Tensor) -> torch.Tensor:
     """The same weight for a patcher to patch.
 

@@ -22,6 +22,9 @@ STATE = (
 )
 """What makes one clone of a model differ from another."""
 
+STATE_OF_WEIGHTS = ("patches_uuid", "object_patches", "injections", "weight_wrapper_patches", "force_cast_weights")
+"""The part of it that lies in the shared module while a clone is loaded."""
+
 
 def is_same(one: object, other: object) -> bool:
     """Structural equality of nested dicts, lists and tuples; leaves are equal by identity or as plain values."""
@@ -53,14 +56,15 @@ def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:
         return True
     if getattr(one, "model", None) is not getattr(other, "model", object()):
         return False
-    return all(
-        is_same(without_empty(getattr(one, name, None)), without_empty(getattr(other, name, None))) for name in STATE
-    )
+    return _agree(one, other, STATE)
 
 
 def has_same_weights(one: ModelPatcher, other: ModelPatcher) -> bool:
     """True where clones of one model need nothing exchanged in the shared module: weights and objects are equal."""
-    names = ("patches_uuid", "object_patches", "injections", "weight_wrapper_patches", "force_cast_weights")
+    return _agree(one, other, STATE_OF_WEIGHTS)
+
+
+def _agree(one: ModelPatcher, other: ModelPatcher, names: tuple[str, ...]) -> bool:
     return all(
         is_same(without_empty(getattr(one, name, None)), without_empty(getattr(other, name, None))) for name in names
     )

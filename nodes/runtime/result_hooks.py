@@ -13,13 +13,20 @@ from typing import Any
 import torch
 
 from ...gcfg_core.combine import classifier_free_guidance
-from ...gcfg_core.plan import BASE, Plan
+from ...gcfg_core.hook_needs import HookNeeds
 
 RESULT_HOOKS = ("sampler_pre_cfg_function", "sampler_cfg_function", "sampler_post_cfg_function")
 
 
-def applied_result_hooks(model_options: dict[str, Any]) -> list[str]:
+def result_hooks_of(model_options: dict[str, Any]) -> list[str]:
+    """The kinds of result hooks that a model carries."""
     return [name for name in RESULT_HOOKS if model_options.get(name)]
+
+
+def hook_needs(model_options: dict[str, Any]) -> HookNeeds:
+    """What a base model's result hooks ask to be evaluated."""
+    both_sides = bool(model_options.get("disable_cfg1_optimization", False))
+    return HookNeeds(are_used=bool(result_hooks_of(model_options)), want_both_sides=both_sides)
 
 
 @dataclass
@@ -27,36 +34,16 @@ class ResultHooks:
     """The base model's hooks in one guider call.
 
     Attributes:
-        is_primary: the primary term acts in this call, or hooks want its pair although its weight is 0.
-        weight: what the hooks see as cond_scale.
+        see_primary: they are given the primary term's pair; otherwise the base prediction on both sides.
+        weight: what they see as cond_scale.
     """
 
-    plan: Plan
     model: Any
     model_options: dict[str, Any]
     x: torch.Tensor
     sigma: torch.Tensor
-    is_primary: bool
+    see_primary: bool
     weight: float
-
-    @property
-    def wants_both_sides(self) -> bool:
-        return bool(self.model_options.get("disable_cfg1_optimization", False))
-
-    @property
-    def is_used(self) -> bool:
-        return bool(applied_result_hooks(self.model_options))
-
-    def kept_predictions(self) -> frozenset[int]:
-        """What the hooks need evaluated, as core decides it: at weight 1 the unconditional only if a hook asks."""
-        if not self.is_used:
-            return frozenset()
-        if not self.is_primary:
-            return frozenset({BASE})
-        assert self.plan.primary is not None
-        positive = self.plan.sides[self.plan.primary][0]
-        needs_uncond = self.weight != 1.0 or self.wants_both_sides
-        return frozenset({positive, BASE} if needs_uncond else {positive})
 
     def begin(self, conds: list[Any], cond: torch.Tensor, uncond: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the pre-cfg functions on the pair; keep it for the cfg and post-cfg functions."""

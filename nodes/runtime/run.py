@@ -23,7 +23,7 @@ from ...gcfg_core.weights import is_fixed, term_weights
 from .branch import COND, UNCOND, Branch
 from .host import own_clone, without_dynamic_loading
 from .latent_space import is_flow
-from .result_hooks import ResultHooks
+from .result_hooks import ResultHooks, hook_needs
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -54,6 +54,7 @@ class Run:
             own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
             self.branches.append(Branch(self._clone(model), own, roles))
         self.store = DifferenceStore(plan.terms)
+        # weights that no call changes: then sigma need not be fetched from the device
         self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
         self.loaded = self._find_shared_modules()
         for branch in self.branches[1:]:
@@ -125,19 +126,23 @@ class Run:
         if weights is None:
             weights = term_weights(plan.terms, float(sigma[0]), self.progress)
         reused = self.store.reusable(weights, float(sigma[0]), x.shape) if self.store.is_used else {}
-        hooks = self._result_hooks(weights, x, sigma, model_options)
-        required = plan.required(weights, self.masks, reused=frozenset(reused), kept=hooks.kept_predictions())
+        needs = hook_needs(model_options)
+        sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress)
+        kept = needs.kept(plan, weights, sees_primary, reused)
+        required = plan.required(weights, self.masks, reused=frozenset(reused), kept=kept)
         predictions, evaluations = self._evaluate(required, x, sigma, model_options)
 
+        weight = weights[plan.primary] if sees_primary and plan.primary is not None else 1.0
+        hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
         call = Call(plan, weights, predictions, self.device_masks, reused)
-        if hooks.is_used:
+        if needs.are_used:
             call = self._with_hooked_pair(call, hooks)
         combined = combine(call, hooks.guide)
         result = combined.result
         if (target := plan.rescale_target(weights)) is not None:
             share = plan.graph.rescale
             result = rescale_result(x, result, predictions[target], sigma, share, flow=self.is_flow)
-        if hooks.is_used:
+        if needs.are_used:
             result = hooks.finish(result)
 
         self.store.keep(combined.computed)
@@ -162,23 +167,10 @@ class Run:
         rest = [j for j in range(len(self.plan.predictions)) if j not in self.pair]
         return sorted(self.pair, reverse=True) + rest
 
-    def _result_hooks(
-        self, weights: tuple[float, ...], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
-    ) -> ResultHooks:
-        primary = self.plan.primary
-        weight = 0.0 if primary is None else weights[primary]
-        is_primary = weight != 0.0
-        hooks = ResultHooks(self.plan, self.base.model, model_options, x, sigma, is_primary, weight)
-        if primary is not None and not is_primary and hooks.wants_both_sides:
-            hooks.is_primary = self.progress.is_active(self.plan.terms[primary].window, float(sigma[0]))
-        if not hooks.is_primary:
-            hooks.weight = 1.0
-        return hooks
-
     def _with_hooked_pair(self, call: Call, hooks: ResultHooks) -> Call:
         """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
         base = call.prediction(BASE)
-        if not hooks.is_primary:
+        if not hooks.see_primary:
             pair = hooks.begin([self.base.conds[BASE]] * 2, base, base)
             return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight)
         assert self.plan.primary is not None
