@@ -7,7 +7,7 @@ import pytest
 from rigs.host import enter_host
 
 try:
-    COMFYUI = enter_host()
+    enter_host()
 except FileNotFoundError as error:
     raise pytest.UsageError(str(error)) from None
 

@@ -26,10 +26,10 @@ def cfg(model: Any, positive: list, negative: list, scale: float) -> comfy.sampl
     return guider
 
 
-def points(sigmas: Sequence[float] = SIGMAS, batch: int = 1, channels: int = 4, size: int = 8) -> list[Tensor]:
-    """One x for each sigma, as noisy as that sigma says: [batch, channels, size, size]."""
+def points(sigmas: Sequence[float] = SIGMAS, batch: int = 1, size: int = 8) -> list[Tensor]:
+    """One x for each sigma, as noisy as that sigma says: [batch, 4, size, size]."""
     generator = torch.Generator().manual_seed(7)
-    return [torch.randn(batch, channels, size, size, generator=generator) * (s * s + 1) ** 0.5 for s in sigmas]
+    return [torch.randn(batch, 4, size, size, generator=generator) * (s * s + 1) ** 0.5 for s in sigmas]
 
 
 def relative_error(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -13,30 +13,29 @@ from rigs.host import cache_dir
 from rigs.micro import patcher_class
 
 PREFIX = "diffusion_model."
+RANK, SCALE = 2, 0.5
+"""SCALE: the change's size, with weights of variance 1 / fan-in as 1."""
 
 
-def lora_factors(patcher: ModelPatcher, seed: int = 0, rank: int = 2, scale: float = 0.5) -> dict[str, tuple]:
-    """Up and down factors for every attention matrix: {weight name: (up [out, rank], down [rank, in])}.
-
-    The change has about `scale` times the size of weights with variance 1 / fan-in.
-    """
+def lora_factors(patcher: ModelPatcher, seed: int = 0) -> dict[str, tuple]:
+    """Up and down factors for every attention matrix: {weight name: (up [out, RANK], down [RANK, in])}."""
     generator = torch.Generator().manual_seed(3000 + seed)
     factors = {}
     for name, weight in sorted(patcher.model.diffusion_model.state_dict().items()):
         if ".attn" in name and name.endswith(".weight") and weight.dim() == 2:
             out, inner = weight.shape
-            up = torch.randn(out, rank, generator=generator) * scale * (rank * inner) ** -0.5
-            factors[name] = (up, torch.randn(rank, inner, generator=generator))
+            up = torch.randn(out, RANK, generator=generator) * SCALE * (RANK * inner) ** -0.5
+            factors[name] = (up, torch.randn(RANK, inner, generator=generator))
     if not factors:
         raise ValueError(f"{type(patcher.model).__name__} has no attention matrix to put a LoRA on")
     return factors
 
 
-def lora_patches(patcher: ModelPatcher, seed: int = 0, rank: int = 2, scale: float = 0.5) -> dict:
+def lora_patches(patcher: ModelPatcher, seed: int = 0) -> dict:
     """A LoRA as the dict that `patcher.add_patches(patches, strength)` takes."""
     return {
         PREFIX + name: comfy.weight_adapter.LoRAAdapter(set(), (up, down, None, None, None, None))
-        for name, (up, down) in lora_factors(patcher, seed, rank, scale).items()
+        for name, (up, down) in lora_factors(patcher, seed).items()
     }
 
 
@@ -66,10 +65,10 @@ def separate(patcher: ModelPatcher) -> ModelPatcher:
     return other
 
 
-def lora_file(patcher: ModelPatcher, seed: int = 0, rank: int = 2, scale: float = 0.5) -> Path:
+def lora_file(patcher: ModelPatcher, seed: int = 0) -> Path:
     """A LoRA file that Load LoRA accepts for this model."""
     state: dict[str, Tensor] = {}
-    for name, (up, down) in lora_factors(patcher, seed, rank, scale).items():
+    for name, (up, down) in lora_factors(patcher, seed).items():
         stem = PREFIX + name.removesuffix(".weight")
         state[f"{stem}.lora_up.weight"] = up
         state[f"{stem}.lora_down.weight"] = down

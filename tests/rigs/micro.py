@@ -53,10 +53,10 @@ def patcher_class() -> type[comfy.model_patcher.ModelPatcher]:
     return getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
 
-def micro_cond(seed: int = 0, tokens: int = 4, batch: int = 1) -> list:
-    """A CONDITIONING of one entry with a random context [batch, tokens, 32]."""
+def micro_cond(seed: int = 0, tokens: int = 4) -> list:
+    """A CONDITIONING of one entry with a random context [1, tokens, 32]."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    return [[torch.randn(batch, tokens, CONTEXT, generator=generator), {}]]
+    return [[torch.randn(1, tokens, CONTEXT, generator=generator), {}]]
 
 
 def micro_latent(seed: int = 0, batch: int = 1, size: int = 8) -> dict[str, torch.Tensor]:

@@ -25,6 +25,8 @@ from rigs.weights import random_state
 VERSION = 1
 """Part of every file name; raise it when the contents of built files change."""
 
+TOKENS = 8
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -130,12 +132,12 @@ def load_tiny(kind: str, seed: int = 0) -> ModelPatcher:
     return model
 
 
-def tiny_cond(kind: str, seed: int = 0, tokens: int = 8) -> list:
-    """A CONDITIONING as this architecture's text encoder would give it: [1, tokens, width] and a pooled vector."""
+def tiny_cond(kind: str, seed: int = 0) -> list:
+    """A CONDITIONING as this architecture's text encoder would give it: [1, 8, width] and a pooled vector."""
     spec = _kind(kind)
     generator = torch.Generator().manual_seed(1000 + seed)
     extra = {} if spec.pooled is None else {"pooled_output": torch.randn(1, spec.pooled, generator=generator)}
-    return [[torch.randn(1, tokens, spec.context, generator=generator), extra]]
+    return [[torch.randn(1, TOKENS, spec.context, generator=generator), extra]]
 
 
 def tiny_latent(kind: str, seed: int = 0, batch: int = 1, size: int = 16) -> dict[str, Tensor]:
@@ -146,12 +148,12 @@ def tiny_latent(kind: str, seed: int = 0, batch: int = 1, size: int = 16) -> dic
     return {"samples": torch.randn(batch, spec.channels, *frames, size, size, generator=generator)}
 
 
-def built(name: str, state: Callable[[], dict[str, Tensor]], metadata: dict[str, str] | None = None) -> Path:
+def built(name: str, state: Callable[[], dict[str, Tensor]]) -> Path:
     """The cached file of this name, made from `state()` when it is not there yet."""
     path = cache_dir() / f"{name}-v{VERSION}.safetensors"
     if not path.is_file():
         partial = path.with_suffix(f".{os.getpid()}.part")
-        save_file({key: value.contiguous() for key, value in state().items()}, partial, metadata)
+        save_file({key: value.contiguous() for key, value in state().items()}, partial)
         partial.replace(path)
     return path
 

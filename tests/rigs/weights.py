@@ -12,11 +12,11 @@ def fill(module: nn.Module, seed: int) -> nn.Module:
     return module
 
 
-def random_state(shapes: dict[str, Tensor], seed: int, scale: float | None = None) -> dict[str, Tensor]:
+def random_state(shapes: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Seeded tensors of the given shapes and dtypes.
 
-    Matrices and kernels are normal with variance 1 / fan-in (or of standard deviation `scale`), norm weights are one,
-    biases are small. Integer tensors stay as they are. The order of names plays no part.
+    Matrices and kernels are normal with variance 1 / fan-in, norm weights are one, biases are small. Integer
+    tensors stay as they are. The order of names plays no part.
     """
     generator = torch.Generator().manual_seed(seed)
     result = {}
@@ -27,7 +27,7 @@ def random_state(shapes: dict[str, Tensor], seed: int, scale: float | None = Non
             continue
         noise = torch.randn(like.shape, generator=generator)
         if like.dim() > 1:
-            value = noise * (scale if scale is not None else (like[0].numel()) ** -0.5)
+            value = noise * like[0].numel() ** -0.5
         elif name.endswith("weight"):
             value = torch.ones_like(noise)
         else:

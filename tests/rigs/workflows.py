@@ -18,14 +18,12 @@ import folder_paths
 from rigs.base_directory import MODEL_FOLDERS, lay_out
 from rigs.host import ROOT
 from rigs.pack import Pack
-from rigs.substitute import Substitution, substitute
+from rigs.substitute import substitute
 
 STAND_INS = ROOT / "tests" / "rigs" / "stand_ins"
 KEPT = 40
 """How many nodes' results the executor keeps: enough for every loader."""
 DIRECTORIES = ("input", "output", "temp")
-RESIZED = ("ImageScale", "SolidMask")
-"""Nodes beside the latents whose size decides how long a workflow takes."""
 
 
 @dataclass
@@ -101,7 +99,7 @@ class WorkflowRunner:
             ValueError: ComfyUI refuses the prompt.
             RuntimeError: a node fails.
         """
-        small = smaller(substitute(prompt, steps, size), size)
+        small = substitute(prompt, steps, size)
         lay_out(self.base, {}, small.models)
         for name, path in small.images.items():
             shutil.copy2(path, self.base / "input" / name)  # newer hosts refuse links that lead out of the folder
@@ -122,16 +120,6 @@ class WorkflowRunner:
 
     def _outputs(self) -> list[Path]:
         return sorted(path for path in (self.base / "output").rglob("*") if path.is_file())
-
-
-def smaller(small: Substitution, size: int) -> Substitution:
-    """Shrink the nodes of RESIZED in proportion, the largest of their sides to `size`."""
-    nodes = [node["inputs"] for node in small.prompt.values() if node["class_type"] in RESIZED]
-    largest = max((max(inputs["width"], inputs["height"]) for inputs in nodes), default=0)
-    if largest > size:
-        for inputs in nodes:
-            inputs["width"], inputs["height"] = inputs["width"] * size // largest, inputs["height"] * size // largest
-    return small
 
 
 @contextmanager

@@ -26,7 +26,7 @@ WIDTHS = {
     "SetLatentNoiseMask": 220,
 }
 WIDTH = 310
-PREVIEWS = {"SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "PreviewImage": 260, "GCFG_Sampler": 110}
+PREVIEWS = {"SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "GCFG_Sampler": 110}
 """Further room for a picture, or for the formula."""
 NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 16, 75
 

@@ -45,10 +45,10 @@ def empty_latent(flow: Workflow, size: int = 512) -> Node:
     return flow.add("EmptyLatentImage", width=size, height=size, batch_size=1)
 
 
-def source_image(flow: Workflow, size: int = 512) -> tuple[Node, Node]:
-    """A picture of the input folder (ComfyUI brings example.png), and the same cut to `size`."""
+def source_image(flow: Workflow) -> tuple[Node, Node]:
+    """A picture of the input folder (ComfyUI brings example.png), and the same cut to 512 x 512."""
     loaded = flow.add("LoadImage", "Picture to start from", image="example.png")
-    scaled = flow.add("ImageScale", image=loaded, upscale_method="lanczos", width=size, height=size, crop="center")
+    scaled = flow.add("ImageScale", image=loaded, upscale_method="lanczos", width=512, height=512, crop="center")
     return loaded, scaled
 
 
