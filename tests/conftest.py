@@ -1,6 +1,6 @@
 """Put a real ComfyUI under the tests and load the pack into it as ComfyUI itself would."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ except FileNotFoundError as error:
 
 import comfy.model_management
 import torch
+from comfy.model_patcher import ModelPatcher
 
 from rigs.pack import Pack, load_pack
 
@@ -29,6 +30,13 @@ def pytest_report_header() -> str:
 def pack() -> Pack:
     """The pack, loaded by ComfyUI's own loader; see rigs.pack.Pack."""
     return load_pack()
+
+
+@pytest.fixture
+def load_concept(pack: Pack) -> Callable[..., ModelPatcher]:
+    """The loader behind Load Concept Model: path, weight dtype -> model."""
+    loader = pack.module("nodes.runtime.concept_loader")
+    return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gcfg_core import concept_file
@@ -16,7 +15,7 @@ from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import is_concept_file, read_concept, write_concept
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
-from rigs.null_text import SMALL, WIDE, concept_path, make_concept, sdxl_constants
+from rigs.null_text import SMALL, WIDE, concept_path, make_concept, metadata_of, sdxl_constants
 
 SD15, SDXL = SMALL["sd15"], SMALL["sdxl"]
 ASYMMETRIC = {  # as SSD-1B: no attention in the middle, other depths on the way up
@@ -31,11 +30,6 @@ ASYMMETRIC = {  # as SSD-1B: no attention in the middle, other depths on the way
 def concept():
     return make_concept(SD15, prediction_type="v_prediction", zero_terminal_snr=True, base="a base", title="A title",
                         training={"steps": 3, "seed": None})  # fmt: skip
-
-
-def metadata_of(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as handle:
-        return dict(handle.metadata())
 
 
 def test_what_is_written_is_read_again(tmp_path, concept):

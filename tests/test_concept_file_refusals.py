@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import is_concept_file, read_concept
 from gcfg_core.unet_layout import layout_of
-from rigs.null_text import SMALL, WIDE, concept_path, make_concept
+from rigs.null_text import SMALL, WIDE, concept_path, make_concept, metadata_of
 
 SD15, SDXL = SMALL["sd15"], SMALL["sdxl"]
-
-
-def metadata_of(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as handle:
-        return dict(handle.metadata())
 
 
 def rewritten(path: Path, tensors: dict | None = None, **metadata: str | None) -> Path:

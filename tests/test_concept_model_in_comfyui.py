@@ -9,14 +9,8 @@ from gcfg_core.concept_file import read_concept
 from rigs.controlnet import tiny_controlnet
 from rigs.counter import count_forwards
 from rigs.lora import lora_file, lora_patches
-from rigs.null_text import SMALL, WIDE, concept_path, relative_error
+from rigs.null_text import SMALL, WIDE, concept_path, norm_error
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
-
-
-@pytest.fixture
-def load(pack):
-    loader = pack.module("nodes.runtime.concept_loader")
-    return lambda path: loader.load_model_file(str(path))
 
 
 @pytest.fixture
@@ -36,8 +30,8 @@ def sample(pack):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_every_conditioning_gives_the_same_image(load, sample, tmp_path, name):
-    model = load(concept_path(tmp_path, SMALL[name]))
+def test_every_conditioning_gives_the_same_image(load_concept, sample, tmp_path, name):
+    model = load_concept(concept_path(tmp_path, SMALL[name]))
     plain = sample(model, cfg=1.0)
     assert torch.isfinite(plain).all()
     other = [[torch.randn(1, 12, 768), {"pooled_output": torch.randn(1, 1280), "width": 64, "crop_h": 9}]]
@@ -45,13 +39,13 @@ def test_every_conditioning_gives_the_same_image(load, sample, tmp_path, name):
     assert torch.equal(sample(model, cfg=1.0, positive=other), plain)
     assert torch.equal(sample(model, cfg=1.0, positive=nothing), plain)
     # so guidance between two prompts is no guidance
-    assert relative_error(sample(model, cfg=7.0, positive=other, negative=nothing), plain) < 1e-5
+    assert norm_error(sample(model, cfg=7.0, positive=other, negative=nothing), plain) < 1e-5
 
 
-def test_sdxl_with_other_constants_is_another_model(load, sample, tmp_path):
-    first = load(concept_path(tmp_path, SMALL["sdxl"], "a"))
-    other = load(concept_path(tmp_path, SMALL["sdxl"], "b", time_ids=torch.full((1, 6), 256.0)))
-    assert relative_error(sample(other, cfg=1.0), sample(first, cfg=1.0)) > 1e-4
+def test_sdxl_with_other_constants_is_another_model(load_concept, sample, tmp_path):
+    first = load_concept(concept_path(tmp_path, SMALL["sdxl"], "a"))
+    other = load_concept(concept_path(tmp_path, SMALL["sdxl"], "b", time_ids=torch.full((1, 6), 256.0)))
+    assert norm_error(sample(other, cfg=1.0), sample(first, cfg=1.0)) > 1e-4
 
 
 STOCK = {
@@ -78,10 +72,10 @@ WITHOUT_EFFECT = {"FreeU", "FreeU_V2", "UNetCrossAttentionMultiply", "UNetTempor
 
 @pytest.mark.parametrize("node", list(STOCK))
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
-def test_stock_model_nodes_run_on_it(pack, load, sample, tmp_path, name, node):
+def test_stock_model_nodes_run_on_it(pack, load_concept, sample, tmp_path, name, node):
     if node not in nodes.NODE_CLASS_MAPPINGS:
         pytest.skip(f"this ComfyUI has no {node}")
-    model = load(concept_path(tmp_path, SMALL[name]))
+    model = load_concept(concept_path(tmp_path, SMALL[name]))
     patched = pack.run(node, model=model, **STOCK[node])[0]
     result = sample(patched, size=32)
     assert result.shape == (1, 4, 32, 32) and torch.isfinite(result).all()
@@ -89,16 +83,16 @@ def test_stock_model_nodes_run_on_it(pack, load, sample, tmp_path, name, node):
         assert not torch.equal(result, sample(model, size=32))
 
 
-def test_all_of_them_in_one_chain(pack, load, sample, tmp_path):
-    model = load(concept_path(tmp_path, SMALL["sd15"]))
+def test_all_of_them_in_one_chain(pack, load_concept, sample, tmp_path):
+    model = load_concept(concept_path(tmp_path, SMALL["sd15"]))
     for node, options in STOCK.items():
         if node not in ("ModelSamplingContinuousEDM", "EasyCache") and node in nodes.NODE_CLASS_MAPPINGS:
             model = pack.run(node, model=model, **options)[0]
     assert torch.isfinite(sample(model, size=32)).all()
 
 
-def test_a_lora_of_the_base_model_takes_what_fits(pack, load, sample, tmp_path, monkeypatch):
-    base, concept = load_tiny("sd15"), load(concept_path(tmp_path, WIDE["sd15"]))
+def test_a_lora_of_the_base_model_takes_what_fits(pack, load_concept, sample, tmp_path, monkeypatch):
+    base, concept = load_tiny("sd15"), load_concept(concept_path(tmp_path, WIDE["sd15"]))
     patches = lora_patches(base)
     path = lora_file(base, seed=77)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(path.parent)], {".safetensors"}))
@@ -110,8 +104,8 @@ def test_a_lora_of_the_base_model_takes_what_fits(pack, load, sample, tmp_path, 
     assert not torch.equal(sample(patched), sample(concept))
 
 
-def test_controlnets_act_on_it(pack, load, sample, tmp_path):
-    model = load(concept_path(tmp_path, WIDE["sd15"]))
+def test_controlnets_act_on_it(pack, load_concept, sample, tmp_path):
+    model = load_concept(concept_path(tmp_path, WIDE["sd15"]))
     plain = tiny_cond("sd15")
     positive, negative = pack.run(
         "ControlNetApplyAdvanced", positive=plain, negative=plain, control_net=tiny_controlnet(),
@@ -122,32 +116,32 @@ def test_controlnets_act_on_it(pack, load, sample, tmp_path):
     assert not torch.equal(controlled, sample(model, positive=plain, negative=plain, cfg=1.0))
 
 
-def test_models_merge_with_it(pack, load, sample, tmp_path):
-    one = load(concept_path(tmp_path, SMALL["sd15"], "a", seed=0))
-    two = load(concept_path(tmp_path, SMALL["sd15"], "b", seed=1))
+def test_models_merge_with_it(pack, load_concept, sample, tmp_path):
+    one = load_concept(concept_path(tmp_path, SMALL["sd15"], "a", seed=0))
+    two = load_concept(concept_path(tmp_path, SMALL["sd15"], "b", seed=1))
     (merged,) = pack.run("ModelMergeSimple", model1=one, model2=two, ratio=0.25)
     key = next(k for k in one.model.state_dict() if k.endswith("null_text_feature"))
     expected = 0.25 * one.model.state_dict()[key] + 0.75 * two.model.state_dict()[key]
     sample(merged)
     torch.testing.assert_close(merged.model.state_dict()[key], expected)
-    wide = load(concept_path(tmp_path, WIDE["sd15"], "c"))
+    wide = load_concept(concept_path(tmp_path, WIDE["sd15"], "c"))
     (mixed,) = pack.run("ModelMergeSimple", model1=wide, model2=load_tiny("sd15"), ratio=0.5)
     assert torch.isfinite(sample(mixed)).all()
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_a_saved_model_is_loaded_again(pack, load, sample, tmp_path, monkeypatch, name):
+def test_a_saved_model_is_loaded_again(pack, load_concept, sample, tmp_path, monkeypatch, name):
     v = name != "sd15"
     fields = {"prediction_type": "v_prediction", "zero_terminal_snr": True} if v else {}
     path = concept_path(tmp_path, SMALL[name], **fields)
-    model = load(path)
+    model = load_concept(path)
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
     node = pack.node("ModelSave")()
     node.output_dir = str(tmp_path)
     node.save(model, "saved/again")
     (saved,) = (tmp_path / "saved").glob("again*.safetensors")
-    again = load(saved)
+    again = load_concept(saved)
     assert torch.equal(sample(again), sample(model))
     old, new = read_concept(path), read_concept(saved)
     assert dict(new.config) == dict(old.config) and new.prediction_type == old.prediction_type
@@ -157,15 +151,15 @@ def test_a_saved_model_is_loaded_again(pack, load, sample, tmp_path, monkeypatch
 # ---- attention patches ----
 
 
-def test_replacing_its_cross_attention_is_refused_with_a_remedy(load, sample, tmp_path):
-    model = load(concept_path(tmp_path, SMALL["sd15"])).clone()
+def test_replacing_its_cross_attention_is_refused_with_a_remedy(load_concept, sample, tmp_path):
+    model = load_concept(concept_path(tmp_path, SMALL["sd15"])).clone()
     model.set_model_attn2_replace(lambda q, k, v, extra_options: q, "middle", 0)
     with pytest.raises(RuntimeError, match="null-text concept model: it has no cross-attention.*base model"):
         sample(model)
 
 
-def test_patches_around_its_cross_attention_run(load, sample, tmp_path):
-    plain = load(concept_path(tmp_path, SMALL["sd15"]))
+def test_patches_around_its_cross_attention_run(load_concept, sample, tmp_path):
+    plain = load_concept(concept_path(tmp_path, SMALL["sd15"]))
     before = sample(plain)
     seen = []
     model = plain.clone()
@@ -188,8 +182,8 @@ def test_patches_around_its_cross_attention_run(load, sample, tmp_path):
 # ---- in a guidance graph ----
 
 
-def test_it_is_a_term_of_the_papers_graph(pack, load, tmp_path):
-    base, concept = load_tiny("sd15"), load(concept_path(tmp_path, WIDE["sd15"]))
+def test_it_is_a_term_of_the_papers_graph(pack, load_concept, tmp_path):
+    base, concept = load_tiny("sd15"), load_concept(concept_path(tmp_path, WIDE["sd15"]))
     empty, prompt = tiny_cond("sd15", 0), tiny_cond("sd15", 1)
     (terms,) = pack.run("GCFG_GuidanceTerm", model=concept, weight=2.5)
     (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=prompt, weight=2.5)

@@ -12,10 +12,10 @@ from rigs.null_text import (
     as_denoised,
     authors_unet,
     concept_path,
-    denoised,
+    denoised_by_concept,
     forget_concepts,
     make_concept,
-    relative_error,
+    norm_error,
     sdxl_constants,
     text_unet,
     unet_inputs,
@@ -30,29 +30,27 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def load(pack):
-    """The loader behind the node: path, weight dtype -> ModelPatcher."""
-    loader = pack.module("nodes.runtime.concept_loader")
-    return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
+def compare(model, twin, config, v=False, **given):
+    """Relative error of ComfyUI's prediction against the diffusers twin's, the shared part (the latent) taken off.
 
-
-def compare(model, twin, config, v=False):
-    """Relative error of ComfyUI's prediction against the diffusers twin's, the shared part (the latent) taken off."""
+    What is ``given`` takes the place of `unet_inputs` for the twin.
+    """
     x = torch.randn(2, config["in_channels"], 16, 24, generator=torch.Generator().manual_seed(3)) * 5
     sigma = model.model_sampling.sigma(torch.tensor([100.0, 700.0]))
-    given = {key: value for key, value in unet_inputs(config).items() if key not in ("sample", "timestep")}
-    expected = as_denoised(lambda scaled, t: twin(scaled, t, **given).sample, model, x, sigma, v)
+    inputs = {**unet_inputs(config), **given}
+    expected = as_denoised(
+        lambda scaled, t: twin(**{**inputs, "sample": scaled, "timestep": t}).sample, model, x, sigma, v
+    )
     shared = x / (sigma.view(-1, 1, 1, 1) ** 2 + 1) if v else x
-    return relative_error(denoised(model, x, sigma) - shared, expected - shared)
+    return norm_error(denoised_by_concept(model, x, sigma) - shared, expected - shared)
 
 
 @pytest.mark.parametrize("name, prediction, zero_snr", CASES)
-def test_same_file_gives_the_same_output_in_diffusers_and_here(load, tmp_path, name, prediction, zero_snr):
+def test_same_file_gives_the_same_output_in_diffusers_and_here(load_concept, tmp_path, name, prediction, zero_snr):
     config = SMALL[name]
     path = concept_path(tmp_path, config, prediction_type=prediction, zero_terminal_snr=zero_snr)
     twin = authors_unet(config, {key: value for key, value in load_file(path).items() if not key.startswith("gcfg.")})
-    model = load(path).model
+    model = load_concept(path).model
     assert model.get_dtype() == torch.float32
     error = compare(model, twin, config, prediction == "v_prediction")
     print(f"{name} {prediction}: relative error {error:.1e}")
@@ -62,30 +60,24 @@ def test_same_file_gives_the_same_output_in_diffusers_and_here(load, tmp_path, n
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin", ".pt"])
 @pytest.mark.parametrize("name", list(WIDE))
-def test_the_authors_own_files_load(load, tmp_path, suffix, name):
+def test_the_authors_own_files_load(load_concept, tmp_path, suffix, name):
     tensors = dict(make_concept(WIDE[name]).tensors)
     path = tmp_path / f"unet{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(tensors, path)
-    x = torch.randn(2, 4, 16, 16)
-    config = WIDE[name]
-    inputs = unet_inputs(config)
+    given = {}
     if name == "sdxl":  # a bare file brings no constants: zeros and 1024 x 1024
         ids = torch.tensor([[1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0]]).repeat(2, 1)
-        inputs["added_cond_kwargs"] = {"text_embeds": torch.zeros(2, 1280), "time_ids": ids}
-    given = {key: value for key, value in inputs.items() if key not in ("sample", "timestep")}
-    model = load(path).model
-    sigma = model.model_sampling.sigma(torch.tensor([100.0, 700.0]))
-    twin = authors_unet(config, tensors)
-    expected = as_denoised(lambda scaled, t: twin(scaled, t, **given).sample, model, x, sigma, False)
-    assert relative_error(denoised(model, x, sigma) - x, expected - x) <= 1e-4
+        given["added_cond_kwargs"] = {"text_embeds": torch.zeros(2, 1280), "time_ids": ids}
+    twin = authors_unet(WIDE[name], tensors)
+    assert compare(load_concept(path).model, twin, WIDE[name], **given) <= 1e-4
 
 
 @pytest.mark.slow
-def test_full_size_sd15_gives_the_same_output(load, tmp_path):
+def test_full_size_sd15_gives_the_same_output(load_concept, tmp_path):
     config = CONFIGS["sd15"]
     path = concept_path(tmp_path, config)
     forget_concepts()
-    model = load(path).model
+    model = load_concept(path).model
     assert sum(p.numel() for p in model.diffusion_model.parameters()) == pytest.approx(815.5e6, rel=1e-4)
     twin = authors_unet(config, load_file(path))
     error = compare(model, twin, config)
@@ -94,11 +86,11 @@ def test_full_size_sd15_gives_the_same_output(load, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_a_text_unet_of_any_size_is_built_from_its_description(load, tmp_path, name):
+def test_a_text_unet_of_any_size_is_built_from_its_description(load_concept, tmp_path, name):
     config = SMALL[name]
     unet = text_unet(config)
     write_concept(tmp_path / "a.safetensors", Concept(tensors=unet.state_dict(), config=config, kind="unet"))
-    model = load(tmp_path / "a.safetensors").model
+    model = load_concept(tmp_path / "a.safetensors").model
     x, text = torch.randn(1, 4, 16, 16), torch.randn(1, 7, config["cross_attention_dim"])
     pooled, ids = sdxl_constants()
     sizes = dict(zip(("height", "width", "crop_h", "crop_w", "target_height", "target_width"), ids[0], strict=True))
@@ -109,4 +101,4 @@ def test_a_text_unet_of_any_size_is_built_from_its_description(load, tmp_path, n
     expected = as_denoised(
         lambda scaled, t: unet(scaled, t, text, added_cond_kwargs=added).sample, model, x, sigma, False
     )
-    assert relative_error(got - x, expected - x) <= 1e-4
+    assert norm_error(got - x, expected - x) <= 1e-4

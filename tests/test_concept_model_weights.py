@@ -10,26 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
-from rigs.null_text import (
-    SMALL,
-    concept_path,
-    denoised,
-    make_concept,
-    relative_error,
-)
+from rigs.null_text import SMALL, concept_path, denoised_by_concept, make_concept, norm_error
 from rigs.tiny import tiny_cond, tiny_latent, tiny_unet
 
 
-@pytest.fixture
-def load(pack):
-    """The loader behind the node: path, weight dtype -> ModelPatcher."""
-    loader = pack.module("nodes.runtime.concept_loader")
-    return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
-
-
 @pytest.mark.parametrize("name", list(SMALL))
-def test_there_are_no_text_layers(load, tmp_path, name):
-    model = load(concept_path(tmp_path, SMALL[name])).model
+def test_there_are_no_text_layers(load_concept, tmp_path, name):
+    model = load_concept(concept_path(tmp_path, SMALL[name])).model
     names = dict(model.diffusion_model.named_parameters())
     expected = tensor_shapes(layout_of(SMALL[name]), null_text=True)
     assert sorted(tuple(p.shape) for p in names.values()) == sorted(expected.values())
@@ -72,9 +59,9 @@ def test_building_allocates_the_files_tensors_and_no_more(pack, tmp_path):
 
 @pytest.mark.parametrize("weight_dtype", ["fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"])
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
-def test_fp8_weights_load_and_sample(pack, load, tmp_path, weight_dtype, name):
+def test_fp8_weights_load_and_sample(pack, load_concept, tmp_path, weight_dtype, name):
     path = concept_path(tmp_path, SMALL[name])
-    full, small = load(path), load(path, weight_dtype)
+    full, small = load_concept(path), load_concept(path, weight_dtype)
     parameters = dict(small.model.diffusion_model.named_parameters())
     kept = {key: p for key, p in parameters.items() if key.endswith("null_text_feature")}
     assert kept and all(p.dtype == torch.float32 for p in kept.values())
@@ -88,39 +75,40 @@ def test_fp8_weights_load_and_sample(pack, load, tmp_path, weight_dtype, name):
         )[0]["samples"]
         for m in (full, small)
     ]  # fmt: skip
-    assert 0 < relative_error(results[1], results[0]) < 0.2
+    assert 0 < norm_error(results[1], results[0]) < 0.2
 
 
-def test_half_precision_files_load_as_comfyui_loads_them(load, tmp_path):
+def test_half_precision_files_load_as_comfyui_loads_them(load_concept, tmp_path):
     concept = make_concept(SMALL["sd15"])
     halves = {key: value.half() for key, value in concept.tensors.items()}
     write_concept(tmp_path / "a.safetensors", Concept(tensors=halves, config=concept.config))
     plain = {f"model.diffusion_model.{k}": v.half() for k, v in load_file(tiny_unet("sd15")).items()}
     save_file(plain, tmp_path / "b.safetensors")
-    assert load(tmp_path / "a.safetensors").model.get_dtype() == load(tmp_path / "b.safetensors").model.get_dtype()
+    ours, theirs = (load_concept(tmp_path / f"{name}.safetensors").model for name in "ab")
+    assert ours.get_dtype() == theirs.get_dtype()
 
 
-def test_files_stored_in_fp8_load(load, tmp_path):
+def test_files_stored_in_fp8_load(load_concept, tmp_path):
     concept = make_concept(SMALL["sd15"])
     small = {key: value.to(torch.float8_e4m3fn) for key, value in concept.tensors.items()}
     write_concept(tmp_path / "a.safetensors", Concept(tensors=small, config=concept.config))
-    model = load(tmp_path / "a.safetensors").model
+    model = load_concept(tmp_path / "a.safetensors").model
     x, sigma = torch.randn(1, 4, 16, 16), torch.tensor([2.0])
-    full = load(concept_path(tmp_path, SMALL["sd15"], "b")).model
-    assert 0 < relative_error(denoised(model, x, sigma), denoised(full, x, sigma)) < 0.2
+    full = load_concept(concept_path(tmp_path, SMALL["sd15"], "b")).model
+    assert 0 < norm_error(denoised_by_concept(model, x, sigma), denoised_by_concept(full, x, sigma)) < 0.2
 
 
-def test_a_partly_loaded_model_gives_the_same(load, tmp_path):
-    patcher = load(concept_path(tmp_path, SMALL["sdxl"]))
+def test_a_partly_loaded_model_gives_the_same(load_concept, tmp_path):
+    patcher = load_concept(concept_path(tmp_path, SMALL["sdxl"]))
     x, sigma = torch.randn(1, 4, 16, 16), torch.tensor([2.0])
-    before = denoised(patcher.model, x, sigma)
+    before = denoised_by_concept(patcher.model, x, sigma)
     patcher.load(patcher.load_device, lowvram_model_memory=patcher.model_size() // 4)
     assert patcher.model.model_lowvram
-    assert torch.equal(denoised(patcher.model, x, sigma), before)
+    assert torch.equal(denoised_by_concept(patcher.model, x, sigma), before)
 
 
-def test_newer_hosts_can_load_it_again(load, tmp_path):
-    patcher = load(concept_path(tmp_path, SMALL["sd15"]))
+def test_newer_hosts_can_load_it_again(load_concept, tmp_path):
+    patcher = load_concept(concept_path(tmp_path, SMALL["sd15"]))
     factory, arguments = patcher.cached_patcher_init
     again = factory(*arguments, disable_dynamic=True)
     assert again.model is not patcher.model

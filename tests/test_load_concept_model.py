@@ -7,21 +7,10 @@ import folder_paths
 import pytest
 import torch
 import utils.extra_config
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rigs.null_text import (
-    SMALL,
-    concept_path,
-)
+from rigs.null_text import SMALL, concept_path, metadata_of
 from rigs.tiny import tiny_cond, tiny_unet
-
-
-@pytest.fixture
-def load(pack):
-    """The loader behind the node: path, weight dtype -> ModelPatcher."""
-    loader = pack.module("nodes.runtime.concept_loader")
-    return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
 
 
 @pytest.fixture
@@ -34,9 +23,9 @@ def folder(tmp_path, monkeypatch):
     folder_paths.filename_list_cache.clear()
 
 
-def test_an_ordinary_model_goes_through_comfyuis_own_loader(load):
+def test_an_ordinary_model_goes_through_comfyuis_own_loader(load_concept):
     path = tiny_unet("sd15")
-    ours, theirs = load(path), comfy.sd.load_diffusion_model(str(path))
+    ours, theirs = load_concept(path), comfy.sd.load_diffusion_model(str(path))
     assert type(ours.model) is type(theirs.model)
     x, sigma = torch.randn(1, 4, 16, 16), torch.tensor([2.0])
     text = tiny_cond("sd15")[0][0]
@@ -51,8 +40,7 @@ def test_an_ordinary_model_goes_through_comfyuis_own_loader(load):
 def test_bad_files_get_a_clear_error_that_names_the_input(pack, folder, case):
     path = concept_path(folder, SMALL["sd15"], "a")
     tensors = load_file(path)
-    with safe_open(path, framework="pt") as handle:
-        metadata = handle.metadata()
+    metadata = metadata_of(path)
     name = "a.safetensors"
     message = {
         "newer": "newer format 2.*Update this node pack",
@@ -111,13 +99,24 @@ def test_the_node_lists_both_folders_and_loads(pack, folder, monkeypatch, tmp_pa
     assert type(model.model.latent_format).__name__ == "SDXL"
 
 
-def test_a_file_written_again_is_loaded_again(pack, folder):
-    node = pack.node("GCFG_LoadConceptModel")
-    path = concept_path(folder, SMALL["sd15"])
-    first = node.fingerprint_inputs(concept_name=path.name)
-    assert first == node.fingerprint_inputs(concept_name=path.name)
+def test_another_file_under_the_same_name_is_loaded_again(pack, folder, monkeypatch, tmp_path_factory):
+    """ComfyUI runs the node again when its fingerprint changes: with the file's time, its size or its folder."""
+    node, models = pack.node("GCFG_LoadConceptModel"), tmp_path_factory.mktemp("diffusion_models")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusion_models", ([str(models)], {".safetensors"}))
+    path = folder / "a.safetensors"
+    path.write_bytes(b"one")
     os.utime(path, (1, 1))
-    assert first != node.fingerprint_inputs(concept_name=path.name)
+    prints = [node.fingerprint_inputs(concept_name=path.name) for _ in range(2)]
+    assert prints[0] == prints[1]
+    os.utime(path, (2, 2))
+    prints.append(node.fingerprint_inputs(concept_name=path.name))
+    path.write_bytes(b"three")
+    os.utime(path, (2, 2))
+    prints.append(node.fingerprint_inputs(concept_name=path.name))
+    path.rename(models / path.name)
+    folder_paths.filename_list_cache.clear()
+    prints.append(node.fingerprint_inputs(concept_name=path.name))
+    assert len(set(prints)) == 4
 
 
 def test_extra_model_paths_yaml_still_counts(pack, tmp_path, monkeypatch):

@@ -138,9 +138,8 @@ def controlled_model():
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_tiny_concept_loads_in_the_pack(pack, kind):
-    load = pack.module("nodes.runtime.concept_loader").load_model_file
-    model = load(str(tiny_concept(kind)), "default")
+def test_tiny_concept_loads_in_the_pack(load_concept, kind):
+    model = load_concept(tiny_concept(kind))
     assert type(model.model.latent_format) is type(load_tiny(kind).model.latent_format)
     conds = [
         sample(model, tiny_cond(kind, seed), tiny_cond(kind, 0), steps=2, latent=tiny_latent(kind)) for seed in (1, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from gcfg_core.architectures import CONFIGS
@@ -103,6 +104,12 @@ def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 
     return path
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """The strings that a safetensors file carries beside its tensors."""
+    with safe_open(path, framework="pt") as handle:
+        return dict(handle.metadata())
+
+
 def authors_unet(config: dict, state_dict: dict[str, Tensor]) -> nn.Module:
     """The null-text network as the paper's authors describe it, in diffusers and without any of our code: each attn2
     gives a buffer back, each norm2 is an identity, the state dict must fit exactly."""
@@ -140,12 +147,12 @@ def as_denoised(
     return x / (s**2 + 1) - output * s / (s**2 + 1) ** 0.5 if v else x - output * s
 
 
-def relative_error(got: Tensor, expected: Tensor) -> float:
+def norm_error(got: Tensor, expected: Tensor) -> float:
     """||got - expected|| / ||expected||, in float64."""
     return float((got.double() - expected.double()).norm() / expected.double().norm())
 
 
-def denoised(model: Any, x: Tensor, sigma: Tensor, **conds: object) -> Tensor:
+def denoised_by_concept(model: Any, x: Tensor, sigma: Tensor, **conds: object) -> Tensor:
     """ComfyUI's apply_model under text that a null-text model must ignore, and its own added embedding."""
     y = model.extra_conds(device="cpu", noise=x, **conds).get("y")
     rest = {} if y is None else {"y": y.cond.repeat(x.shape[0], 1)}
