@@ -52,6 +52,7 @@ class Call:
         reused: stored differences that replace the term's own (refresh).
         pair: (cond, uncond) as hooks left them: the primary term's, or where no primary acts the base on both sides.
         pair_weight: the weight that belongs to ``pair`` where the primary term's own is 0.
+        pair_is_primary: ``pair`` is the primary term's.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class Call:
     reused: Mapping[int, StoredDifference]
     pair: tuple[Tensor, Tensor] | None = None
     pair_weight: float = 1.0
+    pair_is_primary: bool = False
 
     @property
     def active(self) -> list[int]:
@@ -103,7 +105,8 @@ def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
     if primary is not None:
         result = _primary_result(call, primary, differences[primary], modified[primary], guide)
     elif call.pair is not None:
-        result = guide(*call.pair, call.pair_weight)
+        guided = guide(*call.pair, call.pair_weight)
+        result = _inside_mask(call, plan.primary, guided) if call.pair_is_primary else guided
     for i in active:
         if i != primary:
             result = result + call.weighted(i, modified[i])
@@ -124,9 +127,13 @@ def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tens
     is_reused = call.pair is None and primary in call.reused
     if is_reused or modified is not difference:
         cond = uncond + modified
-    result = guide(cond, uncond, call.weights[primary])
-    mask = call.masks[primary]
-    return result if mask is None else base + (result - base) * mask
+    return _inside_mask(call, primary, guide(cond, uncond, call.weights[primary]))
+
+
+def _inside_mask(call: Call, primary: int | None, guided: Tensor) -> Tensor:
+    """The guided prediction inside the primary term's mask, the base prediction outside."""
+    base, mask = call.prediction(BASE), None if primary is None else call.masks[primary]
+    return guided if mask is None else base + (guided - base) * mask
 
 
 def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
@@ -134,7 +141,7 @@ def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
     modifiers, difference = call.plan.terms[i].modifiers, differences[i]
     if modifiers.norm_cap > 0.0:
         difference = cap_norm(difference, modifiers.norm_cap)
-    if modifiers.projects and (direction := _direction(call, i, differences)) is not None:
+    if call.plan.is_projected(i) and (direction := _direction(call, i, differences)) is not None:
         difference = project_away(difference, direction, modifiers.parallel)
     return difference
 
@@ -145,6 +152,6 @@ def _direction(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor 
     if projection == "own positive":
         return call.own_positive(i)
     if projection == "primary term":
-        return differences.get(primary) if primary is not None and primary != i else None
+        return None if primary is None else differences.get(primary)
     others = [call.weighted(j, other) for j, other in differences.items() if j != i]
     return sum(others[1:], others[0]) if others else None

@@ -106,6 +106,15 @@ def read_concept(path: str | os.PathLike[str], config: Mapping[str, Any] | None 
             are not exactly those of its network.
     """
     name = Path(path).name
+    try:
+        return _read(path, name, config)
+    except ConceptFileError as error:
+        if name in error.name:
+            raise
+        raise ConceptFileError(f"{name}: {error.name}", error.expected, error.got, error.remedy) from error
+
+
+def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | None) -> Concept:
     tensors, metadata = open_tensors(path)
     if FORMAT_KEY not in metadata and DESCRIPTION in tensors:
         metadata = unpack_description(name, tensors[DESCRIPTION])

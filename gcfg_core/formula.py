@@ -79,12 +79,12 @@ def _curve_text(curve: Curve) -> str:
     return "" if isinstance(curve, Constant) else f" {type(curve).__name__.lower()}"
 
 
-def _term_text(term: GuidanceTerm, positive: str, reference: str) -> str:
+def _term_text(term: GuidanceTerm, positive: str, reference: str, is_projected: bool) -> str:
     difference = f"({positive} - {reference})"
     modifiers = term.modifiers
     if modifiers.norm_cap > 0.0:
         difference = f"cap[{_number(modifiers.norm_cap)}]{difference}"
-    if modifiers.projects:
+    if is_projected:
         difference = f"away[{modifiers.projection}, {_number(modifiers.parallel)}]{difference}"
     if modifiers.refresh > 1:
         difference = f"every[{modifiers.refresh}]{difference}"
@@ -98,9 +98,9 @@ def formula(plan: Plan) -> str:
     """One line such as 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))'."""
     names = prediction_names(plan)
     text = f"D = {names[BASE]}"
-    for term, (positive, reference) in zip(plan.terms, plan.sides, strict=True):
+    for i, (term, (positive, reference)) in enumerate(zip(plan.terms, plan.sides, strict=True)):
         sign = "-" if term.weight < 0 else "+"
-        text += f" {sign} {_term_text(term, names[positive], names[reference])}"
+        text += f" {sign} {_term_text(term, names[positive], names[reference], plan.is_projected(i))}"
     if plan.graph.rescale > 0.0:
         text += f", rescaled by {_number(plan.graph.rescale)}"
     return text

@@ -41,7 +41,7 @@ class HookNeeds:
 
         A primary term whose difference is reused is shown to them as the base prediction plus that difference.
         """
-        if not self.are_used:
+        if not self.are_used and not (self.want_both_sides and sees_primary):
             return frozenset()
         if not sees_primary or plan.primary is None or plan.primary in reused:
             return frozenset({BASE})

@@ -1,4 +1,4 @@
-"""Masks: brought to the latent's size as ComfyUI brings condition masks to it, bilinearly."""
+"""Masks: brought to the latent's size as ComfyUI brings condition masks (images) and noise masks (video) to it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,41 @@ def fit_mask(mask: Tensor, latent_shape: torch.Size | tuple[int, ...]) -> Tensor
     """Resize a mask so that it multiplies a latent.
 
     Args:
-        mask: [H, W] or [N, H, W], values 0 to 1. N is 1, a divisor of the batch, or for video latents the number of
-            latent frames.
-        latent_shape: [B, C, ..., h, w] of the latent, image or video.
+        mask: [H, W] or [N, H, W], values 0 to 1. For images N is 1, a divisor of the batch, or more than the batch,
+            where the rest is left out. For video the N masks follow each other in time.
+        latent_shape: [B, C, h, w] of an image latent, [B, C, T, h, w] of a video latent.
 
     Returns:
-        [B or 1, 1, h, w] for images; [B or 1, 1, T or 1, h, w] for video.
+        [B or 1, 1, h, w] for images; [1, 1, T or 1, h, w] for video.
 
     Raises:
-        ValueError: the mask is not two- or three-dimensional, or N fits neither batch nor frames.
+        ValueError: the mask is not two- or three-dimensional, N does not fit the batch, or the latent has no picture.
     """
     if mask.ndim == 2:
         mask = mask.unsqueeze(0)
     if mask.ndim != 3:
         raise ValueError(f"mask: expected [H, W] or [N, H, W], got {list(mask.shape)}; use a MASK, not an image.")
-    batch, inner, size = latent_shape[0], tuple(latent_shape[2:-2]), tuple(latent_shape[-2:])
-    mask = mask.float().unsqueeze(1)  # [N, 1, H, W]
-    if tuple(mask.shape[-2:]) != size:
-        mask = torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
+    if len(latent_shape) not in (4, 5):
+        raise ValueError(
+            f"mask: a latent of shape {list(latent_shape)} has no picture that a mask could lie on; leave it open."
+        )
+    batch, size = latent_shape[0], tuple(latent_shape[-2:])
+    if len(latent_shape) == 5:
+        frames = 1 if mask.shape[0] == 1 else latent_shape[2]
+        return _resized(mask.float()[None, None], (frames, *size), "trilinear")  # [1, 1, T, h, w]
+    mask = _resized(mask.float().unsqueeze(1), size, "bilinear")  # [N, 1, h, w]
     count = mask.shape[0]
-    if inner and count > 1 and count == inner[0]:
-        return mask.squeeze(1)[None, None]  # [1, 1, T, h, w]
     if count > batch:
         mask = mask[:batch]
     elif batch % count:
         raise ValueError(
-            f"mask: {count} masks do not fit a batch of {batch} latents; give one mask, one per latent, or for video "
-            "one per latent frame."
+            f"mask: {count} masks do not fit a batch of {batch} latents; give one mask, or one per latent."
         )
     elif count > 1:
         mask = mask.repeat(batch // count, 1, 1, 1)
-    return mask.view(mask.shape[0], 1, *[1] * len(inner), *size)
+    return mask
+
+
+def _resized(mask: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    """[N, 1, ...] with these last sizes; the same tensor where it has them."""
+    return mask if tuple(mask.shape[2:]) == size else torch.nn.functional.interpolate(mask, size=size, mode=mode)

@@ -41,11 +41,6 @@ class Modifiers:
     def projects(self) -> bool:
         return self.projection != "off" and self.parallel != 1.0
 
-    @property
-    def needs_difference(self) -> bool:
-        """True where the difference itself is used, so both sides must be evaluated whatever their coefficients."""
-        return self.projects or self.norm_cap > 0.0 or self.refresh > 1
-
 
 NEUTRAL = Modifiers()
 

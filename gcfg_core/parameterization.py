@@ -47,6 +47,16 @@ def ve_to_flow(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     return x / scale.view(-1, *[1] * (x.ndim - 1)), sigma / scale
 
 
+def hold_sigma(x: Tensor, sigma: Tensor, largest: float) -> tuple[Tensor, Tensor]:
+    """(x, sigma) of a VE model where sigma is above its ``largest``: that sigma, and x scaled to its noise. sigma: [B].
+
+    x0 + sigma * eps becomes (largest / sigma) * x0 + largest * eps, in which the picture is as good as gone either way;
+    asked beyond its largest sigma, a network's small error in eps would be multiplied by sigma.
+    """
+    factor = (largest / sigma).clamp_max(1.0)
+    return x * factor.view(-1, *[1] * (x.ndim - 1)), sigma * factor
+
+
 def flow_to_ve(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """(x, s) of a flow model as (x, sigma) of a VE model: sigma = s / (1 - s), x / (1 - s); s: [B], kept under 1."""
     scale = 1.0 - sigma.clamp_max(1.0 - 1e-4)

@@ -43,7 +43,8 @@ class Coefficient:
         self.parts[mask].append(weight)
 
     def is_zero(self, masks: Sequence[Tensor | None]) -> bool:
-        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms, all of one size."""
+        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms; where their sizes differ
+        that cannot be told yet, and the answer is False."""
         sums = {}
         for key, weights in self.parts.items():
             total = sum(weights)
@@ -52,9 +53,16 @@ class Coefficient:
         if scale == 0.0:
             return True
         mapped = [total * mask for key, total in sums.items() if key is not None and (mask := masks[key]) is not None]
-        if not mapped or len({mask.shape for mask in mapped}) > 1:
+        if not mapped or not _fit_each_other(mapped):
             return False
         return bool((sum(mapped[1:], mapped[0]) + sums.get(None, 0.0)).abs().max() <= CANCELLED_MAP * scale)
+
+
+def _fit_each_other(masks: Sequence[Tensor]) -> bool:
+    """One height and width, and counts that broadcast."""
+    if len({mask.shape[-2:] for mask in masks}) > 1:
+        return False
+    return len({mask.shape[:-2].numel() for mask in masks} - {1}) <= 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +87,25 @@ class Plan:
     def terms(self) -> tuple[GuidanceTerm, ...]:
         return self.graph.terms
 
+    def is_projected(self, i: int) -> bool:
+        """Whether term i has a direction to be projected away from; without a primary term beside it there is none."""
+        modifiers = self.terms[i].modifiers
+        return modifiers.projects and (modifiers.projection != "primary term" or self.primary not in (None, i))
+
+    def _needs_difference(self, i: int) -> bool:
+        """True where the difference itself is used, so both sides must be evaluated whatever their coefficients."""
+        modifiers = self.terms[i].modifiers
+        return self.is_projected(i) or modifiers.norm_cap > 0.0 or modifiers.refresh > 1
+
     def needed_differences(self, weights: Sequence[float]) -> frozenset[int]:
         """Active terms whose difference itself is used (modifiers), by them or by another term's projection."""
         active = [i for i, weight in enumerate(weights) if weight != 0.0]
-        needed = {i for i in active if self.terms[i].modifiers.needs_difference}
-        for i in active:
-            modifiers = self.terms[i].modifiers
-            if modifiers.projects and modifiers.projection == "primary term" and self.primary in active:
+        needed = set(filter(self._needs_difference, active))
+        for i in filter(self.is_projected, active):
+            projection = self.terms[i].modifiers.projection
+            if projection == "primary term" and self.primary in active:
                 needed.add(self.primary)
-            elif modifiers.projects and modifiers.projection == "other terms":
+            elif projection == "other terms":
                 needed.update(active)
         return frozenset(needed)
 

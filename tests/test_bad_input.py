@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from rigs.counter import count_forwards
+from rigs.graphs import relative_error
 from rigs.micro import micro_cond, micro_latent, micro_model
-from rigs.probe import guided
+from rigs.probe import denoised, guided
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
 
@@ -174,14 +175,24 @@ class TestMixedTime:
             pack.run("GCFG_Guider", model=base, conditioning=micro_cond(0), terms=term(pack, model=micro_model(1, "v")))
         assert "is evaluated at" not in caplog.text
 
-    def test_a_base_that_starts_far_beyond_the_terms_model(
+    def test_a_base_that_starts_beyond_the_terms_model(
         self, pack: Any, base: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         (zero_snr,) = pack.run("ModelSamplingDiscrete", model=micro_model(1), sampling="v_prediction", zsnr=True)
-        with caplog.at_level(logging.WARNING):
-            pack.run("GCFG_Guider", model=zero_snr, conditioning=micro_cond(0), terms=term(pack, model=base))
-        assert "far beyond what model2 was trained on" in caplog.text
-        assert "start_percent" in caplog.text
+        largest = float(base.get_model_object("model_sampling").sigma_max)
+        with caplog.at_level(logging.INFO):
+            (guider, _) = pack.run("GCFG_Guider", model=zero_snr, conditioning=micro_cond(0),
+                                   terms=term(pack, model=base, positive=micro_cond(1), weight=2.0))  # fmt: skip
+        assert f"asked at its own largest sigma, {largest:.4g}" in caplog.text
+        xs = [torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * s for s in (4000.0, 3.0)]
+        with count_forwards(base) as n:
+            found = guided(guider, xs, [4000.0, 3.0])
+        assert n.of(base).sigmas == pytest.approx([largest, 3.0])
+        for x, sigma, result in zip(xs, (4000.0, 3.0), found, strict=True):
+            zero = denoised(zero_snr, micro_cond(0), x, sigma)
+            held = min(sigma, largest)
+            side = denoised(base, micro_cond(1), x * (held / sigma), held)
+            assert relative_error([result], [zero + 2.0 * (side - zero)]) <= 1e-5
 
 
 def test_flow_and_video_bases_take_terms_of_their_own_kind(pack: Any) -> None:

@@ -81,7 +81,8 @@ class Measured:
 
 
 def predictions_at(models: list, conds: list, x: Tensor, sigma: float, base_is_flow: bool = False) -> Any:
-    """side -> D(x; model, condition), evaluated alone; flow models at the flow time that sigma corresponds to."""
+    """side -> D(x; model, condition), evaluated alone; flow models at the flow time that sigma corresponds to, others
+    on a flow base at the sigma that the time corresponds to, at most their own largest."""
     known: dict = {}
 
     def predict(side: tuple[int, int]) -> Tensor:
@@ -93,6 +94,9 @@ def predictions_at(models: list, conds: list, x: Tensor, sigma: float, base_is_f
                 at, time = x / (1 + sigma), sigma / (1 + sigma)
             elif base_is_flow and not is_flow:
                 at, time = x / (1 - sigma), sigma / (1 - sigma)
+                largest = float(models[side[0]].get_model_object("model_sampling").sigma_max)
+                if time > largest:  # it knows no more noise than that
+                    at, time = at * (largest / time), largest
             known[side] = denoised(model, cond, at, time)
         return known[side]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import comfy.samplers
+import comfy.utils
 import pytest
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ class TestSize:
             ((3, 8, 8), (2, 4, 8, 8), (2, 1, 8, 8)),
             ((1, 8, 8), (1, 16, 5, 4, 6), (1, 1, 1, 4, 6)),
             ((5, 8, 8), (1, 16, 5, 4, 6), (1, 1, 5, 4, 6)),
-            ((2, 8, 8), (2, 16, 5, 4, 6), (2, 1, 1, 4, 6)),
+            ((2, 8, 8), (2, 16, 5, 4, 6), (1, 1, 5, 4, 6)),
+            ((17, 8, 8), (1, 16, 5, 4, 6), (1, 1, 5, 4, 6)),
         ],
     )
     def test_shapes(self, mask: tuple, latent: tuple, expected: tuple) -> None:
@@ -49,6 +51,17 @@ class TestSize:
     def test_a_mask_for_each_frame_stays_with_it(self) -> None:
         mask = random_mask(5, 4, 6)
         assert torch.equal(fit_mask(mask, (1, 16, 5, 4, 6))[0, 0], mask)
+
+    @pytest.mark.parametrize("shape", [(5, 4, 6), (17, 32, 48), (2, 4, 6), (3, 12, 18)])
+    @pytest.mark.parametrize("batch", [1, 2])
+    def test_masks_of_a_video_are_what_core_makes_of_a_noise_mask(self, shape: tuple, batch: int) -> None:
+        """One a picture frame or one a latent frame: they follow each other in time."""
+        mask, latent = random_mask(*shape), (batch, 16, 5, 4, 6)
+        assert torch.allclose(fit_mask(mask, latent).expand(latent), comfy.utils.reshape_mask(mask, latent))
+
+    def test_a_latent_without_a_picture_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"mask: a latent of shape \[1, 64, 32\] has no picture"):
+            fit_mask(random_mask(8, 8), (1, 64, 32))
 
     @pytest.mark.parametrize("shape", [(8,), (1, 3, 8, 8), (1, 1, 1, 8, 8)])
     def test_an_image_is_refused(self, shape: tuple) -> None:

@@ -49,7 +49,7 @@ class TestProjection:
     def test_parallel_of_one_is_neutral(self) -> None:
         d, v = noise(0, 2, 4, 8, 8), noise(1, 2, 4, 8, 8)
         assert torch.equal(project_away(d, v, 1.0), d)
-        assert not Modifiers(projection="own positive", parallel=1.0).needs_difference
+        assert not Modifiers(projection="own positive", parallel=1.0).projects
 
     def test_a_zero_direction_removes_nothing(self) -> None:
         d = noise(0, 2, 4, 8, 8)

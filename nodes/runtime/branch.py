@@ -13,11 +13,11 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from ...gcfg_core.parameterization import flow_to_ve, ve_to_flow
+from ...gcfg_core.parameterization import flow_to_ve, hold_sigma, ve_to_flow
 from .cond_state import own_controls, own_hooks
 from .host import as_variant, process_conds
 from .identity import has_same_weights
-from .latent_space import is_flow
+from .latent_space import is_flow, largest_sigma, stays_within
 from .shared_weights import WeightExchange
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Branch:
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
         model_options: this branch's own, with what its hooks and wrappers registered.
         converts_time: the base model is of the other kind, flow or variance exploding.
+        held_at: the largest sigma that this model is asked at, where the base's sampling may go beyond it.
     """
 
     def __init__(self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int]) -> None:
@@ -50,6 +51,7 @@ class Branch:
         self.is_shared = False
         self.weights: WeightExchange | None = None
         self.converts_time = False
+        self.held_at: float | None = None
 
     @property
     def model(self) -> Any:
@@ -92,6 +94,7 @@ class Branch:
     def begin(self, base: ModelPatcher, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
+        self.held_at = None if stays_within(base, self.patcher) else largest_sigma(self.patcher)
         device = self.patcher.load_device
         if self.host is not None:
             self._exchange_weights(self.host, device)
@@ -100,8 +103,7 @@ class Branch:
         own = {name: value.to(device) if torch.is_tensor(value) else value for name, value in options.items()}
         with self.in_place():
             self.process(self.conds, noise.to(device), **own)
-        if self.converts_time:
-            sigmas = self._converted(sigmas, sigmas)[1]
+        sigmas = self._own_time(sigmas, sigmas)[1]
         self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
 
     def _exchange_weights(self, host: Branch, device: torch.device) -> None:
@@ -150,9 +152,11 @@ class Branch:
             if self.weights is not None:
                 self.weights.leave()
 
-    def _converted(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _own_time(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(x, sigma) of the base's time as those of this model's."""
-        return (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
+        if self.converts_time:
+            x, sigma = (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
+        return (x, sigma) if self.held_at is None else hold_sigma(x, sigma, self.held_at)
 
     def evaluate(
         self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any] | None = None
@@ -161,12 +165,11 @@ class Branch:
         device, origin = self.patcher.load_device, x.device
         x, sigma = x.to(device), sigma.to(device)
         options = self.model_options if model_options is None else model_options
-        if self.converts_time:
-            x, sigma = self._converted(x, sigma)
+        x, sigma = self._own_time(x, sigma)
         conds = [self.conds[j] for j in indices]
         with self.in_place():
             if "sampler_calc_cond_batch_function" in options:
-                outputs = _by_pairs(self.model, conds, x, sigma, options)
+                outputs = _by_pairs(self.model, conds, [self.roles[j] for j in indices], x, sigma, options)
             else:
                 options = _with_roles(options, [self.roles[j] for j in indices])
                 outputs = comfy.samplers.calc_cond_batch(self.model, conds, x, sigma, options)
@@ -190,13 +193,18 @@ def _with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
 
 
 def _by_pairs(
-    model: Any, conds: list[list], x: torch.Tensor, sigma: torch.Tensor, options: dict[str, Any]
+    model: Any, conds: list[list], roles: list[int], x: torch.Tensor, sigma: torch.Tensor, options: dict[str, Any]
 ) -> list[torch.Tensor]:
-    """A sampler_calc_cond_batch_function knows two conditions: give it the first two (on the base model the primary
-    pair), then the others singly."""
-    groups = [conds[:2], *([cond] for cond in conds[2:])]
-    outputs = []
+    """A sampler_calc_cond_batch_function knows (cond, uncond): give it the first of each role together, on the base
+    model the primary pair, then the others singly in the place of their role."""
+    firsts = [roles.index(role) for role in (COND, UNCOND) if role in roles]
+    groups = [firsts, *([i] for i in range(len(conds)) if i not in firsts)]
+    outputs: dict[int, torch.Tensor] = {}
     for group in groups:
-        arguments = {"conds": [*group, None][:2], "input": x, "sigma": sigma, "model": model, "model_options": options}
-        outputs += options["sampler_calc_cond_batch_function"](arguments)[: len(group)]
-    return outputs
+        asked: list[list | None] = [None, None]
+        for i in group:
+            asked[roles[i]] = conds[i]
+        arguments = {"conds": asked, "input": x, "sigma": sigma, "model": model, "model_options": options}
+        answers = options["sampler_calc_cond_batch_function"](arguments)
+        outputs |= {i: answers[roles[i]] for i in group}
+    return [outputs[i] for i in range(len(conds))]

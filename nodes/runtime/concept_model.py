@@ -115,7 +115,8 @@ def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
 
 def _latent_format(name: str) -> Any:
     found = getattr(comfy.latent_formats, name, None)
-    if not (isinstance(found, type) and issubclass(found, comfy.latent_formats.LatentFormat)):
+    abstract = comfy.latent_formats.LatentFormat
+    if not (isinstance(found, type) and issubclass(found, abstract) and found is not abstract):
         raise ConceptFileError(
             "gcfg.latent_format", "a latent format of this ComfyUI, such as SD15 or SDXL", repr(name), "Update ComfyUI."
         )

@@ -8,6 +8,13 @@ from typing import Any
 Conds = Mapping[int, list[dict[str, Any]]]
 
 
+def has_hooks(conds: Conds) -> bool:
+    """True where a condition, or a ControlNet of it, changes its model's weights while sampling."""
+    parts = [part for cond in conds.values() for part in cond]
+    controls = filter(None, (part.get("control") for part in parts))
+    return any(part.get("hooks") is not None for part in parts) or any(one.get_extra_hooks() for one in controls)
+
+
 def own_controls(conds: Conds) -> None:
     """Put copies in the place of the ControlNets in ``conds``, with their chains of previous ControlNets."""
     copies: dict[int, Any] = {}

@@ -97,6 +97,13 @@ class GCFGGuider(comfy.samplers.CFGGuider):
                     name,
                     ", ".join(hooks + [f"{kind} wrappers" for kind in wrappers]),
                 )
+        for i, (name, term) in enumerate(zip(self.trace.terms, self.plan.terms, strict=True)):
+            if term.modifiers.projects and not self.plan.is_projected(i):
+                logging.warning(
+                    "GCFG: Modify Guidance Term, input 'projection': %s is not projected, since the graph has no other "
+                    "term that compares a prompt with the base condition on the base model (a primary term).",
+                    name,
+                )
 
     def sample(self, noise: torch.Tensor, latent_image: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As CFGGuider.sample.
@@ -108,7 +115,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             raise ValueError("latent_image: nested latents (several parts, such as video with audio) are not supported "
                              "by GCFG; use a latent of one part.")  # fmt: skip
         base = self.model_patcher
-        run = Run(self._current_plan(), base, self.term_conds, self.trace)
+        run = Run(self._current_plan(), self.cfg, base, self.term_conds, self.trace)
         self.run, self.model_patcher = run, run.base.patcher
         is_complete = False
         try:
@@ -180,5 +187,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     ) -> torch.Tensor:
         """The guided denoised prediction at (x, timestep), timestep being sigma, [B]."""
         assert self.run is not None
+        if self.cfg != self.run.cfg:  # a sampler or callback schedules it
+            self.run.follow(self._current_plan(), self.cfg)
         pair = {j: self.conds[self.base_names[j]] for j in self.run.pair}
         return self.run.predict(pair, x, timestep, model_options or {})

@@ -47,7 +47,8 @@ def without_empty(state: object) -> object:
     """Drop empty containers from nested dicts: hosts create some of them on first use."""
     if not isinstance(state, dict):
         return state
-    return {key: kept for key, value in state.items() if (kept := without_empty(value)) not in ({}, [])}
+    kept = {key: without_empty(value) for key, value in state.items()}
+    return {key: value for key, value in kept.items() if not (isinstance(value, (dict, list)) and not value)}
 
 
 def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:

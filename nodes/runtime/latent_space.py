@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
     from ...gcfg_core.plan import Plan
 
-FAR_BEYOND = 4.0
-"""A base that starts at this many times another model's largest sigma asks it far outside what it was trained on."""
-
 
 def is_flow(patcher: ModelPatcher) -> bool:
     """True for models whose latent is (1 - s) * x0 + s * noise; all others are variance exploding in ComfyUI."""
     return isinstance(patcher.get_model_object("model_sampling"), comfy.model_sampling.CONST)
+
+
+def largest_sigma(patcher: ModelPatcher) -> float:
+    return float(patcher.get_model_object("model_sampling").sigma_max)
+
+
+def stays_within(base: ModelPatcher, other: ModelPatcher) -> bool:
+    """True where sampling the base never asks the other model beyond its own largest sigma."""
+    return is_flow(other) or (not is_flow(base) and largest_sigma(base) <= largest_sigma(other) * (1.0 + 1e-4))
 
 
 def describe(patcher: ModelPatcher) -> str:
@@ -54,15 +60,13 @@ def _is_same_format(one: ModelPatcher, other: ModelPatcher) -> bool:
 def log_schedule_notes(plan: Plan, names: tuple[str, ...]) -> None:
     """Say what a user should know when models of different noise schedules are mixed."""
     base = plan.models[0]
-    base_max = float(base.get_model_object("model_sampling").sigma_max)
     for name, model in list(zip(names, plan.models, strict=True))[1:]:
         if is_flow(model) != is_flow(base):
             logging.info(
                 "GCFG: %s is evaluated at the %s time that matches sigma", name, "flow" if is_flow(model) else "VE"
             )
-        elif base_max > FAR_BEYOND * float(model.get_model_object("model_sampling").sigma_max):
-            logging.warning(
-                "GCFG: sampling starts at sigma %.4g, far beyond what %s was trained on (%.4g); start its term's "
-                "window later (start_percent) if the picture loses contrast.",
-                base_max, name, float(model.get_model_object("model_sampling").sigma_max),
+        if not stays_within(base, model):
+            logging.info(
+                "GCFG: sampling starts above the noise that %s was trained on; there it is asked at its own largest "
+                "sigma, %.4g", name, largest_sigma(model),
             )  # fmt: skip

@@ -21,6 +21,7 @@ from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.weights import is_fixed, term_weights
 from .branch import COND, UNCOND, Branch
+from .cond_state import has_hooks
 from .host import own_clone, without_dynamic_loading
 from .latent_space import is_flow
 from .result_hooks import ResultHooks, hook_needs
@@ -44,18 +45,18 @@ class Run:
     under their usual names, where samplers and other packs look for them.
     """
 
-    def __init__(self, plan: Plan, base: ModelPatcher, conds: Mapping[int, list], trace: Trace) -> None:
-        self.plan, self.trace = plan, trace
+    def __init__(self, plan: Plan, cfg: float, base: ModelPatcher, conds: Mapping[int, list], trace: Trace) -> None:
+        self.trace = trace
+        self.trace.begin()
+        self.follow(plan, cfg)
         roles = prediction_roles(plan)
         self._delegates: dict[int, ModelPatcher] = {}
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
         self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles)]
         for index, model in enumerate(plan.models[1:], 1):
             own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
-            self.branches.append(Branch(self._clone(model), own, roles))
+            self.branches.append(Branch(self._clone(model, own), own, roles))
         self.store = DifferenceStore(plan.terms)
-        # weights that no call changes: then sigma need not be fetched from the device
-        self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
         self.loaded = self._find_shared_modules()
         for branch in self.branches[1:]:
             branch.prepare()
@@ -64,13 +65,20 @@ class Run:
         if others:
             self.base.patcher.set_additional_models(ADDITIONAL_MODELS, others)
 
+    def follow(self, plan: Plan, cfg: float) -> None:
+        """From now on these weights; the models and predictions of ``plan`` are those of the run."""
+        self.plan, self.cfg = plan, cfg
+        # weights that no call changes: then sigma need not be fetched from the device
+        self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
+
     @property
     def base(self) -> Branch:
         return self.branches[BASE]
 
-    def _clone(self, model: Any) -> ModelPatcher:
+    def _clone(self, model: Any, conds: Mapping[int, list]) -> ModelPatcher:
         is_shared = any(branch.patcher.is_clone(model) for branch in self.branches)
-        return own_clone(without_dynamic_loading(model, self._delegates) if is_shared else model)
+        is_patched_later = is_shared or has_hooks(conds)
+        return own_clone(without_dynamic_loading(model, self._delegates) if is_patched_later else model)
 
     def _find_shared_modules(self) -> list[Branch]:
         """One branch of each module is loaded, the base's first; the others' weights are exchanged with its own."""
@@ -95,9 +103,15 @@ class Run:
         self.base.process(self.base.conds, noise, **options)
         self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
         self.is_flow = is_flow(base)
-        self.masks = [None if term.mask is None else fit_mask(term.mask, noise.shape) for term in self.plan.terms]
+        self.masks = [self._fitted_mask(i, noise.shape) for i in range(len(self.plan.terms))]
         self.device_masks = [None if mask is None else mask.to(noise.device) for mask in self.masks]
-        self.trace.begin()
+
+    def _fitted_mask(self, i: int, shape: torch.Size) -> torch.Tensor | None:
+        term = self.plan.terms[i]
+        try:
+            return None if term.mask is None else fit_mask(term.mask, shape)
+        except ValueError as error:
+            raise ValueError(f"Guidance Term {term.label or i + 1!r}, input {error}") from error
 
     def end(self, is_complete: bool) -> None:
         """Leave every patcher and condition as it was; safe after an error anywhere.
@@ -179,4 +193,4 @@ class Run:
         cond = base + call.reused[i].difference if i in call.reused else call.prediction(positive)
         conds = [self.base.conds[positive], self.base.conds[BASE] if BASE in call.predictions else None]
         pair = hooks.begin(conds, cond, base)
-        return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight)
+        return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight, pair_is_primary=True)

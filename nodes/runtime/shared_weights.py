@@ -126,13 +126,21 @@ def exchanged_bytes(host: ModelPatcher, variant: ModelPatcher) -> int:
 
 
 def _differing_parameters(host: ModelPatcher, variant: ModelPatcher) -> Iterator[tuple[str, torch.nn.Module, str]]:
-    """Key, module and name of every parameter that the two clones patch differently."""
+    """Key, module and name of every parameter that the two clones patch differently.
+
+    Parameters beside child modules that have some of their own are left out: ComfyUI loads them without their patches.
+    """
     for key in sorted({*host.patches, *variant.patches}):
         if not _is_same_patch_list(host.patches.get(key), variant.patches.get(key)):
             path, _, name = key.rpartition(".")
             owner = comfy.utils.get_attr(host.model, path) if path else host.model
-            if name in owner._parameters:
+            if name in owner._parameters and _is_leaf(owner):
                 yield key, owner, name
+
+
+def _is_leaf(module: torch.nn.Module) -> bool:
+    """True where ModelPatcher loads, and so patches, the module's parameters."""
+    return all("." not in name for name, _ in module.named_parameters())
 
 
 def _is_same_patch_list(one: list | None, other: list | None) -> bool:
