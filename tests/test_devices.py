@@ -111,17 +111,14 @@ class StreamingPatcher(comfy.model_patcher.ModelPatcher):
     def is_dynamic(self) -> bool:
         return True
 
-    def get_clone_model_override(self) -> Any:
-        return self.model
-
     def get_non_dynamic_delegate(self) -> Any:
         StreamingPatcher.loads.append(1)
-        return self.clone(disable_dynamic=True, model_override=micro_model(0).model)
+        return self.clone(disable_dynamic=True, model_override=(micro_model(0).model, ({}, {}, {}, set())))
 
-    def clone(self, disable_dynamic: bool = False, model_override: Any = None) -> Any:
+    def clone(self, disable_dynamic: bool = False, model_override: Any = None, **options: Any) -> Any:
         if not disable_dynamic:
             return super().clone()
-        other = comfy.model_patcher.ModelPatcher(model_override, self.load_device, self.offload_device)
+        other = comfy.model_patcher.ModelPatcher(model_override[0], self.load_device, self.offload_device)
         other.patches, other.patches_uuid = {key: list(value) for key, value in self.patches.items()}, self.patches_uuid
         other.get_clone_model_override = lambda: model_override
         return other

@@ -14,17 +14,19 @@ def lay_out(
     models: Mapping[str, Mapping[str, Path]],
     images: Mapping[str, Path] | None = None,
 ) -> None:
-    """Make a ComfyUI base directory of these packs, model files and input images, by links where the system allows."""
+    """Make a ComfyUI base directory: packs and model files by links where the system allows, input images copied, since
+    newer hosts refuse inputs that lie elsewhere."""
     for name in ("custom_nodes", "input", "output", "temp", "user", *(f"models/{folder}" for folder in MODEL_FOLDERS)):
         (base / name).mkdir(parents=True, exist_ok=True)
     for name, folder in packs.items():
         _link(Path(folder).resolve(), base / "custom_nodes" / name)
-    places = {f"models/{folder}": files for folder, files in models.items()} | {"input": images or {}}
-    for folder, files in places.items():
+    for folder, files in models.items():
         for name, path in files.items():
-            target = base / folder / name
+            target = base / "models" / folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(Path(path).resolve(), target)
+    for name, path in (images or {}).items():
+        shutil.copy2(path, base / "input" / name)
 
 
 def _link(source: Path, target: Path) -> None:
