@@ -1,0 +1,1 @@
+"""Small bases, pictures and helpers for the trainer's tests."""

@@ -1,0 +1,100 @@
+"""A base model in memory, whatever kind of file it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..schedule import NoiseSchedule
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What a UNet is told beside x and t.
+
+    Attributes:
+        hidden_states: [B, T, C] text features.
+        pooled: [B, D] pooled text vector of SDXL, None elsewhere.
+        time_ids: [B, 6] size ids of SDXL (original height and width, crop top and left, target height and width).
+    """
+
+    hidden_states: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+
+    def repeated(self, batch: int) -> "Condition":
+        """A condition of batch 1 for a whole batch."""
+        rest = [None if value is None else value.expand(batch, -1) for value in (self.pooled, self.time_ids)]
+        return Condition(self.hidden_states.expand(batch, -1, -1), *rest)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Condition":
+        move = [None if v is None else v.to(device, dtype) for v in (self.hidden_states, self.pooled, self.time_ids)]
+        return Condition(*move)  # type: ignore[arg-type]
+
+    def arguments(self) -> dict[str, Any]:
+        """As keyword arguments of diffusers' UNet2DConditionModel."""
+        if self.pooled is None:
+            return {"encoder_hidden_states": self.hidden_states}
+        added = {"text_embeds": self.pooled, "time_ids": self.time_ids}
+        return {"encoder_hidden_states": self.hidden_states, "added_cond_kwargs": added}
+
+
+class LatentCodec(Protocol):
+    """From pictures to what the UNet sees, and back. Pixels are [B, 3, H, W] from -1 to 1, latents are scaled.
+
+    Attributes:
+        channels: of a latent.
+        factor: pixels a latent pixel stands for, along each side.
+        digest: changes when the weights or the scaling change: the key of cached latents.
+    """
+
+    channels: int
+    factor: int
+    digest: str
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents, each [B, C, h, w]; the deviation is 0 where there is none."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+    def to(self, device: torch.device | str) -> "LatentCodec": ...
+
+
+class TextEncoder(Protocol):
+    """From captions to a condition. For a world of our own it is a torch.nn.Module that can be trained."""
+
+    def encode(self, captions: Sequence[str]) -> Condition:
+        """hidden_states and pooled for each caption; ``time_ids`` stays None."""
+        ...
+
+    def to(self, device: torch.device | str) -> Any: ...
+
+
+@dataclass(eq=False)
+class Base:
+    """A base model.
+
+    Attributes:
+        name: of the file or folder, for people.
+        sha256: of the UNet's weights, so that a concept can tell what it came from.
+        unet: diffusers' UNet2DConditionModel, float32 on the CPU, in eval mode.
+        config: its configuration, as `gcfg_core.unet_layout` reads it.
+        schedule: noise levels and what the network predicts.
+        codec: the VAE; for a world of our own, pixels as they are.
+        null: the empty prompt's condition, batch 1 (SDXL: with the size ids of an uncropped square picture).
+        text: the text encoder; None where the base brought no tokenizer or encoder for captions.
+        latent_format: name of the class in comfy.latent_formats.
+    """
+
+    name: str
+    sha256: str
+    unet: Any
+    config: dict[str, Any]
+    schedule: NoiseSchedule
+    codec: LatentCodec
+    null: Condition
+    text: TextEncoder | None
+    latent_format: str
