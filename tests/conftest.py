@@ -32,7 +32,7 @@ def pack() -> Pack:
     return load_pack()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def load_concept(pack: Pack) -> Callable[..., ModelPatcher]:
     """The loader behind Load Concept Model: path, weight dtype -> model."""
     loader = pack.module("nodes.runtime.concept_loader")

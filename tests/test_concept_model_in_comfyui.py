@@ -1,7 +1,6 @@
-"""A loaded null-text concept is a MODEL like any other: KSampler, stock nodes, patches, saving."""
+"""A loaded null-text concept is a MODEL like any other: KSampler, LoRAs, ControlNets, patches, saving."""
 
 import folder_paths
-import nodes
 import pytest
 import torch
 
@@ -46,49 +45,6 @@ def test_sdxl_with_other_constants_is_another_model(load_concept, sample, tmp_pa
     first = load_concept(concept_path(tmp_path, SMALL["sdxl"], "a"))
     other = load_concept(concept_path(tmp_path, SMALL["sdxl"], "b", time_ids=torch.full((1, 6), 256.0)))
     assert norm_error(sample(other, cfg=1.0), sample(first, cfg=1.0)) > 1e-4
-
-
-STOCK = {
-    "ModelSamplingDiscrete": {"sampling": "v_prediction", "zsnr": True},
-    "ModelSamplingContinuousEDM": {"sampling": "v_prediction"},
-    "RescaleCFG": {},
-    "FreeU": {},
-    "FreeU_V2": {},
-    "HyperTile": {"tile_size": 64, "swap_size": 2, "max_depth": 1},
-    "TomePatchModel": {},
-    "PerturbedAttentionGuidance": {},
-    "SelfAttentionGuidance": {},
-    "PatchModelAddDownscale": {"block_number": 3},
-    "UNetSelfAttentionMultiply": {"q": 1.5, "k": 1.5},
-    "UNetCrossAttentionMultiply": {"q": 1.5, "k": 1.5},
-    "UNetTemporalAttentionMultiply": {},
-    "APG": {},
-    "DifferentialDiffusion": {},
-    "EasyCache": {},
-}
-WITHOUT_EFFECT = {"FreeU", "FreeU_V2", "UNetCrossAttentionMultiply", "UNetTemporalAttentionMultiply",
-                  "DifferentialDiffusion", "EasyCache", "RescaleCFG", "APG"}  # fmt: skip
-
-
-@pytest.mark.parametrize("node", list(STOCK))
-@pytest.mark.parametrize("name", ["sd15", "sdxl"])
-def test_stock_model_nodes_run_on_it(pack, load_concept, sample, tmp_path, name, node):
-    if node not in nodes.NODE_CLASS_MAPPINGS:
-        pytest.skip(f"this ComfyUI has no {node}")
-    model = load_concept(concept_path(tmp_path, SMALL[name]))
-    patched = pack.run(node, model=model, **STOCK[node])[0]
-    result = sample(patched, size=32)
-    assert result.shape == (1, 4, 32, 32) and torch.isfinite(result).all()
-    if node not in WITHOUT_EFFECT and (node, name) != ("TomePatchModel", "sdxl"):  # it acts on the first level alone
-        assert not torch.equal(result, sample(model, size=32))
-
-
-def test_all_of_them_in_one_chain(pack, load_concept, sample, tmp_path):
-    model = load_concept(concept_path(tmp_path, SMALL["sd15"]))
-    for node, options in STOCK.items():
-        if node not in ("ModelSamplingContinuousEDM", "EasyCache") and node in nodes.NODE_CLASS_MAPPINGS:
-            model = pack.run(node, model=model, **options)[0]
-    assert torch.isfinite(sample(model, size=32)).all()
 
 
 def test_a_lora_of_the_base_model_takes_what_fits(pack, load_concept, sample, tmp_path, monkeypatch):

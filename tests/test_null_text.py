@@ -14,7 +14,7 @@ from gcfg_core.null_text import (
     remove_text_attention,
     text_attentions,
 )
-from rigs.null_text import SMALL, text_unet, unet_inputs
+from rigs.null_text import SMALL, make_text_constant, text_unet, unet_inputs
 
 
 def parameters(unet: nn.Module) -> float:
@@ -48,9 +48,7 @@ def test_the_constant_is_the_mean_attention_output(name):
 def test_a_network_whose_attention_is_constant_stays_the_same():
     config = SMALL["sdxl"]
     unet = text_unet(config)
-    for _, block in text_attentions(unet):
-        nn.init.zeros_(block.attn2.to_out[0].weight)
-        nn.init.normal_(block.attn2.to_out[0].bias)
+    make_text_constant(unet)
     inputs = unet_inputs(config)
     with record_text_attention(unet) as means:
         before = unet(**inputs).sample

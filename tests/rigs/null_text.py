@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.null_text import record_text_attention, remove_text_attention
+from gcfg_core.null_text import record_text_attention, remove_text_attention, text_attentions
 
 # SD1.5, SD2 and SDXL with all their levels and kinds of block, at a tenth of their width.
 SMALL = {
@@ -102,6 +102,26 @@ def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 
     path = folder / f"{name}.safetensors"
     write_concept(path, make_concept(config, seed, **fields))
     return path
+
+
+def make_text_constant(unet: nn.Module) -> dict[str, Tensor]:
+    """Give every cross-attention a constant output, whatever the text; returns the constants, [channels] a layer."""
+    for _, block in text_attentions(unet):
+        nn.init.zeros_(block.attn2.to_out[0].weight)
+        nn.init.normal_(block.attn2.to_out[0].bias)
+    return {path: block.attn2.to_out[0].bias.detach().clone() for path, block in text_attentions(unet)}
+
+
+def twin_paths(folder: Path, config: dict) -> tuple[Path, Path]:
+    """Two format 1 files of one network: as a null-text concept, and as a UNet whose cross-attention is constant."""
+    concept, text = folder / "concept.safetensors", folder / "text.safetensors"
+    unet = text_unet(config)
+    constants = make_text_constant(unet)
+    write_concept(text, Concept(tensors=unet.state_dict(), config=config, kind="unet"))
+    remove_text_attention(unet, constants)
+    pooled, ids = sdxl_constants() if config.get("addition_embed_type") else (None, None)
+    write_concept(concept, Concept(tensors=unet.state_dict(), config=config, text_embeds=pooled, time_ids=ids))
+    return concept, text
 
 
 def metadata_of(path: Path) -> dict[str, str]:
