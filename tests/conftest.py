@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rigs.host import enter_host
+from rigs.host import cache_dir, enter_host
 
 try:
     enter_host()
@@ -12,6 +12,7 @@ except FileNotFoundError as error:
     raise pytest.UsageError(str(error)) from None
 
 import comfy.model_management
+import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 
@@ -37,6 +38,16 @@ def load_concept(pack: Pack) -> Callable[..., ModelPatcher]:
     """The loader behind Load Concept Model: path, weight dtype -> model."""
     loader = pack.module("nodes.runtime.concept_loader")
     return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
+
+
+@pytest.fixture
+def model_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """ComfyUI's loader nodes find what the rigs have built."""
+    for folder in ("loras", "diffusion_models", "controlnet"):
+        paths, extensions = folder_paths.folder_names_and_paths[folder]
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder, ([*paths, str(cache_dir())], extensions))
+    yield
+    folder_paths.filename_list_cache.clear()
 
 
 @pytest.fixture(autouse=True)

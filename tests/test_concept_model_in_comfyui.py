@@ -47,14 +47,12 @@ def test_sdxl_with_other_constants_is_another_model(load_concept, sample, tmp_pa
     assert norm_error(sample(other, cfg=1.0), sample(first, cfg=1.0)) > 1e-4
 
 
-def test_a_lora_of_the_base_model_takes_what_fits(pack, load_concept, sample, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("model_files")
+def test_a_lora_of_the_base_model_takes_what_fits(pack, load_concept, sample, tmp_path):
     base, concept = load_tiny("sd15"), load_concept(concept_path(tmp_path, WIDE["sd15"]))
     patches = lora_patches(base)
-    path = lora_file(base, seed=77)
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(path.parent)], {".safetensors"}))
-    folder_paths.filename_list_cache.clear()
-    (patched,) = pack.run("LoraLoaderModelOnly", model=concept, lora_name=path.name, strength_model=1.0)
-    folder_paths.filename_list_cache.clear()
+    name = lora_file(base, seed=77).name
+    (patched,) = pack.run("LoraLoaderModelOnly", model=concept, lora_name=name, strength_model=1.0)
     taken = {key for key in patches if "attn2" not in key}
     assert taken and set(patched.patches) == taken
     assert not torch.equal(sample(patched), sample(concept))

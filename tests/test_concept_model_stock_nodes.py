@@ -59,8 +59,9 @@ class Twins:
         for model in self.models:
             torch.manual_seed(0)
             out += self.pack.run(
-                "KSampler", model=change(model), positive=self.positive, negative=self.negative, steps=steps, cfg=4.0,
-                seed=1, sampler_name="euler", scheduler="normal", denoise=1.0, latent_image=tiny_latent("sd15", size=32),
+                "KSampler", model=change(model), positive=self.positive, negative=self.negative,
+                latent_image=tiny_latent("sd15", size=32), steps=steps, cfg=4.0, seed=1, sampler_name="euler",
+                scheduler="normal", denoise=1.0,
             )  # fmt: skip
         return [latent["samples"] for latent in out]
 

@@ -13,6 +13,7 @@ from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
+from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
 LIMIT = 1e-5
 C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
@@ -179,16 +180,9 @@ def test_nothing_stays_in_controlnets(pack: Any, fails: bool) -> None:
         assert control.timestep_range is None
 
 
-def test_through_the_loader_node_and_the_sampler_node(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import folder_paths
-
-    from rigs.tiny import load_tiny, tiny_cond, tiny_latent
-
-    path = controlnet_file()
-    paths, extensions = folder_paths.folder_names_and_paths["controlnet"]
-    known = {**folder_paths.folder_names_and_paths, "controlnet": ([str(path.parent)], extensions)}
-    monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
-    (net,) = pack.run("ControlNetLoader", control_net_name=path.name)
+@pytest.mark.usefixtures("model_files")
+def test_through_the_loader_node_and_the_sampler_node(pack: Any) -> None:
+    (net,) = pack.run("ControlNetLoader", control_net_name=controlnet_file().name)
     base, other = load_tiny("sd15", 0), load_tiny("sd15", 1)
     conds = [tiny_cond("sd15", i) for i in range(2)]
     cond = pack.run(
