@@ -193,3 +193,28 @@ def test_what_is_required_is_worked_out_once_for_each_set_of_weights(monkeypatch
         plan.required([2.0])
     plan.required([3.0])
     assert len(calls) == 2
+
+
+class TestProjectionFromAPrimaryTermThatIsNotThere:
+    def test_costs_nothing(self) -> None:
+        plan = plan_of(term(1.0, (CONCEPT, PROMPT), projection="primary term"))
+        assert not plan.is_projected(0)
+        assert needs(plan) == {(CONCEPT, PROMPT)}
+
+    def test_nor_does_the_primary_term_itself(self) -> None:
+        plan = plan_of(term(1.0, CONTROL, projection="primary term"))
+        assert not plan.is_projected(0)
+        assert needs(plan) == {BASE_PROMPT}
+
+    def test_beside_one_both_sides_are_kept(self) -> None:
+        plan = plan_of(term(1.0, CONTROL), term(1.0, (CONCEPT, PROMPT), CONTROL, projection="primary term"))
+        assert plan.is_projected(1)
+        assert needs(plan) == {BASE_NULL, BASE_PROMPT, (CONCEPT, PROMPT)}
+
+
+def test_masks_of_different_counts_cancel_where_they_cover_everything() -> None:
+    one = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    plan = plan_of(term(1.0, CONTROL, mask=one), term(1.0, (None, SECOND), mask=(1 - one).repeat(2, 1, 1)))
+    assert needs(plan) == {BASE_PROMPT, (BASE_MODEL, SECOND)}
+    apart = plan_of(term(1.0, CONTROL, mask=one.repeat(3, 1, 1)), term(1.0, CONTROL, mask=(1 - one).repeat(2, 1, 1)))
+    assert BASE_NULL in needs(apart)
