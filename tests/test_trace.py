@@ -1,0 +1,251 @@
+"""The trace tells what a run did: the size of each difference, what was evaluated, and that also after an error."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comfy.model_management
+import pytest
+import torch
+from torch import Tensor
+
+from gcfg_core.trace import Trace
+from rigs.counter import count_forwards
+from rigs.graphs import SIGMAS, gcfg, points
+from rigs.lora import with_lora
+from rigs.micro import micro_cond, micro_model
+from rigs.probe import denoised, guided
+
+C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
+
+
+def root_mean_square(difference: Tensor) -> list[float]:
+    """sqrt(mean d^2) of each sample, in float64."""
+    return difference.double().flatten(1).square().mean(1).sqrt().tolist()
+
+
+def add(trace: Trace, *differences: Tensor | None) -> None:
+    """One call in which these differences were at hand."""
+    found = {i: difference for i, difference in enumerate(differences) if difference is not None}
+    trace.add(torch.tensor([2.5, 2.5]), [1.0] * len(differences), found, [1], 0.25)
+
+
+class TestAdd:
+    def test_size_is_the_root_mean_square_of_each_sample(self) -> None:
+        """|c| for a constant c; s / sqrt(n) where one of n numbers is s."""
+        spike = torch.zeros(4, 2, 3)
+        spike[1, 0, 2] = 6.0
+        trace = Trace()
+        add(trace, torch.stack([torch.full((4, 2, 3), -3.0), spike, torch.zeros(4, 2, 3)]))
+        trace.finish()
+        assert trace.records[0].sizes[0] == pytest.approx((3.0, 6.0 / 24**0.5, 0.0))
+
+    @pytest.mark.parametrize("shape", [(2, 16, 3, 4, 4), (2, 8, 32)])
+    def test_any_number_of_dimensions(self, shape: tuple[int, ...]) -> None:
+        difference = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        trace = Trace()
+        add(trace, difference)
+        trace.finish()
+        assert trace.records[0].sizes[0] == pytest.approx(root_mean_square(difference))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_does_not_overflow(self, dtype: torch.dtype) -> None:
+        """A norm of 400 * sqrt(65536) does not fit float16."""
+        trace = Trace()
+        add(trace, torch.full((1, 4, 128, 128), 400.0, dtype=dtype))
+        trace.finish()
+        assert trace.records[0].sizes[0] == pytest.approx((400.0,), rel=1e-3)
+
+    def test_every_term_has_its_place(self) -> None:
+        trace = Trace()
+        add(trace, None, torch.ones(1, 4), None)
+        trace.finish()
+        assert trace.records[0].sizes == (None, (1.0,), None)
+
+    def test_a_record_says_what_it_was_given(self) -> None:
+        trace = Trace()
+        trace.add(torch.tensor([2.5, 2.5]), [0.5, -2.0], {}, [3, 1], 0.25)
+        trace.finish()
+        record = trace.records[0]
+        assert (record.sigma, record.weights, record.evaluations, record.seconds) == (2.5, (0.5, -2.0), (3, 1), 0.25)
+
+    def test_evaluations_of_a_run_are_those_of_all_calls_and_models(self) -> None:
+        trace = Trace()
+        for evaluations in ([2, 1], [2, 0], [0, 4]):
+            trace.add(torch.tensor([1.0]), [1.0], {}, evaluations, 0.0)
+        trace.finish()
+        assert trace.evaluations == 9
+
+    def test_a_run_that_begins_drops_what_another_left_on_the_device(self) -> None:
+        trace = Trace()
+        add(trace, torch.ones(1, 4))
+        trace.begin()
+        add(trace, torch.zeros(1, 4))
+        trace.finish()
+        assert [record.sizes for record in trace.records] == [((0.0,),)]
+
+
+class TestSizes:
+    def test_are_those_of_the_differences_before_weight_modifiers_and_mask(self, pack: Any) -> None:
+        base, other, mask = micro_model(0), micro_model(5), torch.zeros(8, 8)
+        mask[:2] = 1.0
+        (terms,) = pack.run("GCFG_GuidanceTerm", positive=C, weight=3.0)
+        (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, model=other, positive=D, reference_model=other,
+                            reference=U, weight=-1.5)  # fmt: skip
+        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, projection="primary term", norm_cap=0.5)
+        (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, model=other, positive=C, weight=0.7, mask=mask)
+        guider, trace = pack.run("GCFG_Guider", model=base, conditioning=U, terms=terms)
+        guided(guider, points(batch=3), SIGMAS)
+        for record, x, s in zip(trace.records, points(batch=3), SIGMAS, strict=True):
+            zero = denoised(base, U, x, s)
+            differences = [
+                denoised(base, C, x, s) - zero,
+                denoised(other, D, x, s) - denoised(other, U, x, s),
+                denoised(other, C, x, s) - zero,
+            ]
+            assert len(record.sizes) == 3
+            for size, difference in zip(record.sizes, differences, strict=True):
+                assert size == pytest.approx(root_mean_square(difference), rel=1e-4)
+                assert len(set(size)) == 3, "the samples are all alike, so this shows nothing"
+
+    def test_none_where_the_base_cancels(self, pack: Any) -> None:
+        """D = base + 1 * (cond - base) = cond: without the base there is no difference to measure."""
+        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 1.0})
+        guided(guider, points(), SIGMAS)
+        assert [record.sizes for record in guider.trace.records] == [(None,)] * 3
+        assert [record.evaluations for record in guider.trace.records] == [(1,)] * 3
+
+    def test_none_only_for_the_terms_that_lack_a_side(self, pack: Any) -> None:
+        """The weights of two terms sum to 1, so that the base cancels; the third has both its sides."""
+        base, other = micro_model(0), micro_model(5)
+        own = {"model": other, "positive": D, "reference_model": other, "reference": U, "weight": 2.0}
+        guider = gcfg(
+            pack, base, U, {"positive": C, "weight": 0.25}, {"model": other, "positive": C, "weight": 0.75}, own
+        )
+        guided(guider, points(), SIGMAS)
+        for record, x, s in zip(guider.trace.records, points(), SIGMAS, strict=True):
+            assert record.sizes[:2] == (None, None)
+            expected = root_mean_square(denoised(other, D, x, s) - denoised(other, U, x, s))
+            assert record.sizes[2] == pytest.approx(expected, rel=1e-4)
+
+    def test_none_outside_a_terms_window(self, pack: Any) -> None:
+        late = {"positive": D, "weight": 2.0, "start_percent": 0.5}
+        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0}, late)
+        guided(guider, points(), SIGMAS)
+        assert [record.sizes[1] is None for record in guider.trace.records] == [True, True, False]
+        assert all(record.sizes[0] is not None for record in guider.trace.records)
+
+    def test_a_reused_difference_keeps_its_size(self, pack: Any) -> None:
+        (terms,) = pack.run("GCFG_GuidanceTerm", model=micro_model(5), positive=D, weight=2.0)
+        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=2)
+        guider, trace = pack.run("GCFG_Guider", model=micro_model(0), conditioning=U, terms=terms)
+        guided(guider, points(), SIGMAS)
+        first, second, third = (record.sizes[0] for record in trace.records)
+        assert first == second != third
+        assert [record.evaluations for record in trace.records] == [(1, 1), (1, 0), (1, 1)]
+
+
+def test_evaluations_are_counted_for_each_model(pack: Any) -> None:
+    """Three models, two of which share a network: the columns of the trace are those of ``models``."""
+    base, other = micro_model(0), micro_model(5)
+    variant = with_lora(base, 1)
+    late = {"model": variant, "positive": D, "weight": 2.0, "start_percent": 0.5, "label": "variant"}
+    guider = gcfg(
+        pack, base, U, {"positive": C, "weight": 3.0},
+        {"model": other, "positive": C, "reference_model": other, "weight": -1.5, "label": "other"},
+        {"model": other, "positive": D, "weight": 0.5}, late,
+    )  # fmt: skip
+    with count_forwards(base, other) as n:
+        guided(guider, points(), SIGMAS)
+        records = guider.trace.records
+        assert guider.trace.models == ("base", "other", "variant")
+        assert [record.evaluations for record in records] == [(2, 3, 0), (2, 3, 0), (2, 3, 1)]
+        shared, own = (n.of(model).chunks for model in (base, other))
+    assert shared == sum(record.evaluations[0] + record.evaluations[2] for record in records)
+    assert own == sum(record.evaluations[1] for record in records)
+    assert guider.trace.evaluations == shared + own
+
+
+def test_seconds_are_those_of_the_calls(pack: Any) -> None:
+    guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
+    seconds: list[float] = []
+
+    def timed(ask: Callable, k: int) -> Callable:
+        def call(x: Tensor, sigma: Tensor) -> Tensor:
+            start = time.perf_counter()
+            result = ask(x, sigma)
+            seconds.append(time.perf_counter() - start)
+            return result
+
+        return call
+
+    guided(guider, points(), SIGMAS, timed)
+    for record, whole in zip(guider.trace.records, seconds, strict=True):
+        assert 0.0 < record.seconds <= whole
+
+
+class TestRuns:
+    """What a trace holds after a run that ended early, and after the next one."""
+
+    @staticmethod
+    @contextlib.contextmanager
+    def failing(model: Any, forward: int, error: Exception) -> Iterator[None]:
+        """The network raises ``error`` in this forward, counted from 0."""
+        seen: list[int] = []
+
+        def fail(*_: Any) -> None:
+            seen.append(len(seen))
+            if seen[-1] == forward:
+                raise error
+
+        handle = model.model.diffusion_model.register_forward_pre_hook(fail)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @pytest.mark.parametrize("error", [RuntimeError("broken"), comfy.model_management.InterruptProcessingException()])
+    def test_an_error_keeps_the_calls_that_ended(self, pack: Any, error: Exception) -> None:
+        base, other = micro_model(0), micro_model(5)
+        terms = [{"positive": C, "weight": 3.0}, {"model": other, "positive": D, "weight": 2.0}]
+        whole = gcfg(pack, base, U, *terms)
+        guided(whole, points(), SIGMAS)
+        guider = gcfg(pack, base, U, *terms)
+        with self.failing(other, 2, error), pytest.raises(type(error)):
+            guided(guider, points(), SIGMAS)
+        kept, expected = guider.trace.records, whole.trace.records[:2]
+        assert [record.sigma for record in kept] == pytest.approx(SIGMAS[:2])
+        for name in ("weights", "sizes", "evaluations"):
+            assert [getattr(record, name) for record in kept] == [getattr(record, name) for record in expected]
+
+    def test_an_error_between_calls_keeps_them(self, pack: Any) -> None:
+        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
+
+        def stop(ask: Callable, k: int) -> Callable:
+            if k == 1:
+                raise KeyError("the sampler's own")
+            return ask
+
+        with pytest.raises(KeyError):
+            guided(guider, points(), SIGMAS, stop)
+        (record,) = guider.trace.records
+        assert (record.sigma, record.evaluations, len(record.sizes[0])) == (SIGMAS[0], (2,), 1)
+
+    def test_a_second_run_begins_anew(self, pack: Any) -> None:
+        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
+        trace = guider.trace
+        guided(guider, points(), SIGMAS)
+        guided(guider, points((5.0, 2.0)), (5.0, 2.0))
+        assert guider.trace is trace
+        assert [record.sigma for record in trace.records] == [5.0, 2.0]
+        assert trace.evaluations == 4
+
+    def test_so_it_does_after_an_error(self, pack: Any) -> None:
+        base = micro_model(0)
+        guider = gcfg(pack, base, U, {"positive": C, "weight": 3.0})
+        with self.failing(base, 1, RuntimeError("broken")), pytest.raises(RuntimeError, match="broken"):
+            guided(guider, points(), SIGMAS)
+        assert len(guider.trace.records) == 1
+        guided(guider, points(), SIGMAS)
+        assert [record.sigma for record in guider.trace.records] == pytest.approx(SIGMAS)
