@@ -2,20 +2,21 @@
 """One entry point for people: python dev.py COMMAND.
 
   demo    run the paper's guidance graph on a real ComfyUI server and write a PNG
-  test    run the linters and every test; further arguments go to pytest
+  test    run the linters, every test of the pack and every test of the trainer; further arguments go to pytest
   serve   open ComfyUI with this pack and small starter models; further arguments go to ComfyUI
   bench   measure, and print the tables of the README
   lint    run the linters alone (check, format, types; default all)
-  setup   make the environment and fetch ComfyUI, as every other command does first
+  setup   make the environments and fetch ComfyUI, as the other commands do first
 
-Needs Python alone: it makes .venv and fetches a ComfyUI to .comfyui, once. With COMFYUI_PATH set it installs nothing
-and uses that ComfyUI and the interpreter that runs this file.
+Needs Python alone: it makes .venv and fetches a ComfyUI to .comfyui, once; for the trainer's tests .venv-train. With
+COMFYUI_PATH set it installs nothing and uses that ComfyUI and the interpreter that runs this file.
 """
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from devtools.environment import SetupError, ensure_environment, run
+from devtools.environment import TRAINING, SetupError, ensure_host, own_host, run
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 
@@ -25,10 +26,41 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    lints, tests = lint_all(), run("-m", "pytest", *arguments)
+    lints = lint_all()
+    suites = [suite(arguments) for suite in (test_pack, test_training)]
     if lints:
         print("dev.py: the linters found something; see above the tests", file=sys.stderr)
-    return tests or lints
+    return next((code for code in (*suites, lints) if code), 0)
+
+
+def test_pack(arguments: list[str]) -> int:
+    """The tests on ComfyUI, unless the arguments name tests of the trainer alone."""
+    if _named(arguments) and all(map(_is_training, _named(arguments))):
+        return 0
+    return run("-m", "pytest", *(word for word in arguments if not _is_training(word)))
+
+
+def test_training(arguments: list[str]) -> int:
+    """The trainer's tests, in its own environment, unless the arguments name other tests alone."""
+    named = [word for word in _named(arguments) if _is_training(word)]
+    if _named(arguments) and not named:
+        return 0
+    if own_host() and not TRAINING.is_ready:
+        print("dev.py: the trainer's tests are skipped: COMFYUI_PATH is set and there is no .venv-train")
+        return 0
+    TRAINING.ensure()
+    options = [word for word in arguments if word not in _named(arguments)]
+    alone = ("-o", "addopts=", "--confcutdir=tests/training")
+    return run("-m", "pytest", *alone, *options, *(named or ["tests/training"]), environment=TRAINING)
+
+
+def _named(arguments: list[str]) -> list[str]:
+    """The words that name test files or folders."""
+    return [word for word in arguments if Path(word.split("::")[0]).exists()]
+
+
+def _is_training(word: str) -> bool:
+    return Path(word).as_posix().startswith("tests/training")
 
 
 def serve(arguments: list[str]) -> int:
@@ -47,6 +79,8 @@ def lint_command(arguments: list[str]) -> int:
 
 
 def setup(arguments: list[str]) -> int:
+    if not own_host():
+        TRAINING.ensure()
     return 0
 
 
@@ -67,7 +101,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0 if name in ("help", "-h", "--help") else 2
     try:
-        ensure_environment()
+        ensure_host()
         ensure_runtime()
         return COMMANDS[name](rest)
     except SetupError as error:

@@ -1,4 +1,7 @@
-"""The interpreter that everything runs in: .venv, or the caller's own when COMFYUI_PATH is set."""
+"""The interpreters that everything runs in: .venv (ComfyUI and the pack) and .venv-train (the trainer, no ComfyUI).
+
+With COMFYUI_PATH set the caller's own interpreter stands in the place of .venv, and nothing is installed.
+"""
 
 import hashlib
 import importlib.util
@@ -6,12 +9,10 @@ import os
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / ".venv"
-REQUIREMENTS = ROOT / "requirements-dev.txt"
-STAMP = FOLDER / ".requirements.sha256"
 OLDEST = (3, 11)
 TOOLS = {
     "pytest": "pytest",
@@ -30,73 +31,110 @@ class SetupError(Exception):
     """Something on this machine stands in the way; the message says what and how to go on."""
 
 
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment of this repository and the list of what is installed in it."""
+
+    folder: Path
+    requirements: Path
+    paths: tuple[Path, ...] = ()
+    """Folders whose modules can be imported in it, beside the repository's own."""
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is there with exactly what the list says."""
+        return self.python.is_file() and self._stamp.is_file() and self._stamp.read_text() == self._wanted
+
+    @property
+    def _stamp(self) -> Path:
+        return self.folder / ".requirements.sha256"
+
+    @property
+    def _wanted(self) -> str:
+        return hashlib.sha256(self.requirements.read_bytes()).hexdigest()
+
+    def ensure(self) -> None:
+        """Make it and install its list, unless that very list is already there.
+
+        Raises:
+            SetupError: it cannot be made, or pip failed.
+        """
+        if self.is_ready:
+            return
+        if not self.python.is_file():
+            _make(self.folder)
+        print(f"Installing {self.requirements.name} into {self.folder} (this takes some minutes)", flush=True)
+        pip(self.python, "install", "--quiet", "--requirement", str(self.requirements))
+        self._stamp.write_text(self._wanted)
+
+
+HOST = Environment(ROOT / ".venv", ROOT / "requirements-dev.txt", (ROOT / "tests",))
+TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt")
+
+
 def own_host() -> bool:
     """True when the user brings ComfyUI and the interpreter along (COMFYUI_PATH)."""
     return bool(os.environ.get("COMFYUI_PATH"))
 
 
-def python() -> Path:
+def python(environment: Environment = HOST) -> Path:
     """The interpreter to run with."""
-    if own_host():
-        return Path(sys.executable)
-    return FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return Path(sys.executable) if own_host() and environment is HOST else environment.python
 
 
-def ensure_environment() -> None:
-    """Make .venv and install requirements-dev.txt into it, unless that very list is already there.
+def ensure_host() -> None:
+    """Make .venv ready, or check the user's own interpreter.
 
     Raises:
-        SetupError: an environment cannot be made, pip failed, or the user's own interpreter lacks a tool.
+        SetupError: the environment cannot be made, pip failed, or the user's own interpreter lacks a tool.
     """
-    if own_host():
-        missing = [package for module, package in TOOLS.items() if importlib.util.find_spec(module) is None]
-        if missing:
-            command = f"{sys.executable} -m pip install {' '.join(missing)}"
-            raise SetupError(f"COMFYUI_PATH is set, and this interpreter lacks {', '.join(missing)}: run {command}")
+    if not own_host():
+        HOST.ensure()
         return
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if STAMP.is_file() and STAMP.read_text() == wanted and python().is_file():
-        return
-    if not python().is_file():
-        _make()
-    print(f"Installing {REQUIREMENTS.name} into {FOLDER} (the first time this takes some minutes)", flush=True)
-    pip("install", "--quiet", "--requirement", str(REQUIREMENTS))
-    STAMP.write_text(wanted)
+    missing = [package for module, package in TOOLS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        command = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise SetupError(f"COMFYUI_PATH is set, and this interpreter lacks {', '.join(missing)}: run {command}")
 
 
-def pip(*arguments: str) -> None:
-    """Run this environment's pip.
+def pip(interpreter: Path, *arguments: str) -> None:
+    """Run an interpreter's pip.
 
     Raises:
         SetupError: pip failed; its own words are above.
     """
-    command = [str(python()), "-m", "pip", "--disable-pip-version-check", *arguments]
+    command = [str(interpreter), "-m", "pip", "--disable-pip-version-check", *arguments]
     if subprocess.run(command, cwd=ROOT).returncode:
         raise SetupError(f"pip could not {arguments[0]}; its message is above. Run the same command again to go on.")
 
 
-def _make() -> None:
+def _make(folder: Path) -> None:
     if sys.version_info < OLDEST:
         have = ".".join(map(str, sys.version_info[:2]))
         need = ".".join(map(str, OLDEST))
         raise SetupError(f"this is Python {have}, the environment needs {need} or newer: run dev.py with a newer one")
-    print(f"Making {FOLDER}", flush=True)
+    print(f"Making {folder}", flush=True)
     try:
-        venv.create(FOLDER, with_pip=True)
+        venv.create(folder, with_pip=True)
     except (subprocess.CalledProcessError, OSError) as error:
         remedy = "install your system's package for it (python3-venv on Debian) and run this again"
         raise SetupError(f"Python's venv module cannot make an environment here ({error}): {remedy}") from None
 
 
-def run(*arguments: str) -> int:
-    """Run a command of the environment's Python in the repository; its exit code.
+def run(*arguments: str, environment: Environment = HOST) -> int:
+    """Run a command of an environment's Python in the repository; its exit code.
 
-    The test rigs and the pack's pure packages can be imported there, and the environment's programs come first on PATH.
+    The environment's paths can be imported there, and its programs come first on PATH.
     """
-    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    variables["PATH"] = os.pathsep.join([str(python().parent), os.environ.get("PATH", os.defpath)])
+    paths = [*map(str, environment.paths), *filter(None, [os.environ.get("PYTHONPATH")])]
+    programs = [str(python(environment).parent), os.environ.get("PATH", os.defpath)]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(programs)}
     try:
-        return subprocess.run([str(python()), *arguments], cwd=ROOT, env=variables).returncode
+        return subprocess.run([str(python(environment)), *arguments], cwd=ROOT, env=variables).returncode
     except KeyboardInterrupt:
         return 130

