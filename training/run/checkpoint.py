@@ -1,0 +1,145 @@
+"""Checkpoints on disk: RUN/checkpoints/step-00001234/ with tensors (safetensors), state.json and manifest.json.
+
+A checkpoint is written to a folder of another name, flushed and renamed, and old ones go only after that: whenever the
+process dies, the last whole one is still there. The manifest holds the hash of every file, so a torn one is seen.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import InputError
+from .durable import flush_file, flush_folder, sha256_of
+
+STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
+PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a run goes on from.
+
+    Attributes:
+        step: optimization steps done.
+        tensors: {"weights": {name: tensor}, "optimizer": ..., one for each average}, all on the CPU.
+        state: the rest, anything JSON holds.
+    """
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int) -> Path:
+    """Write a checkpoint, then remove the oldest so that ``keep_last`` stay.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written; the checkpoints before are as they were.
+    """
+    target = folder / f"{STEP}{checkpoint.step:08d}"
+    partial = folder / f"{PARTIAL}{uuid.uuid4().hex}"
+    try:
+        partial.mkdir(parents=True)
+        _write_files(partial, checkpoint)
+        _move_in(partial, target)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        whole = latest_checkpoint(folder)
+        kept = f"{whole.name} is whole" if whole else "there is none before it"
+        raise InputError(str(target), "a checkpoint written whole", f"{error}",
+                         f"Free some space and give the same command again: {kept}.") from error  # fmt: skip
+    prune(folder, keep_last)
+    return target
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+    for name, tensors in checkpoint.tensors.items():
+        save_file(dict(tensors), folder / f"{name}.safetensors")
+    state = {"step": checkpoint.step, **checkpoint.state}
+    (folder / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    files = {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": files}, indent=2), encoding="utf-8")
+    for path in folder.iterdir():
+        flush_file(path)
+    flush_folder(folder)
+
+
+def _move_in(partial: Path, target: Path) -> None:
+    """Rename to the final name; a checkpoint of this step that is there already goes aside first."""
+    if target.exists():
+        os.replace(target, target.with_name(f"{OLD}{uuid.uuid4().hex}"))
+    os.replace(partial, target)
+    flush_folder(target.parent)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The content of a checkpoint whose files are known to be whole."""
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+    return Checkpoint(state.pop("step"), tensors, state)
+
+
+def fault_of(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None when all are there and whole."""
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        for name, told in files.items():
+            file = path / name
+            if file.stat().st_size != told["bytes"] or sha256_of(file) != told["sha256"]:
+                return f"{name} is not what the manifest says"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders there are, whole or not, oldest first."""
+    return sorted(path for path in folder.glob(f"{STEP}*") if path.is_dir())
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    return next((path for path in reversed(checkpoints(folder)) if fault_of(path) is None), None)
+
+
+def recover(folder: Path) -> tuple[Path | None, list[str]]:
+    """Make a checkpoint folder ready to go on from.
+
+    Removes what an interrupted save left, and sets torn checkpoints aside under another name.
+
+    Returns:
+        The newest whole checkpoint, and one sentence for each torn one that was newer.
+    """
+    for leftover in [*folder.glob(f"{PARTIAL}*"), *folder.glob(f"{OLD}*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    told = []
+    for path in reversed(checkpoints(folder)):
+        fault = fault_of(path)
+        if fault is None:
+            return path, told
+        aside = path.with_name(f"{TORN}{path.name}-{uuid.uuid4().hex[:8]}")
+        os.replace(path, aside)
+        told.append(f"{path.name} is torn ({fault}); it is set aside as {aside.name}")
+    return None, told
+
+
+def prune(folder: Path, keep_last: int) -> None:
+    """Remove all but the newest ``keep_last`` checkpoints; each gets another name first, so that none is ever half."""
+    for path in checkpoints(folder)[:-keep_last]:
+        doomed = path.with_name(f"{OLD}{uuid.uuid4().hex}")
+        os.replace(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    for leftover in folder.glob(f"{OLD}*"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,102 @@
+"""Every setting of a training run, in sections; the command line's flags are the same names without the section."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from ..data.config import DataConfig
+
+Kind = Literal["null-text", "null-text-lora", "text"]
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """What is trained."""
+
+    kind: Kind = Field("null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)")
+    start: str | None = Field(None, description="a null-text file from `prepare`; without it, measured before training")
+    calibration_images: PositiveInt = Field(64, description="images the null-text constants are measured on")
+    train_constant: bool = Field(False, description="train the null-text constants too (the paper freezes them)")
+    train_text: bool = Field(False, description="kind text: train the text encoder too (small worlds of your own)")
+    lora_rank: PositiveInt = Field(16, description="rank of the LoRA")
+    lora_alpha: PositiveFloat | None = Field(None, description="alpha of the LoRA; the rank without it")
+    lora_targets: tuple[str, ...] = Field(LORA_TARGETS, description="ends of the names of the layers it adapts")
+    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
+    zero_terminal_snr: bool | None = Field(None, description="noise schedule with zero terminal SNR")
+    tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
+
+
+class OptimizerConfig(Section):
+    """How the weights move."""
+
+    optimizer: Literal["adamw", "adamw8bit"] = Field("adamw", description="adamw8bit needs bitsandbytes")
+    lr: PositiveFloat = Field(1e-5, description="learning rate")
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    eps: PositiveFloat = 1e-8
+    max_grad_norm: PositiveFloat = Field(1.0, description="longer gradients are scaled down to this norm")
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: Count = Field(0, description="steps in which the rate rises from 0")
+
+
+class LossConfig(Section):
+    """What is minimised: the mean squared error of the prediction."""
+
+    min_snr_gamma: PositiveFloat | None = Field(None, description="min-SNR weights (arXiv 2303.09556), 5 is usual")
+    noise_offset: Annotated[float, Field(ge=0.0)] = Field(0.0, description="adds one random number to a channel's noise")
+
+
+class EmaConfig(Section):
+    """Averages of the weights, which are what a run is for."""
+
+    ema: Literal["power", "constant", "none"] = Field("power", description="power function (EDM2), constant decay, none")
+    sigma_rels: tuple[float, ...] = Field((0.05, 0.1), min_length=1, description="power: relative widths that are kept")
+    ema_decay: Fraction = Field(0.9999, description="constant: the decay")
+    ema_warmup: PositiveInt = Field(10, description="constant: decay is at most (1 + step) / (warmup + step)")
+
+
+class LoopConfig(Section):
+    """How much, how fast, on what."""
+
+    steps: PositiveInt = Field(10_000, description="optimization steps")
+    batch_size: PositiveInt = Field(4, description="images of one forward pass on each device")
+    accumulation: PositiveInt = Field(1, description="forward passes of one step")
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
+    compile: bool = Field(False, description="torch.compile the UNet")
+    channels_last: bool = Field(False, description="memory layout that convolutions like on GPUs")
+    seed: int = 0
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: what accelerate finds")
+
+
+class RecordConfig(Section):
+    """What is written down, and when. No setting here changes a result."""
+
+    save_every: PositiveInt = Field(1000, description="steps from checkpoint to checkpoint")
+    keep_last: PositiveInt = Field(2, description="checkpoints that are kept")
+    sample_every: Count = Field(0, description="steps from sample grid to sample grid; 0: none")
+    validate_every: Count = Field(0, description="steps from validation to validation; 0: none")
+    log_every: PositiveInt = Field(10, description="steps from log to log")
+    title: str = Field("", description="name of the concept, for people; the output folder's without it")
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    base: str = Field(description="the base model: a diffusers folder or a single .safetensors file")
+    output: str = Field(description="folder of the run; an interrupted run there is continued")
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
+    ema: EmaConfig = EmaConfig()
+    loop: LoopConfig = LoopConfig()
+    record: RecordConfig = RecordConfig()
