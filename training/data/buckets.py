@@ -1,0 +1,95 @@
+"""Aspect ratio buckets: groups of pictures that are trained at one size."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .config import DataConfig
+from .picture import Size
+from .placement import placement
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Pictures of one size.
+
+    Attributes:
+        size: that they are trained at.
+        members: indices of pictures, rising.
+    """
+
+    size: Size
+    members: tuple[int, ...]
+
+
+def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, ...]:
+    """Sizes with sides that are multiples of ``step``, an area near resolution^2, and an aspect up to ``max_aspect``.
+
+    For each width the height whose area comes nearest, and the other way round, so that both orientations are there.
+
+    Raises:
+        InputError: a resolution below half the step has no size.
+    """
+    side = round(resolution / step) * step
+    if side < step:
+        raise InputError("resolution", f"at least bucket_step = {step}", str(resolution), "Lower bucket_step.")
+    sizes = {Size(side, side)}
+    for width in range(step, math.ceil(resolution * math.sqrt(max_aspect)) + step, step):
+        height = max(step, round(resolution**2 / width / step) * step)
+        if max(width, height) <= max_aspect * min(width, height):
+            sizes |= {Size(width, height), Size(height, width)}
+    return tuple(sorted(sizes))
+
+
+def nearest(size: Size, sizes: Sequence[Size], area: int) -> Size:
+    """The one of ``sizes`` with the nearest aspect ratio; of equals, that with the area nearest to ``area``."""
+    ratio = math.log(size.width / size.height)
+
+    def distance(other: Size) -> tuple[float, int, Size]:
+        off = abs(math.log(other.width / other.height) - ratio)
+        return round(off, 9), abs(other.width * other.height - area), other
+
+    return min(sizes, key=distance)
+
+
+def choices(config: DataConfig) -> list[tuple[int, tuple[Size, ...]]]:
+    """Each resolution with the sizes that it offers, the smallest resolution first."""
+    if config.fit == "crop":
+        return [(side, (Size(side, side),)) for side in config.resolutions]
+    return [(side, bucket_sizes(side, config.bucket_step, config.max_aspect)) for side in config.resolutions]
+
+
+def sizes_of(picture: Size, config: DataConfig) -> list[Size]:
+    """The sizes at which a picture is trained, each once.
+
+    The bucket of every resolution that the picture fills without being enlarged; one that fills none is enlarged to
+    the bucket of the smallest resolution. No picture is left out.
+    """
+    return _sizes_of(picture, choices(config))
+
+
+def _sizes_of(picture: Size, offered: Sequence[tuple[int, tuple[Size, ...]]]) -> list[Size]:
+    found = [nearest(picture, sizes, side * side) for side, sizes in offered]
+    filled = [size for size in found if placement(picture, size).scale <= 1.0]
+    return list(dict.fromkeys(filled or found[:1]))
+
+
+def make_buckets(pictures: Sequence[Size], config: DataConfig) -> tuple[Bucket, ...]:
+    """Buckets that hold a picture, ordered by size.
+
+    Args:
+        pictures: size of each picture.
+        config: resolutions, fit, bucket_step and max_aspect.
+    """
+    offered = choices(config)
+    members: dict[Size, list[int]] = {}
+    for index, picture in enumerate(pictures):
+        for size in _sizes_of(picture, offered):
+            members.setdefault(size, []).append(index)
+    return tuple(Bucket(size, tuple(members[size])) for size in sorted(members))
+
+
+def repeats(bucket: Bucket, batch: int) -> int:
+    """Slots an epoch fills with pictures that it has shown already, so that the last batch of a bucket is full."""
+    return -len(bucket.members) % batch

@@ -1,0 +1,56 @@
+"""What a user can say about the pictures of a run."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+BOMB = 178_956_970
+
+
+class DataConfig(BaseModel, extra="forbid", frozen=True):
+    """The pictures and how they are read."""
+
+    images: Path = Field(description="folder of pictures; folders in it are searched too, hidden ones are not")
+    resolution: int | list[int] = Field(
+        512,
+        description="side of a square picture in pixels; with several, each picture is trained at every one it fills",
+    )
+    fit: Literal["buckets", "crop"] = Field(
+        "buckets", description="buckets: keep aspect ratios as far as max_aspect; crop: cut every picture to a square"
+    )
+    bucket_step: int = Field(64, ge=1, description="sides of buckets are multiples of this many pixels")
+    max_aspect: float = Field(2.0, ge=1.0, description="longer side / shorter side of the longest bucket")
+    flip: float = Field(0.5, ge=0.0, le=1.0, description="probability of mirroring a picture left to right")
+    captions: Literal["none", "sidecar", "metadata"] = Field(
+        "none",
+        description="none: images alone; sidecar: a .txt file of the same name beside each picture; metadata: "
+        "metadata.jsonl with file_name and text in each line",
+    )
+    caption_dropout: float = Field(0.1, ge=0.0, le=1.0, description="probability of training with an empty caption")
+    min_side: int | None = Field(
+        None,
+        ge=1,
+        description="a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution",
+    )
+    max_pixels: int = Field(BOMB, ge=1, description="a picture with more pixels is left out (decompression bombs)")
+    cache: Path | None = Field(None, description="folder of cached latents and facts; none: one beside the run")
+    workers: int = Field(2, ge=0, description="threads that read pictures, and processes that read cached latents")
+
+    @field_validator("resolution")
+    @classmethod
+    def _some_resolution(cls, value: int | list[int]) -> int | list[int]:
+        values = value if isinstance(value, list) else [value]
+        if not values or min(values) < 1:
+            raise ValueError("give one resolution or more, each at least 1 pixel")
+        return value
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Each resolution once, the smallest first."""
+        return tuple(sorted({self.resolution} if isinstance(self.resolution, int) else set(self.resolution)))
+
+    @property
+    def smallest_side(self) -> int:
+        """``min_side``, or its default."""
+        return self.min_side if self.min_side is not None else max(1, self.resolutions[0] // 4)

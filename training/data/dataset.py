@@ -1,0 +1,197 @@
+"""Batches of latents, step by step, the same in any number of processes and workers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import InputError
+from ..seeds import normal, uniform
+from .latent_cache import LatentCache
+from .latent_reader import LatentReader
+from .order import BatchPlan, Slot, share
+from .picture import Picture
+from .placement import placement
+from .scan import Scan
+
+
+@dataclass(frozen=True, eq=False)
+class LatentBatch:
+    """One process's part of a step.
+
+    Attributes:
+        step: that it belongs to.
+        epoch: that the step belongs to.
+        latents: [B, C, h, w] float32, drawn from each picture's mean and deviation.
+        captions: of each slot; empty where there is none or it was dropped.
+        time_ids: [B, 6] float32, SDXL's size ids.
+        positions: of each slot in the global batch: the key of its noise and timestep.
+        pictures: index of each slot's picture.
+    """
+
+    step: int
+    epoch: int
+    latents: Tensor
+    captions: list[str]
+    time_ids: Tensor
+    positions: list[int]
+    pictures: list[int]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def parts(self, count: int) -> list["LatentBatch"]:
+        """``count`` batches of nearly equal size, in order, for gradient accumulation; an empty one is left out."""
+        bounds = [len(self) * index // count for index in range(count + 1)]
+        return [self._cut(slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+
+    def _cut(self, part: slice) -> "LatentBatch":
+        return replace(
+            self,
+            latents=self.latents[part],
+            captions=self.captions[part],
+            time_ids=self.time_ids[part],
+            positions=self.positions[part],
+            pictures=self.pictures[part],
+        )
+
+    def pin_memory(self) -> "LatentBatch":
+        """Called by DataLoader."""
+        return replace(self, latents=self.latents.pin_memory(), time_ids=self.time_ids.pin_memory())
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDataset(Dataset[LatentBatch]):
+    """Item i is this process's part of step ``start_step + i``: a pure function of the step.
+
+    Attributes:
+        plan: the order of the run.
+        reader: of the filled cache.
+        pictures: of the scan.
+        start_step: first step.
+        steps: number of steps.
+        rank, world: this process and the number of them; it has every world-th slot, see `share`.
+        run_seed: of the run.
+        caption_dropout: probability of an empty caption.
+    """
+
+    plan: BatchPlan
+    reader: LatentReader
+    pictures: Sequence[Picture]
+    start_step: int
+    steps: int
+    rank: int
+    world: int
+    run_seed: int
+    caption_dropout: float
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> LatentBatch:
+        if not 0 <= index < self.steps:
+            raise IndexError(index)
+        step = self.start_step + index
+        slots = share(self.plan.slots(step), self.rank, self.world)
+        return LatentBatch(
+            step,
+            slots[0].epoch,
+            torch.stack([self._latent(slot, step) for slot in slots]),
+            [self._caption(slot, step) for slot in slots],
+            torch.tensor([self._time_ids(slot) for slot in slots]),
+            [slot.position for slot in slots],
+            [slot.picture for slot in slots],
+        )
+
+    def _latent(self, slot: Slot, step: int) -> Tensor:
+        """mean + std * eps  [C, h, w]."""
+        mean, std = self.reader.get(self.pictures[slot.picture], self.plan.buckets[slot.bucket].size, slot.flip)
+        if not bool(std.any()):
+            return mean
+        return mean + std * normal(tuple(mean.shape), self.run_seed, "latent", step, slot.position)
+
+    def _caption(self, slot: Slot, step: int) -> str:
+        caption = self.pictures[slot.picture].caption or ""
+        if caption and uniform(self.run_seed, "caption", step, slot.position) < self.caption_dropout:
+            return ""
+        return caption
+
+    def _time_ids(self, slot: Slot) -> list[float]:
+        size = self.plan.buckets[slot.bucket].size
+        return placement(self.pictures[slot.picture].size, size, slot.flip).time_ids()
+
+
+def batches(
+    plan: BatchPlan,
+    cache: LatentCache | LatentReader,
+    scan: Scan,
+    start_step: int,
+    steps: int,
+    rank: int = 0,
+    world: int = 1,
+    run_seed: int = 0,
+    workers: int | None = None,
+    pin_memory: bool = False,
+) -> Iterator[LatentBatch]:
+    """This process's batches of ``steps`` steps from ``start_step`` on.
+
+    Args:
+        plan: the order of the run.
+        cache: filled for the plan's buckets.
+        scan: of the pictures.
+        start_step: the first step to give: 0, or the one to resume at.
+        steps: how many.
+        rank: this process.
+        world: number of processes, which must divide the plan's batch.
+        run_seed: of the run.
+        workers: processes that read ahead; the configuration's if None. Any number gives the same bits.
+        pin_memory: for copies to a GPU that do not wait.
+
+    Raises:
+        InputError: a batch that cannot be shared evenly, or an entry of the cache that is gone or damaged.
+    """
+    share(plan.slots(start_step), rank, world)
+    reader = cache.reader() if isinstance(cache, LatentCache) else cache
+    dropout = scan.config.caption_dropout
+    data = LatentDataset(plan, reader, scan.pictures, start_step, steps, rank, world, run_seed, dropout)
+    workers = scan.config.workers if workers is None else workers
+    if workers == 0 and not pin_memory:
+        return (data[index] for index in range(steps))
+    # A generator of its own: DataLoader would draw its workers' seed from the global one.
+    settings = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator().manual_seed(0)}
+    return _answers(DataLoader(_Answering(data), batch_size=None, **settings))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a worker has to say: DataLoader would turn an InputError into a traceback."""
+
+    batch: LatentBatch | None
+    error: tuple[str, str, str, str] | None = None
+
+    def pin_memory(self) -> "_Answer":
+        return self if self.batch is None else _Answer(self.batch.pin_memory())
+
+
+@dataclass(frozen=True, eq=False)
+class _Answering(Dataset[_Answer]):
+    data: LatentDataset
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> _Answer:
+        try:
+            return _Answer(self.data[index])
+        except InputError as error:
+            return _Answer(None, (error.name, error.expected, error.got, error.remedy))
+
+
+def _answers(loader: Iterable[_Answer]) -> Iterator[LatentBatch]:
+    for answer in loader:
+        if answer.error is not None:
+            raise InputError(*answer.error)
+        if answer.batch is not None:
+            yield answer.batch

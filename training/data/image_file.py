@@ -1,0 +1,105 @@
+"""Open files of any kind with Pillow, without trusting them."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import IO
+
+from PIL import Image, UnidentifiedImageError
+
+from .picture import Kind
+
+# EPS starts Ghostscript: a program that runs what the file says, no picture.
+NEVER = frozenset({"EPS"})
+
+
+class UnusablePicture(Exception):
+    """A file that is not trained on. ``kind`` sorts it, the message tells people why."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
+        self.reason = reason
+
+
+@lru_cache(maxsize=1)
+def readable_formats() -> tuple[str, ...]:
+    """Pillow's formats, registered plugins included, in the order in which Pillow tries them."""
+    Image.init()
+    return tuple(name for name in Image.ID if name not in NEVER)
+
+
+class _Limits:
+    """Pillow keeps its pixel limit in a global; here the greatest of those that threads have asked for holds."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.active: list[int] = []
+        self.before: int | None = None
+
+    def enter(self, limit: int) -> None:
+        with self.lock:
+            if not self.active:
+                self.before = Image.MAX_IMAGE_PIXELS
+            self.active.append(limit)
+            Image.MAX_IMAGE_PIXELS = max(self.active)
+
+    def leave(self, limit: int) -> None:
+        with self.lock:
+            self.active.remove(limit)
+            Image.MAX_IMAGE_PIXELS = max(self.active) if self.active else self.before
+
+
+_limits = _Limits()
+
+
+@contextmanager
+def pixel_limit(limit: int) -> Iterator[None]:
+    """Let Pillow read pictures of ``limit`` pixels, and refuse those of more than twice as many before decoding."""
+    _limits.enter(limit)
+    try:
+        yield
+    finally:
+        _limits.leave(limit)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Pillow's warnings about odd files. Warnings are global: for the main thread, around its workers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
+    """The first frame of a picture, not decoded yet.
+
+    Raises:
+        UnusablePicture: no picture, or one of more than ``max_pixels``.
+    """
+    try:
+        image = Image.open(file, formats=readable_formats())
+    except UnidentifiedImageError:
+        raise UnusablePicture("not an image", "no format that Pillow reads") from None
+    except Image.DecompressionBombError:
+        raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
+    except Exception as error:  # decoders raise anything when bytes are wrong
+        raise UnusablePicture("broken", told(error)) from None
+    check_pixels(image, max_pixels)
+    return image
+
+
+def check_pixels(image: Image.Image, max_pixels: int) -> None:
+    """Raise UnusablePicture where an image has no pixels or more than ``max_pixels``."""
+    if image.width * image.height > max_pixels:
+        raise UnusablePicture("huge", f"{image.width}x{image.height}, more than {max_pixels} pixels")
+    if image.width < 1 or image.height < 1:
+        raise UnusablePicture("broken", f"{image.width}x{image.height} pixels")
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line."""
+    words = " ".join(str(error).split())
+    return f"{words or type(error).__name__}"[:200]

@@ -1,0 +1,166 @@
+"""Latents of every picture on disk, made once."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..base.model import LatentCodec
+from ..errors import InputError
+from .atomic import TEMPORARY
+from .image_file import quiet, told
+from .latent_entry import SUFFIX, Latent, entry_path, write_entry
+from .latent_reader import LatentReader, Wanted
+from .lookahead import lookahead
+from .picture import Picture, Size, printable
+from .pixels import load_pixels
+
+BYTES = 4  # of a number, float32
+ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
+Progress = Callable[[int, int], None]
+
+
+class LatentCache(LatentReader):
+    """Latents by picture bytes, VAE, size, mirroring and facts: whatever changes, changes the name.
+
+    Args:
+        folder: of the cache; several runs and data sets can share it.
+        codec: the VAE. `fill` moves it to its device and leaves it there.
+        facts: what else decides the values of latents, such as the encoder's precision.
+    """
+
+    def __init__(self, folder: Path, codec: LatentCodec, facts: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, codec.digest, dict(facts or {}))
+        self.codec = codec
+
+    def reader(self) -> LatentReader:
+        """This cache without its VAE."""
+        return LatentReader(self.folder, self.codec_digest, self.facts)
+
+    def get(self, picture: Picture, size: Size, flip: bool) -> Latent:
+        """Mean and standard deviation, each [C, h, w] float32; made now, alone, where there is no whole entry."""
+        latent = self.read(picture, size, flip)
+        if latent is None:
+            pixels = load_pixels(picture, size)[None]
+            self._store([Wanted(picture, size, (flip,))], pixels, flip)
+            latent = super().get(picture, size, flip)
+        return latent
+
+    def estimate(self, wanted: Iterable[Wanted]) -> int:
+        """Bytes of the entries on disk, at most (a deviation of 0 is not stored)."""
+        pixels = sum(len(w.flips) * w.size.width * w.size.height for w in wanted)
+        return pixels // self.codec.factor**2 * self.codec.channels * 2 * BYTES
+
+    def fill(
+        self,
+        wanted: Sequence[Wanted],
+        device: torch.device | str = "cpu",
+        batch: int = 4,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 2,
+        progress: Progress | None = None,
+    ) -> int:
+        """Make every entry that is missing or damaged; safe to interrupt and to run in several processes at once.
+
+        Batches are cut from ``wanted``, whatever is there already, and a batch with a gap is encoded whole: an
+        interrupted fill ends with the same bits as one that was not, though encoders round by batch size.
+
+        Args:
+            wanted: see `wanted_latents`.
+            device: that the codec runs on.
+            batch: pictures encoded at once.
+            rank: this process, which takes every world-th batch.
+            world: number of processes; wait for all before reading.
+            workers: threads that read and decode pictures ahead.
+            progress: called with the number of pictures done and of all, of this process.
+
+        Returns:
+            The number of entries made.
+
+        Raises:
+            InputError: sizes that the codec cannot encode, a picture that has changed, no space, or a codec that gives
+                no finite numbers.
+        """
+        self._check_sizes({w.size for w in wanted})
+        self._check_space(wanted)
+        self.codec = self.codec.to(device)
+        groups = list(_groups(wanted, batch))[rank::world]
+        total, done, made = sum(map(len, groups)), 0, 0
+        with quiet(), ThreadPoolExecutor(max(1, workers)) as pool:
+            for group, gaps, pixels in lookahead(pool, self._prepare, groups, 2 * max(1, workers)):
+                made += sum(self._store(group, pixels.to(device), flip) for flip in gaps)
+                done += len(group)
+                if progress is not None:
+                    progress(done, total)
+        return made
+
+    def _prepare(self, group: list[Wanted]) -> tuple[list[Wanted], list[bool], Tensor]:
+        """Which mirrorings of a batch have gaps, and the batch's pixels [B, 3, H, W] where one has."""
+        gaps = [flip for flip in group[0].flips if any(self.read(w.picture, w.size, flip) is None for w in group)]
+        pixels = torch.stack([load_pixels(w.picture, w.size) for w in group]) if gaps else torch.empty(0)
+        return group, gaps, pixels
+
+    @torch.no_grad()
+    def _store(self, group: list[Wanted], pixels: Tensor, flip: bool) -> int:
+        """Encode pixels [B, 3, H, W], mirrored or not, and write the entries; returns their number."""
+        mean, std = self.codec.encode(pixels.flip(-1) if flip else pixels)
+        if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
+            raise InputError("VAE", "finite latents", f"infinite ones, of {printable(group[0].picture.name)} or beside",
+                             "Run the VAE in float32.")  # fmt: skip
+        for index, (picture, size, _) in enumerate(group):
+            try:
+                write_entry(self.folder, self.key(picture, size, flip), Latent(mean[index], std[index]))
+            except OSError as error:
+                raise InputError(f"cache {printable(self.folder)}", "space and permission to write", told(error),
+                                 "Make space or give another folder; what is done is kept.") from None  # fmt: skip
+        return len(group)
+
+    def _check_sizes(self, sizes: set[Size]) -> None:
+        factor = self.codec.factor
+        for size in sorted(sizes):
+            if size.width % factor or size.height % factor:
+                raise InputError("bucket size", f"sides that are multiples of {factor}, the VAE's factor", str(size),
+                                 "Change resolution or bucket_step.")  # fmt: skip
+
+    def _check_space(self, wanted: Iterable[Wanted]) -> None:
+        """Refuse to begin what cannot end: compares the missing entries with the free space."""
+        missing = [
+            w._replace(flips=gaps) for w in wanted if (gaps := tuple(f for f in w.flips if not self._there(w, f)))
+        ]
+        place = next((p for p in (self.folder, *self.folder.absolute().parents) if p.is_dir()), Path())
+        needed, free = self.estimate(missing), shutil.disk_usage(place).free
+        if needed > free:
+            raise InputError(f"cache {printable(self.folder)}", f"{needed / 1e9:.1f} GB of free space",
+                             f"{free / 1e9:.1f} GB", "Make space or give another folder.")  # fmt: skip
+
+    def _there(self, wanted: Wanted, flip: bool) -> bool:
+        return entry_path(self.folder, self.key(wanted.picture, wanted.size, flip)).exists()
+
+    def prune(self, wanted: Iterable[Wanted]) -> int:
+        """Delete entries that ``wanted`` does not name, and abandoned temporary files; returns their number.
+
+        Only on request: another run may share the folder.
+        """
+        keep = {self.key(w.picture, w.size, flip) for w in wanted for flip in w.flips}
+        removed = 0
+        for path in self.folder.glob("??/*"):
+            stale = path.name.endswith(SUFFIX) and path.name.removesuffix(SUFFIX) not in keep
+            left = path.name.endswith(TEMPORARY) and time.time() - path.stat().st_mtime > ABANDONED
+            if stale or left:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+def _groups(wanted: Sequence[Wanted], batch: int) -> Iterator[list[Wanted]]:
+    """Batches of one size and one set of mirrorings, in the order given."""
+    kinds: dict[tuple[Size, tuple[bool, ...]], list[Wanted]] = {}
+    for item in wanted:
+        kinds.setdefault((item.size, item.flips), []).append(item)
+    for items in kinds.values():
+        yield from (items[start : start + batch] for start in range(0, len(items), batch))

@@ -1,0 +1,60 @@
+"""Read cached latents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError
+from .buckets import Bucket
+from .latent_entry import Latent, entry_key, entry_path, read_entry
+from .picture import Picture, Size, printable
+
+
+class Wanted(NamedTuple):
+    """A picture at the size of one of its buckets, as it is, mirrored, or both."""
+
+    picture: Picture
+    size: Size
+    flips: tuple[bool, ...]
+
+
+def wanted_latents(pictures: Sequence[Picture], buckets: Iterable[Bucket], flip: float) -> list[Wanted]:
+    """The latents that training with these buckets and this probability of mirroring can ask for."""
+    flips = tuple(value for value, needed in ((False, flip < 1.0), (True, flip > 0.0)) if needed)
+    return [Wanted(pictures[index], bucket.size, flips) for bucket in buckets for index in bucket.members]
+
+
+@dataclass(eq=False)
+class LatentReader:
+    """The reading half of a cache: no VAE in it, so that worker processes can have it.
+
+    Attributes:
+        folder: of the entries.
+        codec_digest: of the VAE that made them.
+        facts: what else is in their names.
+    """
+
+    folder: Path
+    codec_digest: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self, picture: Picture, size: Size, flip: bool) -> str:
+        return entry_key(picture.sha256, self.codec_digest, size, flip, self.facts)
+
+    def read(self, picture: Picture, size: Size, flip: bool) -> Latent | None:
+        """A latent, or None where it is missing or damaged."""
+        return read_entry(self.folder, self.key(picture, size, flip))
+
+    def get(self, picture: Picture, size: Size, flip: bool) -> Latent:
+        """Mean and standard deviation, each [C, h, w] float32.
+
+        Raises:
+            InputError: the entry has gone or was damaged since the cache was filled.
+        """
+        latent = self.read(picture, size, flip)
+        if latent is None:
+            path = entry_path(self.folder, self.key(picture, size, flip))
+            raise InputError(f"cache {printable(path)}", f"the latent of {printable(picture.name)} at {size}",
+                             "a missing or damaged file", "Start again: it is made anew.")  # fmt: skip
+        return latent

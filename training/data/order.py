@@ -1,0 +1,97 @@
+"""Which pictures a step trains on: a pure function of the seed and the step."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+
+from ..errors import InputError
+from ..seeds import generator, uniform
+from .buckets import Bucket
+
+
+class Slot(NamedTuple):
+    """A place in a global batch.
+
+    Attributes:
+        picture: index of the picture.
+        bucket: index of the bucket.
+        flip: whether it is mirrored.
+        epoch: counts from 0.
+        position: in the global batch; the key of every random number that belongs to the slot.
+    """
+
+    picture: int
+    bucket: int
+    flip: bool
+    epoch: int
+    position: int
+
+
+@lru_cache(maxsize=256)
+def _permutation(count: int, *place: int | str) -> tuple[int, ...]:
+    return tuple(torch.randperm(count, generator=generator(*place)).tolist())
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The order of a run. Nothing is kept between steps, so a resume at any step needs the step alone.
+
+    An epoch shuffles every bucket, cuts it into batches, fills its last batch with pictures of the same bucket from
+    the start of the shuffled order, and shuffles the batches of all buckets. Every picture is in every epoch, once in
+    each of its buckets, or more often where its bucket has to be filled.
+
+    Attributes:
+        buckets: each with at least one picture.
+        batch: slots of a step, over all processes and accumulated batches.
+        seed: of the run.
+        flip: probability of mirroring.
+    """
+
+    buckets: Sequence[Bucket]
+    batch: int
+    seed: int
+    flip: float = 0.5
+    ends: tuple[int, ...] = field(init=False, repr=False)  # of each bucket's batches, counted through all buckets
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError("batch", "at least 1", str(self.batch), "Give the number of pictures of a step.")
+        if not self.buckets or not all(bucket.members for bucket in self.buckets):
+            raise ValueError("buckets: expected some, each with a picture")
+        batches = (-(-len(bucket.members) // self.batch) for bucket in self.buckets)
+        object.__setattr__(self, "ends", tuple(accumulate(batches)))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return self.ends[-1]
+
+    def slots(self, step: int) -> list[Slot]:
+        """The ``batch`` slots of a step (from 0), all of one bucket."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        number = _permutation(self.steps_per_epoch, self.seed, "batches", epoch)[place]
+        bucket = bisect_right(self.ends, number)
+        first = (number - (self.ends[bucket - 1] if bucket else 0)) * self.batch
+        members = self.buckets[bucket].members
+        order = _permutation(len(members), self.seed, "bucket", epoch, bucket)
+        slots = []
+        for position in range(self.batch):
+            flip = uniform(self.seed, "flip", step, position) < self.flip
+            slots.append(Slot(members[order[(first + position) % len(members)]], bucket, flip, epoch, position))
+        return slots
+
+
+def share(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
+    """The slots of process ``rank`` of ``world``: every world-th one. All processes together have each slot once.
+
+    Raises:
+        InputError: the batch cannot be shared evenly, so that processes would weigh their pictures differently.
+    """
+    if len(slots) % world:
+        raise InputError("batch", f"a multiple of the {world} processes", str(len(slots)), "Change the batch.")
+    return list(slots[rank::world])

@@ -1,0 +1,61 @@
+"""What is known about a file of the image folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Kind = Literal["not an image", "broken", "unreadable", "huge", "tiny", "duplicate"]
+
+
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be trained on.
+
+    Attributes:
+        path: of the file.
+        name: path inside the image folder, with forward slashes.
+        size: after EXIF rotation.
+        format: Pillow's name of the file format.
+        sha256: of the file's bytes.
+        caption: None where there is none.
+    """
+
+    path: Path
+    name: str
+    size: Size
+    format: str
+    sha256: str
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that is left out, and why."""
+
+    path: Path
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True)
+class CaptionProblem:
+    """A caption that could not be used; ``line`` counts from 1 and is None for a whole file."""
+
+    path: Path
+    line: int | None
+    reason: str
+
+
+def printable(path: Path | str) -> str:
+    """A path for people, whatever characters are in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in str(path))

@@ -1,0 +1,105 @@
+"""From the bytes of a picture to the pixels of its bucket."""
+
+import hashlib
+import io
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from .colour import to_rgb
+from .image_file import UnusablePicture, check_pixels, open_image, pixel_limit, told
+from .picture import Picture, Size, printable
+from .placement import placement
+
+# A part of the key of cached latents: count up when the same bytes come out as other pixels.
+DECODE_VERSION = 1
+
+ORIENTATION = 0x0112
+# EXIF orientation -> what turns the stored rows into the picture (EXIF 2.3, 4.6.4 A).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(file: IO[bytes], max_pixels: int) -> tuple[Image.Image, str]:
+    """The first frame as RGB, upright, and Pillow's name of the format.
+
+    Call it inside `pixel_limit(max_pixels)`.
+
+    Raises:
+        UnusablePicture: no picture, a broken or a huge one.
+    """
+    image = open_image(file, max_pixels)
+    name = image.format or "?"
+    try:
+        image.load()
+        check_pixels(image, max_pixels)
+        return upright(to_rgb(image), orientation(image)), name
+    except UnusablePicture:
+        raise
+    except Image.DecompressionBombError:
+        raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
+    except MemoryError:
+        raise UnusablePicture("unreadable", "not enough memory to decode it") from None
+    except Exception as error:  # decoders raise anything when bytes are wrong
+        raise UnusablePicture("broken", told(error)) from None
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8 of a decoded image (TIFF files are upright then); 1 where EXIF is missing or broken."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # EXIF of a stranger: Pillow's parser raises anything
+        return 1
+    return value if isinstance(value, int) and value in TURNS else 1
+
+
+def upright(image: Image.Image, turn: int) -> Image.Image:
+    """``image`` turned as its EXIF orientation says."""
+    return image.transpose(TURNS[turn]) if turn in TURNS else image
+
+
+def fitted(image: Image.Image, size: Size) -> Tensor:
+    """An RGB image resized with antialiasing (Lanczos) until it covers ``size``, and the middle [3, H, W] in -1..1."""
+    place = placement(Size(*image.size), size)
+    if place.original != size:
+        # The same as resizing all of it and then cropping, without the part that is cut off.
+        image = image.resize(size, Image.Resampling.LANCZOS, box=place.box())
+    values = torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W, 3]
+    return values.permute(2, 0, 1).float().div(127.5).sub(1.0).contiguous()
+
+
+def load_pixels(picture: Picture, size: Size) -> Tensor:
+    """A picture in its bucket: [3, H, W] float32 from -1 to 1; see `placement` for what is cut off.
+
+    Raises:
+        InputError: the file is gone, or no longer the one that was scanned.
+    """
+    try:
+        data = picture.path.read_bytes()
+    except OSError as error:
+        raise _changed(picture, f"one that cannot be read ({told(error)})") from None
+    if hashlib.sha256(data).hexdigest() != picture.sha256:
+        raise _changed(picture, "other bytes")
+    limit = picture.size.width * picture.size.height
+    with pixel_limit(limit):
+        try:
+            image, _ = decode(io.BytesIO(data), limit)
+        except UnusablePicture as error:
+            raise _changed(picture, f"one that cannot be decoded ({error.reason})") from None
+    return fitted(image, size)
+
+
+def _changed(picture: Picture, got: str) -> InputError:
+    return InputError(printable(picture.path), "the picture that was scanned", got,
+                      "Leave the pictures alone during a run, or start again to scan them anew.")  # fmt: skip

@@ -1,0 +1,99 @@
+"""The dataset report: what training will see, and what it will not."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from .buckets import make_buckets, repeats
+from .config import DataConfig
+from .picture import CaptionProblem, Picture, Rejected, printable
+from .placement import placement
+
+MUCH_CROPPED = 0.75
+
+
+def scan_report(
+    config: DataConfig,
+    pictures: Sequence[Picture],
+    rejected: Sequence[Rejected],
+    problems: Sequence[CaptionProblem],
+    hidden: int,
+    batch: int,
+    examples: int,
+) -> str:
+    """The report as text; see `Scan.report`."""
+    lines = [f"{len(pictures)} pictures in {printable(config.images)}, {len(rejected)} files left out"]
+    if hidden:
+        lines.append(f"{hidden} hidden files or folders passed over")
+    lines.append("formats   " + _counts(picture.format for picture in pictures))
+    lines.append("sides     " + _sides(pictures))
+    lines += _buckets(config, pictures, batch)
+    lines += _captions(config, pictures, problems, examples)
+    lines += _rejected(rejected, examples)
+    return "\n".join(lines)
+
+
+def _counts(values: Iterable[str]) -> str:
+    return ", ".join(f"{count} {value}" for value, count in sorted(Counter(values).items(), key=lambda e: (-e[1], e)))
+
+
+def _sides(pictures: Sequence[Picture]) -> str:
+    """Least, middle and greatest shorter and longer side."""
+    parts = []
+    for name, side in (("shorter", min), ("longer", max)):
+        values = sorted(side(picture.size) for picture in pictures)
+        parts.append(f"{name} {values[0]} to {values[-1]}, median {values[len(values) // 2]}")
+    return "; ".join(parts)
+
+
+def _buckets(config: DataConfig, pictures: Sequence[Picture], batch: int) -> list[str]:
+    buckets = make_buckets([picture.size for picture in pictures], config)
+    lines = [f"{'bucket':<12}{'pictures':>9}{'batches':>9}{'repeats':>9}{'enlarged':>10}{'cropped':>9}"]
+    rows: list[tuple[int, ...]] = []
+    for bucket in buckets:
+        places = [placement(pictures[index].size, bucket.size) for index in bucket.members]
+        again = repeats(bucket, batch)
+        row = (
+            len(places),
+            (len(places) + again) // batch,
+            again,
+            sum(place.scale > 1.0 for place in places),
+            sum(place.kept < MUCH_CROPPED for place in places),
+        )
+        rows.append(row)
+        lines.append(_row(str(bucket.size), row))
+    if len(rows) > 1:
+        lines.append(_row("together", tuple(map(sum, zip(*rows, strict=True)))))
+    seen, again = sum(row[0] for row in rows), sum(row[2] for row in rows)
+    lines.append(f"batch {batch}: {again} of {seen + again} slots of an epoch repeat a picture; "
+                 "cropped: more than a quarter is cut off")  # fmt: skip
+    return lines
+
+
+def _row(name: str, row: tuple[int, ...]) -> str:
+    return f"{name:<12}{row[0]:>9}{row[1]:>9}{row[2]:>9}{row[3]:>10}{row[4]:>9}"
+
+
+def _captions(
+    config: DataConfig, pictures: Sequence[Picture], problems: Sequence[CaptionProblem], examples: int
+) -> list[str]:
+    if config.captions == "none":
+        return ["captions  not used"]
+    missing = [picture for picture in pictures if picture.caption is None]
+    lines = [f"captions  {len(pictures) - len(missing)} found, {len(missing)} missing (trained as empty)"]
+    lines += _some([f"  missing: {printable(picture.name)}" for picture in missing], examples)
+    places = (printable(p.path) + (f", line {p.line}" if p.line is not None else "") for p in problems)
+    told = [f"  cannot be used: {place}: {problem.reason}" for place, problem in zip(places, problems, strict=True)]
+    return lines + _some(told, examples)
+
+
+def _rejected(rejected: Sequence[Rejected], examples: int) -> list[str]:
+    lines: list[str] = []
+    for kind, count in sorted(Counter(entry.kind for entry in rejected).items()):
+        lines.append(f"left out, {kind}: {count}")
+        lines += _some([f"  {printable(e.path)}: {e.reason}" for e in rejected if e.kind == kind], examples)
+    return lines
+
+
+def _some(lines: Sequence[str], examples: int) -> list[str]:
+    rest = len(lines) - examples
+    return [*lines[:examples], *([f"  and {rest} more"] if rest > 0 else [])]

@@ -1,0 +1,173 @@
+"""Look at every file of the image folder before training starts."""
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import IO
+
+from ..errors import InputError
+from .buckets import Bucket, make_buckets
+from .captions import Captions, is_caption_file, read_captions, stem
+from .config import DataConfig
+from .image_file import UnusablePicture, pixel_limit, quiet, told
+from .picture import CaptionProblem, Picture, Rejected, Size, printable
+from .pixels import decode
+from .report import scan_report
+from .scan_index import Facts, ImageFacts, RejectedFacts, ScanIndex
+from .walk import FileStamp, FolderFiles, walk
+
+SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The pictures of a folder.
+
+    Attributes:
+        config: what was asked for.
+        pictures: in order of their names: a picture's index is its place here.
+        rejected: files that are left out, with reasons.
+        problems: captions that cannot be used.
+        hidden: files and folders that were passed over because their names start with a dot.
+    """
+
+    config: DataConfig
+    pictures: tuple[Picture, ...]
+    rejected: tuple[Rejected, ...]
+    problems: tuple[CaptionProblem, ...] = ()
+    hidden: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Changes when a picture or a caption does, not when a file is renamed within the same order."""
+        return hashlib.sha256(repr([(p.sha256, p.caption) for p in self.pictures]).encode()).hexdigest()
+
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The buckets of the pictures, as the configuration says."""
+        return make_buckets([picture.size for picture in self.pictures], self.config)
+
+    def report(self, batch: int = 1, examples: int = 10) -> str:
+        """What training will see, as text; ``batch`` is the global batch, ``examples`` are shown of each trouble."""
+        return scan_report(self.config, self.pictures, self.rejected, self.problems, self.hidden, batch, examples)
+
+
+def scan_folder(config: DataConfig, progress: Progress | None = None) -> Scan:
+    """Look at every file of ``config.images``; with ``config.cache``, only at those that have changed.
+
+    Args:
+        config: folder, limits and captions.
+        progress: called with the number of files done and of all.
+
+    Raises:
+        InputError: no such folder, or nothing usable in it.
+    """
+    if not config.images.is_dir():
+        got = "a file" if config.images.exists() else "nothing"
+        raise InputError(f"images {printable(config.images)}", "a folder", got, "Give the folder of your pictures.")
+    found = walk(config.images, without=config.cache)
+    facts = _look(found, config, progress)
+    images = {file.name: fact for file, fact in zip(found.files, facts, strict=True) if isinstance(fact, ImageFacts)}
+    captions, problems = read_captions(config.captions, found.files, images)
+    pictures, rejected = _sorted_out(found, facts, captions, config)
+    if not pictures:
+        raise _nothing(config, rejected)
+    return Scan(config, tuple(pictures), tuple(rejected), tuple(problems), found.hidden)
+
+
+def _sorted_out(
+    found: FolderFiles, facts: list[Facts], captions: Captions, config: DataConfig
+) -> tuple[list[Picture], list[Rejected]]:
+    """Pictures and rejected files, both in order of names."""
+    pictures: list[Picture] = []
+    rejected = list(found.rejected)
+    first: dict[str, str] = {}
+    stems = {stem(file.name) for file, fact in zip(found.files, facts, strict=True) if _is_image(fact)}
+    for file, fact in zip(found.files, facts, strict=True):
+        if isinstance(fact, RejectedFacts):
+            if not (fact.kind == "not an image" and is_caption_file(file.name, stems)):
+                rejected.append(Rejected(file.path, fact.kind, fact.reason))
+        elif min(fact.size) < config.smallest_side:
+            reason = f"{fact.size}, a side below {config.smallest_side}"
+            rejected.append(Rejected(file.path, "tiny", reason))
+        elif fact.sha256 in first:
+            rejected.append(Rejected(file.path, "duplicate", f"the bytes of {printable(first[fact.sha256])}"))
+        else:
+            first[fact.sha256] = file.name
+            caption = captions.get(file.name)
+            pictures.append(Picture(file.path, file.name, fact.size, fact.format, fact.sha256, caption))
+    return pictures, sorted(rejected, key=lambda entry: os.fspath(entry.path))
+
+
+def _is_image(fact: Facts) -> bool:
+    return isinstance(fact, ImageFacts) or fact.kind != "not an image"
+
+
+def _look(found: FolderFiles, config: DataConfig, progress: Progress | None) -> list[Facts]:
+    """Facts of every file, from the index where it has not changed."""
+    index = ScanIndex(config.cache, config.images, config.max_pixels)
+    index.keep({file.name for file in found.files})
+    changed = [file for file in found.files if index.get(file) is None]
+    facts = {file.name: index.get(file) for file in found.files}
+    saved = time.monotonic()
+    with quiet(), pixel_limit(config.max_pixels):
+        for number, (file, fact) in enumerate(_examined(changed, config), 1):
+            facts[file.name] = fact
+            index.put(file, fact)
+            if progress is not None:
+                progress(len(facts) - len(changed) + number, len(facts))
+            if time.monotonic() - saved > SAVE_EVERY:
+                index.save()
+                saved = time.monotonic()
+    index.save()
+    return [fact for file in found.files if (fact := facts[file.name]) is not None]
+
+
+def _examined(files: list[FileStamp], config: DataConfig) -> Iterator[tuple[FileStamp, Facts]]:
+    """Facts as they come, with ``config.workers`` threads; Pillow decodes without the interpreter's lock."""
+    if config.workers == 0:
+        yield from ((file, examine(file, config.max_pixels)) for file in files)
+        return
+    waiting: dict[Future[Facts], FileStamp] = {}
+    with ThreadPoolExecutor(config.workers) as pool:
+        for file in files:
+            waiting[pool.submit(examine, file, config.max_pixels)] = file
+            if len(waiting) > 4 * config.workers:
+                done = wait(waiting, return_when=FIRST_COMPLETED).done
+                yield from ((waiting.pop(future), future.result()) for future in done)
+        yield from ((file, future.result()) for future, file in waiting.items())
+
+
+def examine(file: FileStamp, max_pixels: int) -> Facts:
+    """Decode one file and hash its bytes; no exception, whatever the file is."""
+    if file.stamp[2] == 0:
+        return RejectedFacts("not an image", "an empty file")
+    try:
+        with open(file.path, "rb") as stream:
+            image, name = decode(stream, max_pixels)
+            return ImageFacts(Size(*image.size), name, _sha256(stream))
+    except UnusablePicture as error:
+        return RejectedFacts(error.kind, error.reason)
+    except OSError as error:
+        return RejectedFacts("unreadable", told(error))
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while piece := stream.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _nothing(config: DataConfig, rejected: list[Rejected]) -> InputError:
+    counts = Counter(entry.kind for entry in rejected)
+    got = ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "no file"
+    remedy = (
+        f"For example {printable(rejected[0].path)}: {rejected[0].reason}." if rejected else "Put pictures into it."
+    )
+    return InputError(f"images {printable(config.images)}", "at least one usable picture", got, remedy)

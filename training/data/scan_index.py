@@ -1,0 +1,105 @@
+"""What is known about files that have not changed, so that a second scan opens none of them."""
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from ..errors import InputError
+from .atomic import write_atomic
+from .image_file import told
+from .picture import Kind, Size, printable
+from .pixels import DECODE_VERSION
+from .walk import FileStamp
+
+INDEX_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """A file that decodes."""
+
+    size: Size
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RejectedFacts:
+    """A file that does not."""
+
+    kind: Kind
+    reason: str
+
+
+Facts = ImageFacts | RejectedFacts
+
+
+class ScanIndex:
+    """Facts by file name and stamp, in one JSON file for each image folder and limit; without a cache, nowhere."""
+
+    def __init__(self, cache: Path | None, images: Path, max_pixels: int) -> None:
+        self.known: dict[str, tuple[list[int], Facts]] = {}
+        self.header = {"index": INDEX_VERSION, "decode": DECODE_VERSION, "pillow": PIL.__version__}
+        self.path: Path | None = None
+        if cache is not None:
+            place = hashlib.sha256(f"{max_pixels}/{images.resolve()}".encode("utf-8", "surrogatepass"))
+            self.path = cache / f"scan-{place.hexdigest()[:16]}.json"
+            # A torn or foreign index is no index.
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+                self.known = self._read(self.path)
+
+    def _read(self, path: Path) -> dict[str, tuple[list[int], Facts]]:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["header"] != self.header:
+            return {}
+        return {name: (list(stamp), _facts(entry)) for name, (stamp, entry) in content["files"].items()}
+
+    def get(self, file: FileStamp) -> Facts | None:
+        """Facts of a file, None where it is new or has changed."""
+        stamp, facts = self.known.get(file.name, (None, None))
+        return facts if stamp == list(file.stamp) else None
+
+    def put(self, file: FileStamp, facts: Facts) -> None:
+        """Note a file; what could not be opened is tried again every time."""
+        if isinstance(facts, RejectedFacts) and facts.kind == "unreadable":
+            self.known.pop(file.name, None)
+        else:
+            self.known[file.name] = (list(file.stamp), facts)
+
+    def keep(self, names: set[str]) -> None:
+        """Forget files that are gone."""
+        self.known = {name: entry for name, entry in self.known.items() if name in names}
+
+    def save(self) -> None:
+        """Write the index, whole or not at all.
+
+        Raises:
+            InputError: the cache folder cannot be written.
+        """
+        if self.path is None:
+            return
+        files = {name: (stamp, _entry(facts)) for name, (stamp, facts) in self.known.items()}
+        content = json.dumps({"header": self.header, "files": files}, separators=(",", ":"))
+        try:
+            write_atomic(self.path, content.encode())
+        except OSError as error:
+            raise InputError(f"cache {printable(self.path.parent)}", "a folder that can be written", told(error),
+                             "Give another folder, or make space.") from None  # fmt: skip
+
+
+def _entry(facts: Facts) -> list[Any]:
+    if isinstance(facts, RejectedFacts):
+        return [facts.kind, facts.reason]
+    return [*facts.size, facts.format, facts.sha256]
+
+
+def _facts(entry: list[Any]) -> Facts:
+    if len(entry) == 2:
+        return RejectedFacts(entry[0], str(entry[1]))
+    width, height, name, sha256 = entry
+    return ImageFacts(Size(int(width), int(height)), str(name), str(sha256))

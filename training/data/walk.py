@@ -1,0 +1,91 @@
+"""The files of a folder and of the folders in it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .image_file import told
+from .picture import Rejected
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file and what changes when it changes.
+
+    Attributes:
+        path: of the file.
+        name: path inside the folder, with forward slashes.
+        stamp: times of modification and of change (of the inode) in ns, and the size in bytes.
+    """
+
+    path: Path
+    name: str
+    stamp: tuple[int, int, int]
+
+
+@dataclass
+class FolderFiles:
+    """What was found: regular files in order of their names, what cannot be read, and how much is hidden."""
+
+    files: list[FileStamp] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    hidden: int = 0
+
+
+def walk(folder: Path, without: Path | None = None) -> FolderFiles:
+    """Every regular file under ``folder``, links followed, each real folder once, hidden ones and ``without`` skipped.
+
+    The order depends on names alone. Pipes, sockets and devices are rejected unopened: opening them could wait forever.
+    """
+    found = FolderFiles()
+    seen: set[tuple[int, int]] = set()
+    if without is not None and (mark := _identity(without)) is not None:
+        seen.add(mark)
+    waiting = [(folder, "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        mark = _identity(place)
+        if mark in seen:
+            continue
+        if mark is not None:
+            seen.add(mark)
+        waiting += reversed(list(_list(place, prefix, found)))
+    found.files.sort(key=lambda file: file.name)
+    found.rejected.sort(key=lambda entry: str(entry.path))
+    return found
+
+
+def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, str]]:
+    """Note the files of one folder; yield the folders in it, in order."""
+    try:
+        with os.scandir(place) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        found.rejected.append(Rejected(place, "unreadable", told(error)))
+        return
+    for entry in ordered:
+        path, name = place / entry.name, prefix + entry.name
+        if entry.name.startswith("."):
+            found.hidden += 1
+            continue
+        try:
+            facts = entry.stat()
+        except OSError as error:
+            found.rejected.append(Rejected(path, "unreadable", told(error)))
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            yield path, name + "/"
+        elif stat.S_ISREG(facts.st_mode):
+            found.files.append(FileStamp(path, name, (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size)))
+        else:
+            found.rejected.append(Rejected(path, "not an image", "no regular file"))
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        facts = folder.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
