@@ -1,0 +1,65 @@
+"""From a concept file to a model that can be sampled with diffusers."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from gcfg_core.concept_file import Concept, read_concept
+from gcfg_core.lora_concept import is_lora_concept, merge_lora, read_lora_concept
+from gcfg_core.null_text import remove_text_attention
+
+from ..base.model import Base, Condition
+from ..errors import InputError
+from ..schedule import NoiseSchedule, noise_schedule
+from .denoiser import Denoiser
+
+
+def concept_unet(concept: Concept) -> Any:
+    """diffusers' UNet2DConditionModel of a concept, float32 on the CPU, in eval mode; null-text where it is."""
+    with torch.device("meta"):
+        unet: Any = UNet2DConditionModel.from_config(dict(concept.config))
+        if concept.null_text:
+            remove_text_attention(unet)
+    tensors = {key: value.float() for key, value in concept.tensors.items()}
+    unet.load_state_dict(tensors, strict=True, assign=True)
+    return unet.requires_grad_(False).eval()
+
+
+def constant_condition(concept: Concept) -> Condition | None:
+    """The SDXL constants that a null-text model is always given; None for every other model."""
+    if not concept.null_text or concept.text_embeds is None:
+        return None
+    width = int(concept.config["cross_attention_dim"])
+    return Condition(torch.zeros(1, 1, width), concept.text_embeds.float(), concept.time_ids)
+
+
+def concept_schedule(concept: Concept, base: Base | None = None) -> NoiseSchedule:
+    """The noise levels of a concept: its base's where those fit what the file says, else Stable Diffusion's."""
+    if base is not None and base.schedule.zero_terminal_snr == concept.zero_terminal_snr:
+        return NoiseSchedule(base.schedule.alphas_cumprod, concept.prediction_type)
+    return noise_schedule(None, concept.prediction_type, concept.zero_terminal_snr)
+
+
+def concept_denoiser(concept: Concept, base: Base | None = None) -> Denoiser:
+    """A concept as a model of a guidance graph."""
+    return Denoiser(concept_unet(concept), concept_schedule(concept, base), constant_condition(concept))
+
+
+def load_concept(path: Path, base: Base) -> Concept:
+    """A concept file of any kind; a LoRA concept is merged into the base.
+
+    Raises:
+        InputError: its latents are not the base's.
+        ConceptFileError: it cannot be read.
+    """
+    if is_lora_concept(path):
+        concept = merge_lora(read_lora_concept(path), base.unet.state_dict())
+    else:
+        concept = read_concept(path)
+    channels = int(base.config.get("in_channels", 4))
+    if int(concept.config.get("in_channels", 4)) != channels:
+        raise InputError(path.name, f"a concept with the base's {channels} latent channels",
+                         str(concept.config.get("in_channels", 4)), "Give the base it was trained from.")  # fmt: skip
+    return concept

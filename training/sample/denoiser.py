@@ -1,0 +1,108 @@
+"""A UNet with its noise schedule, asked for denoised predictions."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base.model import Base, Condition
+from ..schedule import NoiseSchedule
+
+
+class Denoiser:
+    """D(x_t; condition) of one model, in the coordinates x_t = sqrt(a) * x_0 + sqrt(1 - a) * eps.
+
+    Args:
+        unet: diffusers' UNet2DConditionModel, with or without cross-attention.
+        schedule: its own noise levels, and what it predicts.
+        constant: the condition it was trained with and is always given (a null-text SDXL model); None: the one asked
+            for.
+
+    Attributes:
+        evaluations: predictions made so far, a batch of pictures under one condition counted once.
+    """
+
+    def __init__(self, unet: Any, schedule: NoiseSchedule, constant: Condition | None = None) -> None:
+        self.unet = unet
+        self.schedule = schedule
+        self.constant = constant
+        self.evaluations = 0
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.unet.parameters()).dtype
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Denoiser":
+        """Move the network, in place."""
+        self.unet.to(device=device, dtype=dtype)
+        return self
+
+    @torch.no_grad()
+    def denoised(self, x_t: Tensor, alpha: float, conditions: Sequence[Condition]) -> list[Tensor]:
+        """x_0 [B, C, h, w] under each condition (batch 1), those of equal shape in one forward.
+
+        Another model may have sampled x_t with another schedule: the network is asked at its own timestep nearest in
+        noise, and never beyond its noisiest, as ComfyUI does it.
+
+        Args:
+            x_t: [B, C, h, w].
+            alpha: a_t of x_t.
+            conditions: at least one.
+        """
+        self.evaluations += len(conditions)
+        signal, noise = alpha**0.5, (1.0 - alpha) ** 0.5
+        most = float(self.schedule.alphas_cumprod[-1])
+        if alpha < most:
+            x_t = x_t * ((1.0 - most) ** 0.5 / noise)
+            signal, noise = most**0.5, (1.0 - most) ** 0.5
+        outputs = self._outputs(x_t, nearest_timestep(self.schedule, alpha), conditions)
+        return [self._x0(x_t, output, signal, noise) for output in outputs]
+
+    def _x0(self, x_t: Tensor, output: Tensor, signal: float, noise: float) -> Tensor:
+        if self.schedule.prediction_type == "epsilon":
+            return (x_t - noise * output) / signal
+        return signal * x_t - noise * output
+
+    def _outputs(self, x_t: Tensor, t: int, conditions: Sequence[Condition]) -> list[Tensor]:
+        """The network's outputs, in the dtype of x_t."""
+        given = [self.constant or condition for condition in conditions]
+        outputs: list[Tensor] = []
+        for _, group in groupby(given, key=lambda condition: condition.hidden_states.shape[1:]):
+            alike = list(group)
+            joined = _joined(alike, len(x_t)).to(self.device, self.dtype)
+            x = x_t.repeat(len(alike), 1, 1, 1).to(self.device, self.dtype)  # [K * B, C, h, w]
+            output = self.unet(x, t, **joined.arguments(), return_dict=False)[0]
+            outputs += output.to(x_t).chunk(len(alike))
+        return outputs
+
+
+def _joined(conditions: Sequence[Condition], batch: int) -> Condition:
+    """Conditions of batch 1, each repeated for a batch, as one: [K * B, ...]."""
+    repeated = [condition.repeated(batch) for condition in conditions]
+
+    def cat(values: list[Tensor | None]) -> Tensor | None:
+        present = [value for value in values if value is not None]
+        return torch.cat(present) if present else None
+
+    hidden = torch.cat([condition.hidden_states for condition in repeated])
+    return Condition(hidden, cat([c.pooled for c in repeated]), cat([c.time_ids for c in repeated]))
+
+
+def nearest_timestep(schedule: NoiseSchedule, alpha: float) -> int:
+    """The timestep whose log SNR is nearest to that of ``alpha``."""
+    levels = schedule.alphas_cumprod
+    if alpha <= float(levels[-1]):
+        return schedule.steps - 1
+    given = torch.tensor(alpha, dtype=levels.dtype)
+    return int((torch.logit(levels) - torch.logit(given)).abs().argmin())
+
+
+def base_denoiser(base: Base) -> Denoiser:
+    """The base model, told what it is asked."""
+    return Denoiser(base.unet, base.schedule)
