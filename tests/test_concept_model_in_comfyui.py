@@ -7,8 +7,9 @@ import torch
 from gcfg_core.concept_file import read_concept
 from rigs.controlnet import tiny_controlnet
 from rigs.counter import count_forwards
+from rigs.graphs import norm_error
 from rigs.lora import lora_file, lora_patches
-from rigs.null_text import SMALL, WIDE, concept_path, norm_error
+from rigs.null_text import SMALL, WIDE, concept_path
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
 

@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, write_concept
+from rigs.graphs import norm_error
 from rigs.null_text import (
     SMALL,
     WIDE,
@@ -15,7 +16,6 @@ from rigs.null_text import (
     denoised_by_concept,
     forget_concepts,
     make_concept,
-    norm_error,
     sdxl_constants,
     text_unet,
     unet_inputs,

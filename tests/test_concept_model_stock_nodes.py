@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rigs.null_text import SMALL, norm_error, sdxl_constants, twin_paths
+from rigs.graphs import norm_error
+from rigs.null_text import SMALL, sdxl_constants, twin_paths
 from rigs.tiny import tiny_latent
 
 NAMES = ("sd15", "sdxl")

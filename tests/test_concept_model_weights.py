@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
-from rigs.null_text import SMALL, concept_path, denoised_by_concept, make_concept, norm_error
+from rigs.graphs import norm_error
+from rigs.null_text import SMALL, concept_path, denoised_by_concept, make_concept
 from rigs.tiny import tiny_cond, tiny_latent, tiny_unet
 
 

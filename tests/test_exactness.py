@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rigs.by_hand import coefficients, linear_sum
 from rigs.counter import count_forwards
+from rigs.graphs import chain, gcfg
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
 from rigs.random_graphs import RandomGraph, random_graph
@@ -42,15 +43,6 @@ def sigmas_of(model: Any, percents: list[float]) -> list[float]:
         return [1.0 - p for p in percents]
     steps = np.arange(1000)
     return np.exp(np.interp([(1 - p) * 999 for p in percents], steps, sampling.log_sigmas.double().numpy())).tolist()
-
-
-def chain(pack: Any, graph: RandomGraph, models: list, conds: list) -> Any:
-    terms: tuple = ()
-    for term in graph.terms:
-        (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, **term.inputs(models, conds))
-        if term.modify:
-            (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, **term.modify)
-    return terms
 
 
 def noise_at(graph: RandomGraph, sigmas: list[float]) -> list[Tensor]:
@@ -111,7 +103,7 @@ def test_random_graphs_equal_the_sum_and_its_cost(pack: Any, models: list, conds
     for seed in range(first, first + 20):
         graph = random_graph(seed, pool=len(models), conds=len(conds))
         used, base_is_flow = [models[i] for i in graph.models], graph.models[0] == 4
-        terms, base = chain(pack, graph, used, conds), used[0]
+        base, terms = used[0], chain(pack, (term.inputs(used, conds) for term in graph.terms))
         guider, trace = pack.run("GCFG_Guider", model=base, conditioning=conds[0], terms=terms)
         sigmas = sigmas_of(base, graph.percents)
         xs = noise_at(graph, sigmas)
@@ -160,8 +152,9 @@ def test_a_batch_of_two_equals_two_batches_of_one(pack: Any, models: list, conds
         term.mask = term.mask[:1] if term.mask is not None and term.mask.ndim == 3 else term.mask
         term.modify = {"projection": ["off", "other terms", "own positive"][seed % 3], "norm_cap": float(seed % 2)}
     used = [models[i] for i in graph.models]
-    (guider, _) = pack.run("GCFG_Guider", model=used[0], conditioning=conds[0],
-                           terms=chain(pack, graph, used, conds), rescale=0.3 * (seed % 4))  # fmt: skip
+    guider = gcfg(
+        pack, used[0], conds[0], *(term.inputs(used, conds) for term in graph.terms), rescale=0.3 * (seed % 4)
+    )
     graph.batch = 2
     sigmas = sigmas_of(used[0], graph.percents)
     xs = noise_at(graph, sigmas)

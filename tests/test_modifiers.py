@@ -1,4 +1,4 @@
-"""Projection, norm cap, refresh and rescale: closed forms, and graphs worked out by hand."""
+"""Projection, norm cap and rescale: closed forms, and graphs of all modifiers worked out by hand."""
 
 import random
 from typing import Any
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gcfg_core.modifiers import Modifiers, cap_norm, project_away
 from gcfg_core.rescale import rescale_result
-from rigs.by_hand import BASE, fitted
-from rigs.counter import count_forwards
+from rigs.by_hand import ByHand
+from rigs.graphs import chain
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
 from rigs.random_graphs import RandomGraph, random_graph
@@ -122,114 +122,6 @@ def modified_graph(seed: int) -> RandomGraph:
     return graph
 
 
-def primary_of(graph: RandomGraph) -> int | None:
-    """The first term that is (base model, some other condition) - (base model, base condition)."""
-    for i, term in enumerate(graph.terms):
-        model, cond = term.side("positive")
-        if term.side("reference") == BASE and model == 0 and cond != 0:
-            return i
-    return None
-
-
-class ByHand:
-    """The same graph call after call in float64: cap, then project, then weight and mask, differences reused."""
-
-    def __init__(self, graph: RandomGraph, rescale: float) -> None:
-        self.graph, self.rescale, self.primary = graph, rescale, primary_of(graph)
-        self.stored: dict[int, tuple[int, Tensor, Tensor]] = {}
-        self.calls, self.last = -1, float("inf")
-
-    def options(self, i: int) -> dict:
-        return {"projection": "off", "parallel": 0.0, "norm_cap": 0.0, "refresh": 1} | self.graph.terms[i].modify
-
-    def call(self, x: Tensor, sigma: float, predict: Any) -> tuple[Tensor, set]:
-        self.calls += 1
-        if sigma > self.last:
-            self.stored.clear()
-        self.last = sigma
-        terms = self.graph.terms
-        asked: set = set()
-
-        def ask(side: tuple[int, int]) -> Tensor:
-            asked.add(side)
-            return predict(side).double()
-
-        raw, own = {}, {}
-        for i, term in enumerate(terms):
-            age = self.calls - self.stored[i][0] if i in self.stored else 1_000_000
-            if age < self.options(i)["refresh"]:
-                _, raw[i], own[i] = self.stored[i]
-            else:
-                own[i] = predict(term.side("positive")).double()
-                raw[i] = own[i] - predict(term.side("reference")).double()
-                self.stored[i] = (self.calls, raw[i], own[i])
-        fresh = {i for i in raw if self.stored[i][0] == self.calls}
-
-        exact, linear = self._exact(), {BASE: torch.ones(1, 1, 1, 1, dtype=torch.float64)}
-        scales = {BASE: 1.0}
-        result = torch.zeros_like(x, dtype=torch.float64)
-        for i, term in enumerate(terms):
-            mask = fitted(term.mask, SIZE)
-            if i in exact or i not in fresh:
-                result = result + term.weight * mask * self._modified(i, raw, own)
-                if i in fresh:
-                    asked |= {term.side("positive"), term.side("reference")}
-            else:
-                for side, sign in ((term.side("positive"), 1), (term.side("reference"), -1)):
-                    linear[side] = linear.get(side, 0.0) + sign * term.weight * mask
-                    scales[side] = scales.get(side, 0.0) + abs(term.weight)
-        for side, a in linear.items():
-            if a.abs().max() > 1e-6 * scales[side]:
-                result = result + a * ask(side)
-        if self.rescale:
-            result = self._rescaled(x, sigma, result, ask(terms[0].side("positive")))
-        return result, asked
-
-    def _exact(self) -> set[int]:
-        """Terms whose difference is used as a whole: modified ones, and those that are another's direction."""
-        exact = set()
-        for i in range(len(self.graph.terms)):
-            options = self.options(i)
-            projects = options["projection"] != "off" and options["parallel"] != 1.0
-            if projects or options["norm_cap"] or options["refresh"] > 1:
-                exact.add(i)
-            if projects and options["projection"] == "primary term" and self.primary is not None:
-                exact.add(self.primary)
-            if projects and options["projection"] == "other terms":
-                exact |= set(range(len(self.graph.terms)))
-        return exact
-
-    def _modified(self, i: int, raw: dict, own: dict) -> Tensor:
-        options, d = self.options(i), raw[i]
-        if options["norm_cap"]:
-            d = torch.stack([s * min(1.0, options["norm_cap"] / max(float(s.norm()), 1e-30)) for s in d])
-        direction = None
-        if options["projection"] == "own positive":
-            direction = own[i]
-        elif options["projection"] == "primary term" and self.primary not in (None, i):
-            direction = raw[self.primary]
-        elif options["projection"] == "other terms" and len(raw) > 1:
-            terms = self.graph.terms
-            direction = sum(terms[j].weight * fitted(terms[j].mask, SIZE) * raw[j] for j in raw if j != i)
-        if direction is None:
-            return d
-        out = []
-        for s, v in zip(d, direction, strict=True):
-            square = float((v * v).sum())
-            out.append(s if square == 0 else s - (1 - options["parallel"]) * float((s * v).sum()) / square * v)
-        return torch.stack(out)
-
-    def _rescaled(self, x: Tensor, sigma: float, result: Tensor, positive: Tensor) -> Tensor:
-        q = sigma * sigma + 1
-
-        def v(x0: Tensor) -> Tensor:
-            return (x.double() / q - x0) * q**0.5 / sigma
-
-        ratio = v(positive).flatten(1).std(1) / v(result).flatten(1).std(1)
-        mixed = v(result) * (self.rescale * ratio + 1 - self.rescale).view(-1, 1, 1, 1)
-        return x.double() / q - mixed * sigma / q**0.5
-
-
 @pytest.mark.parametrize("first", range(0, GRAPHS, 12))
 def test_random_modified_graphs_equal_the_hand_written_sum_and_cost(
     pack: Any, models: list, conds: list, first: int
@@ -239,14 +131,10 @@ def test_random_modified_graphs_equal_the_hand_written_sum_and_cost(
     for seed in range(first, first + 12):
         graph = modified_graph(seed)
         used, rescale = [models[i] for i in graph.models], [0.0, 0.7][seed % 2]
-        terms: tuple = ()
-        for term in graph.terms:
-            (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, **term.inputs(used, conds))
-            if term.modify:
-                (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, **term.modify)
+        terms = chain(pack, (term.inputs(used, conds) for term in graph.terms))
         guider, trace = pack.run("GCFG_Guider", model=used[0], conditioning=conds[0], terms=terms, rescale=rescale)
         xs = [noise(seed * 10 + k, graph.batch, 4, *SIZE) * (1 + s * s) ** 0.5 for k, s in enumerate(SIGMAS)]
-        hand = ByHand(graph, rescale)
+        hand = ByHand(graph, rescale, SIZE)
         for k, result in enumerate(guided(guider, xs, list(SIGMAS))):
             known: dict = {}
 
@@ -262,50 +150,6 @@ def test_random_modified_graphs_equal_the_hand_written_sum_and_cost(
             assert error <= 1e-5, (seed, k, trace.formula)
             assert sum(trace.records[k].evaluations) == len(asked), (seed, k, trace.formula)
     print(f"worst relative error {worst:.2e}")
-
-
-class TestRefresh:
-    @pytest.mark.parametrize("every", [1, 2, 3, 5])
-    def test_costs_one_kth(self, pack: Any, models: list, conds: list, every: int) -> None:
-        """A concept term of its own model: evaluated at calls 0, k, 2k ..., the base at every call."""
-        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
-        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=every, projection="off")
-        (guider, trace) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
-        sigmas = [10.0 / (k + 1) for k in range(12)]
-        xs = [noise(k, 1, 4, *SIZE) for k in range(12)]
-        with count_forwards(models[1]) as n:
-            guided(guider, xs, sigmas)
-        assert n.of(models[1]).chunks == -(-12 // every)
-        formula, schedule = pack.module("gcfg_core.formula"), pack.module("gcfg_core.schedule")
-        progress = schedule.Progress(models[0].get_model_object("model_sampling").percent_to_sigma)
-        assert formula.cost(guider.plan, sigmas, progress).evaluations == trace.evaluations == 12 - (-12 // every)
-
-    def test_of_one_changes_no_bit(self, pack: Any, models: list, conds: list) -> None:
-        (plain,) = pack.run("GCFG_GuidanceTerm", positive=conds[1], weight=2.5)
-        (same,) = pack.run("GCFG_ModifyTerm", terms=plain, projection="off", parallel=1.0, norm_cap=0.0, refresh=1)
-        xs = [noise(k, 1, 4, *SIZE) for k in range(3)]
-        results = [
-            guided(pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=t)[0], xs, [9.0, 3.0, 1.0])
-            for t in (plain, same)
-        ]
-        assert all(map(torch.equal, *results))
-
-    def test_is_dropped_when_sigma_rises(self, pack: Any, models: list, conds: list) -> None:
-        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
-        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=100)
-        (guider, _) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
-        with count_forwards(models[1]) as n:
-            guided(guider, [noise(k, 1, 4, *SIZE) for k in range(5)], [9.0, 3.0, 1.0, 5.0, 2.0])
-            assert n.of(models[1]).sigmas == [9.0, 5.0]
-
-    def test_nothing_is_kept_from_one_run_to_the_next(self, pack: Any, models: list, conds: list) -> None:
-        (terms,) = pack.run("GCFG_GuidanceTerm", model=models[1], weight=2.5)
-        (terms,) = pack.run("GCFG_ModifyTerm", terms=terms, refresh=100)
-        (guider, _) = pack.run("GCFG_Guider", model=models[0], conditioning=conds[0], terms=terms)
-        with count_forwards(models[1]) as n:
-            for _ in range(2):
-                guided(guider, [noise(0, 1, 4, *SIZE)] * 2, [3.0, 3.0])
-        assert n.of(models[1]).chunks == 2
 
 
 def test_modify_acts_on_the_newest_term_alone(pack: Any, conds: list) -> None:

@@ -9,6 +9,7 @@ import comfy.utils
 import pytest
 import torch
 
+from rigs.endings import interrupt
 from rigs.micro import micro_cond, micro_latent, micro_model
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
@@ -134,12 +135,11 @@ class TestProgress:
         before = pack.run("GCFG_Sampler", **job)[0]["samples"]
         seen: list = []
 
-        def interrupt(value: int, total: int, *rest: Any, **named: Any) -> None:
+        def cancel(value: int, total: int, *rest: Any, **named: Any) -> None:
             seen.append(value)
-            comfy.model_management.interrupt_current_processing(True)
-            comfy.model_management.throw_exception_if_processing_interrupted()
+            interrupt()
 
-        with progress_hook(interrupt), pytest.raises(comfy.model_management.InterruptProcessingException):
+        with progress_hook(cancel), pytest.raises(comfy.model_management.InterruptProcessingException):
             pack.run("GCFG_Sampler", **job)
         assert seen == [1]
         assert torch.equal(pack.run("GCFG_Sampler", **job)[0]["samples"], before)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.micro import micro_cond, micro_model
-from rigs.probe import denoised, guided
+from rigs.probe import denoised, guided, sampled
 
 LIMIT = 1e-5
 Kinds = comfy.patcher_extension.WrappersMP
@@ -136,13 +136,8 @@ def rows(*models: Any) -> Iterator[list[int]]:
             handle.remove()
 
 
-def run(guider: comfy.samplers.CFGGuider, steps: int = 12) -> Tensor:
-    cpu = torch.device("cpu")
-    sigmas = comfy.samplers.KSampler(guider.model_patcher, steps, cpu, "euler", "normal", 1.0).sigmas
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    return guider.sample(
-        noise, torch.zeros_like(noise), comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=0
-    )
+def run(guider: comfy.samplers.CFGGuider) -> Tensor:
+    return sampled(guider, torch.zeros(1, 4, 8, 8), steps=12, seed=3)
 
 
 def test_easy_cache_on_the_base_equals_cfg_guider(pack: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rigs.random_graphs import RandomTerm
+from rigs.random_graphs import RandomGraph, RandomTerm
 
 Side = tuple[int, int]
 BASE: Side = (0, 0)
@@ -42,3 +42,100 @@ def linear_sum(a: dict[Side, Tensor], predict: Callable[[Side], Tensor]) -> tupl
         result = result + coefficient * d
         scale += float((coefficient.abs() * d).norm())
     return result, scale
+
+
+def primary_of(graph: RandomGraph) -> int | None:
+    """The first term that is (base model, some other condition) - (base model, base condition)."""
+    for i, term in enumerate(graph.terms):
+        model, cond = term.side("positive")
+        if term.side("reference") == BASE and model == 0 and cond != 0:
+            return i
+    return None
+
+
+class ByHand:
+    """A graph with modifiers, call after call: cap, then project, then weight and mask, differences reused."""
+
+    def __init__(self, graph: RandomGraph, rescale: float, size: tuple[int, int]) -> None:
+        self.graph, self.rescale, self.size, self.primary = graph, rescale, size, primary_of(graph)
+        self.stored: dict[int, tuple[int, Tensor, Tensor]] = {}
+        self.calls, self.last = -1, float("inf")
+
+    def options(self, i: int) -> dict:
+        return {"projection": "off", "parallel": 0.0, "norm_cap": 0.0, "refresh": 1} | self.graph.terms[i].modify
+
+    def call(self, x: Tensor, sigma: float, predict: Callable[[Side], Tensor]) -> tuple[Tensor, set[Side]]:
+        """The guided prediction at (x, sigma), and the predictions that it takes."""
+        self.calls += 1
+        if sigma > self.last:
+            self.stored.clear()
+        self.last = sigma
+        terms, asked = self.graph.terms, set[Side]()
+        raw, own, fresh = self._differences(predict)
+        whole = {i for i in raw if i in self._exact() or i not in fresh}
+        result = torch.zeros_like(x, dtype=torch.float64)
+        for i in whole:
+            result = result + terms[i].weight * fitted(terms[i].mask, self.size) * self._modified(i, raw, own)
+            if i in fresh:
+                asked |= {terms[i].side("positive"), terms[i].side("reference")}
+        rest = [term for i, term in enumerate(terms) if i not in whole]
+        a = coefficients(rest, [term.weight for term in rest], self.size)
+        result = result + linear_sum(a, predict)[0]
+        asked |= set(a)
+        if self.rescale:
+            asked.add(terms[0].side("positive"))
+            result = self._rescaled(x, sigma, result, predict(terms[0].side("positive")).double())
+        return result, asked
+
+    def _differences(self, predict: Callable[[Side], Tensor]) -> tuple[dict, dict, set[int]]:
+        """Every term's difference and positive prediction, new or reused, and which terms' are new."""
+        for i, term in enumerate(self.graph.terms):
+            if i not in self.stored or self.calls - self.stored[i][0] >= self.options(i)["refresh"]:
+                own = predict(term.side("positive")).double()
+                self.stored[i] = self.calls, own - predict(term.side("reference")).double(), own
+        raw, own = ({i: entry[k] for i, entry in self.stored.items()} for k in (1, 2))
+        return raw, own, {i for i, entry in self.stored.items() if entry[0] == self.calls}
+
+    def _exact(self) -> set[int]:
+        """Terms whose difference is used as a whole: modified ones, and those that are another's direction."""
+        exact = set()
+        for i in range(len(self.graph.terms)):
+            options = self.options(i)
+            projects = options["projection"] != "off" and options["parallel"] != 1.0
+            if projects or options["norm_cap"] or options["refresh"] > 1:
+                exact.add(i)
+            if projects and options["projection"] == "primary term" and self.primary is not None:
+                exact.add(self.primary)
+            if projects and options["projection"] == "other terms":
+                exact |= set(range(len(self.graph.terms)))
+        return exact
+
+    def _modified(self, i: int, raw: dict, own: dict) -> Tensor:
+        options, d = self.options(i), raw[i]
+        if options["norm_cap"]:
+            d = torch.stack([s * min(1.0, options["norm_cap"] / max(float(s.norm()), 1e-30)) for s in d])
+        direction = None
+        if options["projection"] == "own positive":
+            direction = own[i]
+        elif options["projection"] == "primary term" and self.primary not in (None, i):
+            direction = raw[self.primary]
+        elif options["projection"] == "other terms" and len(raw) > 1:
+            terms = self.graph.terms
+            direction = sum(terms[j].weight * fitted(terms[j].mask, self.size) * raw[j] for j in raw if j != i)
+        if direction is None:
+            return d
+        out = []
+        for s, v in zip(d, direction, strict=True):
+            square = float((v * v).sum())
+            out.append(s if square == 0 else s - (1 - options["parallel"]) * float((s * v).sum()) / square * v)
+        return torch.stack(out)
+
+    def _rescaled(self, x: Tensor, sigma: float, result: Tensor, positive: Tensor) -> Tensor:
+        q = sigma * sigma + 1
+
+        def v(x0: Tensor) -> Tensor:
+            return (x.double() / q - x0) * q**0.5 / sigma
+
+        ratio = v(positive).flatten(1).std(1) / v(result).flatten(1).std(1)
+        mixed = v(result) * (self.rescale * ratio + 1 - self.rescale).view(-1, 1, 1, 1)
+        return x.double() / q - mixed * sigma / q**0.5

@@ -1,6 +1,6 @@
 """Guidance graphs through the pack's nodes, and the sums they must equal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import comfy.samplers
@@ -10,12 +10,20 @@ from torch import Tensor
 SIGMAS = (9.0, 3.0, 0.4)
 
 
-def gcfg(pack: Any, model: Any, base: list, *terms: dict[str, Any], **options: Any) -> comfy.samplers.CFGGuider:
-    """The GCFG Guider of a chain of terms, each given by the inputs of its Guidance Term node."""
-    chain: dict[str, Any] = {}
+def chain(pack: Any, terms: Iterable[dict[str, Any]]) -> tuple:
+    """Guidance terms, each given by its node's inputs and, under "modify", those of a Modify Guidance Term after it."""
+    out: tuple = ()
     for term in terms:
-        chain = {"terms": pack.run("GCFG_GuidanceTerm", **chain, **term)[0]}
-    return pack.run("GCFG_Guider", model=model, conditioning=base, **chain, **options)[0]
+        inputs = {name: value for name, value in term.items() if name != "modify"}
+        (out,) = pack.run("GCFG_GuidanceTerm", terms=out, **inputs)
+        if term.get("modify"):
+            (out,) = pack.run("GCFG_ModifyTerm", terms=out, **term["modify"])
+    return out
+
+
+def gcfg(pack: Any, model: Any, base: list, *terms: dict[str, Any], **options: Any) -> comfy.samplers.CFGGuider:
+    """The GCFG Guider of a ``chain`` of terms."""
+    return pack.run("GCFG_Guider", model=model, conditioning=base, terms=chain(pack, terms), **options)[0]
 
 
 def cfg(model: Any, positive: list, negative: list, scale: float) -> comfy.samplers.CFGGuider:
@@ -36,3 +44,8 @@ def relative_error(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """The largest difference over all predictions, over the largest expected value of its prediction."""
     pairs = list(zip(ours, expected, strict=True))
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
+
+
+def norm_error(got: Tensor, expected: Tensor) -> float:
+    """||got - expected|| / ||expected||, in float64."""
+    return float((got.double() - expected.double()).norm() / expected.double().norm())

@@ -167,11 +167,6 @@ def as_denoised(
     return x / (s**2 + 1) - output * s / (s**2 + 1) ** 0.5 if v else x - output * s
 
 
-def norm_error(got: Tensor, expected: Tensor) -> float:
-    """||got - expected|| / ||expected||, in float64."""
-    return float((got.double() - expected.double()).norm() / expected.double().norm())
-
-
 def denoised_by_concept(model: Any, x: Tensor, sigma: Tensor, **conds: object) -> Tensor:
     """ComfyUI's apply_model under text that a null-text model must ignore, and its own added embedding."""
     y = model.extra_conds(device="cpu", noise=x, **conds).get("y")

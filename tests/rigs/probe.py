@@ -1,16 +1,18 @@
-"""Ask a guider, or one model under one condition, for its denoised prediction at chosen (x, sigma)."""
+"""Ask a guider, or one model under one condition, for its denoised prediction at chosen (x, sigma), or for a run."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from torch import Tensor
 
 Ask = Callable[[Tensor, Tensor], Tensor]
+CPU = torch.device("cpu")
 
 
 def guided(
@@ -36,6 +38,18 @@ def guided(
     guider.sample(torch.zeros_like(xs[0]), torch.zeros_like(xs[0]), comfy.samplers.KSAMPLER(ask_all), schedule,
                   disable_pbar=True, seed=0, **options)  # fmt: skip
     return results
+
+
+def sampled(
+    guider: comfy.samplers.CFGGuider, latent: Tensor, steps: int = 3, sampler: str = "euler", scheduler: str = "normal",
+    seed: int = 0, **options: Any,
+) -> Tensor:  # fmt: skip
+    """A whole run of the guider from this latent [B, C, ...], with noise and global randomness of the seed."""
+    sigmas = comfy.samplers.KSampler(guider.model_patcher, steps, CPU, sampler, scheduler, 1.0).sigmas
+    noise = comfy.sample.prepare_noise(latent, seed)
+    torch.manual_seed(seed)
+    settings = {"disable_pbar": True, "seed": seed, **options}
+    return guider.sample(noise, latent, comfy.samplers.sampler_object(sampler), sigmas, **settings)
 
 
 def denoised(model: Any, conditioning: list, x: Tensor, sigma: float) -> Tensor:

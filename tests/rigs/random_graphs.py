@@ -31,7 +31,7 @@ class RandomTerm:
     modify: dict[str, Any] = field(default_factory=dict)
 
     def inputs(self, models: list, conds: list) -> dict[str, Any]:
-        """What the node is given; a side that is the base's stays unconnected."""
+        """What `rigs.graphs.chain` is given; a side that is the base's stays unconnected."""
         sides = {"model": self.model, "reference_model": self.reference_model}
         texts = {"positive": self.positive, "reference": self.reference}
         connected = {name: models[i] for name, i in sides.items() if i is not None}
@@ -41,6 +41,7 @@ class RandomTerm:
         return connected | {
             "weight": self.weight, "start_percent": self.start, "end_percent": self.end, "curve": self.curve,
             "curve_end": self.curve_end, "curve_ramp": self.curve_ramp, "keyframes": KEYFRAMES[self.keyframes][0],
+            "modify": self.modify,
         }  # fmt: skip
 
     def weight_at(self, percent: float) -> float:
