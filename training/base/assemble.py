@@ -1,0 +1,107 @@
+"""Put the parts of a Stable Diffusion base together, and check that they belong together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from gcfg_core.architectures import LATENT_FORMATS, family_of
+from gcfg_core.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.unet_layout import UNetLayout, layout_of
+
+from ..errors import InputError
+from ..schedule import NoiseSchedule
+from .clip import ClipText
+from .codec import VaeCodec
+from .model import Base, Condition
+from .weights import as_input_error, digest_of, fill
+
+BELONG = "These parts are not one model's."
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a base is made of.
+
+    Attributes:
+        name: of the file or folder, for people.
+        config: of the UNet.
+        tensors: of the UNet in diffusers' names.
+        schedule: noise levels and what the network predicts.
+        codec: the VAE.
+        text: the text encoders.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    schedule: NoiseSchedule
+    codec: VaeCodec
+    text: ClipText
+
+
+def assemble(parts: Parts) -> Base:
+    """A base of its parts.
+
+    Raises:
+        InputError: a UNet outside the family of SD1.5, SD2 and SDXL, or parts that do not fit each other.
+    """
+    config = plain_config(parts.config)
+    layout = checked_layout(config, parts.name)
+    unet = build_unet(config, parts.tensors, parts.name)
+    null = parts.text.encode([""])
+    if parts.text.pooled:
+        null = Condition(null.hidden_states, null.pooled, torch.tensor([EMPTY_PROMPT_IDS]))
+    _check(parts, layout, null)
+    return Base(
+        name=parts.name,
+        sha256=digest_of(unet.state_dict()),
+        unet=unet,
+        config=config,
+        schedule=parts.schedule,
+        codec=parts.codec,
+        null=null,
+        text=parts.text if parts.text.has_tokenizers else None,
+        latent_format=LATENT_FORMATS[family_of(config)],
+    )
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A UNet's configuration without diffusers' own marks and without what is not set."""
+    return {key: value for key, value in config.items() if not key.startswith("_") and value is not None}
+
+
+def checked_layout(config: Mapping[str, Any], name: str) -> UNetLayout:
+    """The layout of a UNet.
+
+    Raises:
+        InputError: it is outside the family of SD1.5, SD2 and SDXL.
+    """
+    kind = config.get("_class_name", "UNet2DConditionModel")
+    if kind != "UNet2DConditionModel":
+        raise InputError(name, "a UNet2DConditionModel", str(kind), "Only SD1.5, SD2 and SDXL can be trained.")
+    with as_input_error(name):
+        return layout_of(config)
+
+
+def build_unet(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Any:
+    """diffusers' UNet2DConditionModel in float32 on the CPU, eval mode."""
+    with torch.device("meta"):
+        unet: Any = UNet2DConditionModel.from_config(dict(config))
+    return fill(unet, tensors, f"{name}: UNet")
+
+
+def _check(parts: Parts, layout: UNetLayout, null: Condition) -> None:
+    pooled = None if null.pooled is None else null.pooled.shape[-1]
+    for what, wanted, got in (
+        ("UNet in_channels", parts.codec.channels, layout.in_channels),
+        ("UNet out_channels", parts.codec.channels, layout.out_channels),
+        ("width of the text features", layout.context_dim, null.hidden_states.shape[-1]),
+        ("width of the pooled text vector", layout.pooled_dim, pooled),
+    ):
+        if wanted != got:
+            remedy = "Inpainting and editing models are not supported." if "channels" in what else BELONG
+            raise InputError(f"{parts.name}: {what}", str(wanted), str(got), remedy)

@@ -1,0 +1,91 @@
+"""The VAE of Stable Diffusion as a `LatentCodec`: float32, a few pictures at a time, never in tiles."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from ..errors import InputError
+from .weights import digest_of, fill
+
+CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents
+
+
+def build_vae(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> AutoencoderKL:
+    """diffusers' AutoencoderKL in float32 on the CPU.
+
+    Args:
+        config: its configuration; keys with a leading underscore are left aside.
+        tensors: in diffusers' names, old or new.
+        name: of the file or folder, for messages.
+
+    Raises:
+        InputError: another kind of VAE, or its tensors do not fit its configuration.
+    """
+    kind = config.get("_class_name", "AutoencoderKL")
+    if kind != "AutoencoderKL":
+        raise InputError(f"{name}: VAE", "AutoencoderKL", str(kind), "Other autoencoders are not supported.")
+    if config.get("latents_mean") is not None or config.get("latents_std") is not None:
+        raise InputError(f"{name}: VAE", "one scaling factor", "latents_mean and latents_std", "It is not supported.")
+    with torch.device("meta"):
+        vae: Any = AutoencoderKL.from_config({k: v for k, v in config.items() if not k.startswith("_")})
+    tensors = dict(tensors)
+    vae._fix_state_dict_keys_on_load(tensors)  # query -> to_q and the like, as older folders have them
+    vae.disable_tiling()
+    return fill(vae, tensors, f"{name}: VAE").requires_grad_(False)  # type: ignore[return-value]
+
+
+class VaeCodec:
+    """Scaled latents: (z - shift_factor) * scaling_factor, as diffusers' pipelines have them.
+
+    Args:
+        vae: diffusers' AutoencoderKL, float32.
+        chunk: how many pictures are encoded or decoded in one pass.
+    """
+
+    def __init__(self, vae: AutoencoderKL, chunk: int = CHUNK) -> None:
+        config: Any = vae.config
+        self.vae = vae
+        self.chunk = chunk
+        self.channels: int = config.latent_channels
+        self.factor: int = 2 ** (len(config.block_out_channels) - 1)
+        self.scaling = float(config.scaling_factor)
+        self.shift = float(config.shift_factor or 0.0)
+        self.digest = digest_of(vae.state_dict(), self.scaling, self.shift)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [B, C, H / factor, W / factor], float32, of pixels [B, 3, H, W] from -1 to 1.
+
+        Raises:
+            ValueError: H or W is no multiple of ``factor``.
+        """
+        if pixels.shape[-2] % self.factor or pixels.shape[-1] % self.factor:
+            raise ValueError(f"pixels: expected sides that {self.factor} divides, got {list(pixels.shape)}")
+
+        def encode(part: Tensor) -> Tensor:
+            latents = self.vae.encode(part).latent_dist  # type: ignore[union-attr]
+            return torch.stack([(latents.mean - self.shift) * self.scaling, latents.std * self.scaling])
+
+        mean, deviation = self._in_chunks(encode, pixels, dim=1)
+        return mean, deviation
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] from -1 to 1, float32, of scaled latents."""
+
+        def decode(part: Tensor) -> Tensor:
+            return self.vae.decode(part / self.scaling + self.shift).sample.clamp(-1.0, 1.0)  # type: ignore[union-attr]
+
+        return self._in_chunks(decode, latents, dim=0)
+
+    def to(self, device: torch.device | str) -> "VaeCodec":
+        self.vae.to(device)  # type: ignore[arg-type]
+        return self
+
+    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor, dim: int) -> Tensor:
+        device = self.vae.device
+        with torch.autocast(device.type, enabled=False):
+            return torch.cat([work(part.to(device, torch.float32)) for part in batch.split(self.chunk)], dim=dim)

@@ -1,0 +1,56 @@
+"""Read a base model, whatever kind of file or folder it is in."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .model import Base
+from .prediction import ReadOptions
+
+KINDS = "a diffusers folder, a single-file checkpoint or a world"
+
+
+def read_base(
+    path: str,
+    *,
+    prediction_type: str | None = None,
+    zero_terminal_snr: bool | None = None,
+    tokenizer: str | None = None,
+) -> Base:
+    """A base in float32 on the CPU. Nothing is ever asked of a model hub.
+
+    Args:
+        path: a diffusers folder or a single-file checkpoint (.safetensors, ldm's names) of SD1.5, SD2, SDXL or a
+            fine-tune, or a world of our own.
+        prediction_type: "epsilon" or "v_prediction"; what the files say, or a guess, without.
+        zero_terminal_snr: whether its schedule has zero terminal SNR; what the files say without.
+        tokenizer: a folder of CLIP's tokenizer files, for captions; the diffusers folder's own without.
+
+    Raises:
+        InputError: nothing is there, it is damaged, or it is another kind of model.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
+    world = _world()
+    options = ReadOptions(prediction_type, zero_terminal_snr, tokenizer)
+    if world is not None and world.is_world(path):
+        if options != ReadOptions():
+            got = "prediction_type, zero_terminal_snr or tokenizer"
+            raise InputError(path, "a world alone", got, "A world says these itself; leave them out.")
+        return world.read_world(path)
+    if place.is_dir():
+        from .diffusers_folder import read_folder
+
+        return read_folder(place, options)
+    from .single_file import read_single_file
+
+    return read_single_file(place, options)
+
+
+def _world() -> Any:
+    try:
+        from . import world  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+    return world
