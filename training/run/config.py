@@ -21,7 +21,9 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """What is trained."""
 
-    kind: Kind = Field("null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)")
+    kind: Kind = Field(
+        "null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)"
+    )
     start: str | None = Field(None, description="a null-text file from `prepare`; without it, measured before training")
     calibration_images: PositiveInt = Field(64, description="images the null-text constants are measured on")
     train_constant: bool = Field(False, description="train the null-text constants too (the paper freezes them)")
@@ -51,13 +53,17 @@ class LossConfig(Section):
     """What is minimised: the mean squared error of the prediction."""
 
     min_snr_gamma: PositiveFloat | None = Field(None, description="min-SNR weights (arXiv 2303.09556), 5 is usual")
-    noise_offset: Annotated[float, Field(ge=0.0)] = Field(0.0, description="adds one random number to a channel's noise")
+    noise_offset: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="adds one random number to a channel's noise"
+    )
 
 
 class EmaConfig(Section):
     """Averages of the weights, which are what a run is for."""
 
-    ema: Literal["power", "constant", "none"] = Field("power", description="power function (EDM2), constant decay, none")
+    ema: Literal["power", "constant", "none"] = Field(
+        "power", description="power function (EDM2), constant decay, none"
+    )
     sigma_rels: tuple[float, ...] = Field((0.05, 0.1), min_length=1, description="power: relative widths that are kept")
     ema_decay: Fraction = Field(0.9999, description="constant: the decay")
     ema_warmup: PositiveInt = Field(10, description="constant: decay is at most (1 + step) / (warmup + step)")
@@ -74,6 +80,7 @@ class LoopConfig(Section):
     compile: bool = Field(False, description="torch.compile the UNet")
     channels_last: bool = Field(False, description="memory layout that convolutions like on GPUs")
     seed: int = 0
+    held_out: Count = Field(0, description="images kept out of training, for validation")
     device: Literal["auto", "cpu"] = Field("auto", description="auto: what accelerate finds")
 
 
@@ -83,7 +90,7 @@ class RecordConfig(Section):
     save_every: PositiveInt = Field(1000, description="steps from checkpoint to checkpoint")
     keep_last: PositiveInt = Field(2, description="checkpoints that are kept")
     sample_every: Count = Field(0, description="steps from sample grid to sample grid; 0: none")
-    validate_every: Count = Field(0, description="steps from validation to validation; 0: none")
+    validate_every: Count = Field(0, description="steps from one loss on held_out images to the next; 0: none")
     log_every: PositiveInt = Field(10, description="steps from log to log")
     title: str = Field("", description="name of the concept, for people; the output folder's without it")
 

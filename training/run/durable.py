@@ -34,15 +34,15 @@ def flush_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text; what was there stays whole until the new text is on the disk.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content; what was there stays whole until the new one is on the disk.
 
     Raises:
         OSError: it could not be written.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         flush_file(partial)
         os.replace(partial, path)
     finally:
@@ -51,5 +51,5 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a file with a value as JSON, as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Replace a file with a value as JSON, as `write_bytes` does."""
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -53,7 +53,9 @@ def gamma_of(sigma_rel: float) -> float:
         InputError: a width that no power function with gamma >= 0 has.
     """
     if not 0.0 < sigma_rel < WIDEST:
-        raise InputError("sigma_rels", f"numbers between 0 and {WIDEST:.3f}", str(sigma_rel), "EDM2 keeps 0.05 and 0.1.")
+        raise InputError(
+            "sigma_rels", f"numbers between 0 and {WIDEST:.3f}", str(sigma_rel), "EDM2 keeps 0.05 and 0.1."
+        )
     low, high = 0.0, 4.0 / sigma_rel
     for _ in range(200):
         middle = (low + high) / 2.0

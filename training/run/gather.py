@@ -42,7 +42,7 @@ def gather(
     for name in averages.names:
         with averages.applied(name):
             tensors[name] = trained_weights(network)
-    told = get_optimizer_state_dict(network, _bare(optimizer), options=READ)
+    told: Any = get_optimizer_state_dict(network, _bare(optimizer), options=READ)
     tensors["optimizer"] = {
         f"{kind}/{name}": value.contiguous()
         for name, kinds in told["state"].items()
@@ -74,8 +74,9 @@ def restore(
 def trained_weights(network: nn.Module) -> dict[str, Tensor]:
     """The trained weights by their names in the bare network, whole and on the CPU, as copies."""
     return {
-        name: (value.clone() if value.device.type == "cpu" else value).contiguous()
+        name: value.clone().contiguous()
         for name, value in get_model_state_dict(network, options=READ).items()
+        if isinstance(value, Tensor)
     }
 
 

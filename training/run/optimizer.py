@@ -33,7 +33,7 @@ def _bitsandbytes():
         return importlib.import_module("bitsandbytes")
     except ImportError:
         raise InputError("optimizer adamw8bit", "the package bitsandbytes", "none installed",
-                         "pip install bitsandbytes (needs a CUDA GPU), or take --optimizer adamw.") from None  # fmt: skip
+                         "pip install bitsandbytes (it needs a GPU), or take --optimizer adamw.") from None  # fmt: skip
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

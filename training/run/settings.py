@@ -78,6 +78,9 @@ def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
             yield from ((name, key, inner) for key, inner in section.model_fields.items())
 
 
+KNOWN = {*RunConfig.model_fields, *(name for _, name, _ in leaves())}  # the rest of a path is pydantic's own
+
+
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """Both settings, the upper ones where both say something, section by section."""
     both = dict(lower)
@@ -97,8 +100,9 @@ def run_config(given: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("int", "list")))
+        place = [str(part) for part in first["loc"] if part in KNOWN]
+        path = ".".join(place)
         if first["type"] == "missing":
-            flag = "--" + str(first["loc"][-1] if len(first["loc"]) > 1 or path != "data" else "images")
-            raise InputError(path, "a value", "none", f"Give {flag}, or set it in the configuration file.") from None
-        raise InputError(path, first["msg"][0].lower() + first["msg"][1:], repr(first["input"]), "Correct it.") from None
+            flag = "images" if path == "data" else place[-1]
+            raise InputError(path, "a value", "none", f"Give --{flag}, or set it in the configuration file.") from None
+        raise InputError(path, first["msg"], repr(first["input"]), "Correct it.") from None

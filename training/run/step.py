@@ -1,4 +1,4 @@
-"""One optimization step: noise and timesteps that depend on their place alone, and a loss averaged over the whole batch.
+"""One optimization step: noise that depends on its place alone, and a loss averaged over the whole batch.
 
 A step has one global batch, shared by all processes and cut into microbatches. Each of its samples has a slot, and what
 is drawn for a sample depends on (seed, step, slot): however the batch is shared out, the sum is the same.
@@ -111,8 +111,8 @@ class Stepper:
             step: counted from 0.
 
         Returns:
-            This process's part of the mean loss (the parts of all processes add up to it) and the gradient's norm before
-            clipping, both without waiting for the device.
+            This process's part of the mean loss (the parts of all processes add up to it), and the gradient's norm
+            before clipping, both without waiting for the device.
         """
         pieces = batch.split(self.micro_batch)
         total = torch.zeros((), device=self.accelerator.device)
@@ -126,7 +126,7 @@ class Stepper:
         return total, torch.as_tensor(norm)
 
     def _backward(self, piece: Batch, step: int) -> Tensor:
-        """Add the piece's part of the gradient; the wrappers average over processes, so the part counts that much more."""
+        """Add the piece's part of the gradient; times the processes, because wrappers average over them."""
         noised = add_noise(piece, self.schedule, self.loss, self.seed, step, self.accelerator.device)
         part = sample_losses(self.network, piece, noised).sum() / self.global_batch
         self.accelerator.backward(part * self.accelerator.num_processes)

@@ -1,0 +1,194 @@
+"""Small training runs: a tiny base and made-up latents, in this process or in one of their own that can be killed.
+
+As a program: `python -m train_rigs.runs SPEC.json`, where the file holds the settings and, for tests, `kill` (a step at
+which the process kills itself) or `slow_save` (seconds that a save takes longer, so that it can be hit).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gcfg_core.null_text import record_text_attention
+from training.base.model import Base, Condition
+from training.run import checkpoint
+from training.run.build import null_text_network, text_network
+from training.run.checkpoint import latest_checkpoint
+from training.run.config import RunConfig
+from training.run.machine import global_batch, open_machine
+from training.run.record import open_record, result_settings
+from training.run.settings import merged, run_config
+from training.run.start import kept_constants
+from training.run.step import Batch
+from training.run.trainer import CHECKPOINTS, Trainer, open_trainer
+from training.schedule import noise_schedule
+from training.seeds import normal, seed_of
+
+ROOT = Path(__file__).parents[3]
+UNET = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [64, 64],  # two channels in each group: with one, norms would cancel biases
+    "layers_per_block": 1,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "cross_attention_dim": 16,
+    "attention_head_dim": 4,
+}
+SETTINGS: dict[str, Any] = {
+    "base": "toy",
+    "data": {"images": "toy", "workers": 0},
+    "optimizer": {"lr": 1e-3},
+    "loop": {"steps": 6, "batch_size": 2, "device": "cpu"},
+    "record": {"save_every": 2, "log_every": 1},
+}
+
+
+def settings(folder: Path, **sections: Any) -> dict[str, Any]:
+    """Settings of a toy run in a folder; sections come on top."""
+    return merged(merged(SETTINGS, {"output": str(folder)}), sections)
+
+
+def toy_base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
+    """A random UNet with a random null condition; no VAE and no text encoder."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet: Any = UNet2DConditionModel.from_config(UNET).eval()
+    null = Condition(normal((1, 5, UNET["cross_attention_dim"]), seed, "null"))
+    schedule = noise_schedule(prediction_type=prediction_type)
+    return Base("toy", f"toy-{seed}", unet, dict(UNET), schedule, None, null, None, "SD15")  # type: ignore[arg-type]
+
+
+class ToyFeed:
+    """Smooth latents, one family: each batch holds pictures drawn by the step and slot alone."""
+
+    def __init__(self, batch: int, seed: int, pictures: int = 8, held: int = 0, delay: float = 0.0) -> None:
+        self.batch, self.seed, self.pictures, self.held, self.delay = batch, seed, pictures, held, delay
+        self.digest = f"toy-{pictures}"
+        self.steps_per_epoch = -(-pictures // batch)
+
+    def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
+        for step in range(start_step, steps):
+            time.sleep(self.delay)
+            slots = range(self.batch)[rank::world]
+            chosen = [seed_of(self.seed, "picture", step, slot) % self.pictures for slot in slots]
+            yield Batch(torch.stack([toy_latent(index) for index in chosen]), [""] * len(slots), list(slots))
+
+    def held_out(self) -> Sequence[Batch]:
+        return [Batch(toy_latent(100 + index)[None], [""], [index]) for index in range(self.held)]
+
+
+def toy_latent(index: int) -> Tensor:
+    """[4, 8, 8]: a wave whose phase is the picture's."""
+    place = torch.linspace(0.0, 3.0, 8)
+    return torch.stack([torch.sin(place[:, None] * (c + 1) + place[None] + index) for c in range(4)])
+
+
+def measure(base: Base) -> dict[str, Tensor]:
+    """The mean of each cross-attention over a little noise."""
+    with torch.no_grad(), record_text_attention(base.unet) as means:
+        base.unet(
+            normal((4, 4, 8, 8), "measure"), torch.tensor([1, 300, 600, 900]), base.null.repeated(4).hidden_states
+        )
+    return means.constants()
+
+
+def open_toy(config: RunConfig, delay: float = 0.0) -> Trainer:
+    """A trainer for a toy run, resumed where the folder has a checkpoint."""
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator = open_machine(config.loop)
+    base = toy_base()
+    batch = global_batch(config.loop, accelerator)
+    feed = ToyFeed(batch, config.loop.seed, held=config.loop.held_out, delay=delay)
+    if accelerator.is_main_process:
+        open_record(folder, config, result_settings(config, base.sha256, feed.digest, batch), {"world": 1})
+        constants = {} if config.model.kind == "text" else kept_constants(folder, lambda: measure(toy_base()))
+    accelerator.wait_for_everyone()
+    if config.model.kind == "text":
+        network = text_network(base, reads_captions=False, train_text=False)
+    else:
+        constants = kept_constants(folder, dict)
+        network = null_text_network(base, constants, config.model, config.loop.seed)
+    trainer = open_trainer(config, accelerator, base, feed, network)
+    trainer.resume()
+    return trainer
+
+
+def run_toy(folder: Path, **sections: Any) -> Trainer:
+    """Train in this process."""
+    trainer = open_toy(run_config(settings(folder, **sections)))
+    trainer.run()
+    return trainer
+
+
+def final_tensors(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of the newest whole checkpoint, by file and name."""
+    path = latest_checkpoint(folder / CHECKPOINTS)
+    assert path is not None, f"no whole checkpoint in {folder}"
+    found = {
+        f"{f.stem}: {key}": value for f in sorted(path.glob("*.safetensors")) for key, value in load_file(f).items()
+    }
+    return {"step": torch.tensor(int(path.name.split("-")[1])), **found}
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """The loss of each step."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def spawn(folder: Path, given: dict[str, Any], processes: int = 1, **spec: Any) -> subprocess.Popen[str]:
+    """Train in a process of its own, or in several under torchrun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "spec.json"
+    path.write_text(json.dumps({"settings": given, **spec}))
+    torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
+    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "train_rigs.runs", str(path)]
+    folders = [str(ROOT), str(ROOT / "tests" / "training")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and output of a spawned run."""
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def _arm(spec: dict[str, Any]) -> None:
+    """Make saves die or take long, as the test asks."""
+    save = checkpoint.save_file
+
+    def slow_save(tensors: dict[str, Tensor], path: Path) -> None:
+        save(tensors, path)
+        if spec.get("kill_in_save") == path.stem:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.save_file = slow_save
+
+
+def main(path: str) -> None:
+    """Do what the file says."""
+    torch.set_num_threads(1)
+    spec = json.loads(Path(path).read_text())
+    _arm(spec)
+    trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0))
+    print("world", trainer.accelerator.num_processes, "from", trainer.step, flush=True)
+    print("finished" if trainer.run() else "stopped", trainer.step, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

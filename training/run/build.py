@@ -1,0 +1,107 @@
+"""From a base model to the network that a run trains."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from gcfg_core.concept_error import ConceptFileError
+from gcfg_core.concept_file import read_concept
+from gcfg_core.null_text import FEATURE, remove_text_attention
+
+from ..base.model import Base
+from ..errors import InputError
+from ..seeds import seed_of
+from .config import ModelConfig
+from .network import Network
+
+NULL_TEXT, PREPARE = "a null-text file", "Make one with `python -m training prepare`."
+
+
+def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConfig, seed: int) -> Network:
+    """A network that reads no text; changes the base's UNet in place.
+
+    Args:
+        base: the base model.
+        start: tensors of the null-text UNet by name, the constants at least; the rest stays the base's.
+        config: whether the constants learn, and for a LoRA the size of its adapters.
+        seed: of the adapters' first values.
+
+    Raises:
+        InputError: `start` is not of this base, or no layer has a name that `lora_targets` asks for.
+    """
+    unet = remove_text_attention(base.unet)
+    if set(start) - set(unet.state_dict()) or not _constants(unet) <= set(start):
+        odd = sorted(set(start) ^ _constants(unet))[0]
+        raise InputError("start", "the constants of this base's layers", f"a difference at {odd}",
+                         "Prepare it from this very base.")  # fmt: skip
+    unet.load_state_dict(dict(start), strict=False)
+    lora = config.kind == "null-text-lora"
+    unet.requires_grad_(not lora)
+    if lora:
+        _add_adapters(unet, config, seed)
+    for name, parameter in unet.named_parameters():
+        if name.endswith(FEATURE):
+            parameter.requires_grad_(config.train_constant)
+    return Network(unet, base.null)
+
+
+def _constants(unet: nn.Module) -> set[str]:
+    return {name for name, _ in unet.named_parameters() if name.endswith(FEATURE)}
+
+
+def _add_adapters(unet: nn.Module, config: ModelConfig, seed: int) -> None:
+    """Freeze the network and put adapters beside its layers; their first values depend on the seed alone."""
+    adapters = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha or config.lora_rank,  # type: ignore[arg-type]
+        target_modules=list(config.lora_targets),
+        init_lora_weights=True,
+    )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "adapters"))
+            inject_adapter_in_model(adapters, unet)
+    except ValueError as error:
+        told = " ".join(str(error).split())
+        raise InputError("lora_targets", "ends of layers' names", told, "See LORA_TARGETS for the usual.") from None
+
+
+def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
+    """A network with its cross-attention; everything in the UNet learns.
+
+    Args:
+        base: the base model.
+        reads_captions: False: it always gets the empty prompt's condition.
+        train_text: the text encoder learns too.
+
+    Raises:
+        InputError: captions or `train_text` and a base without text encoder, or one that cannot be trained.
+    """
+    if (reads_captions or train_text) and base.text is None:
+        raise InputError("captions", "a base with tokenizer and text encoder", "a UNet alone",
+                         "Give --tokenizer, or train without captions.")  # fmt: skip
+    if train_text and not (reads_captions and isinstance(base.text, nn.Module)):
+        raise InputError("train_text", "captions, and a text encoder that can be trained", type(base.text).__name__,
+                         "Only worlds of your own have one; leave it out.")  # fmt: skip
+    base.unet.requires_grad_(True)
+    if train_text:
+        base.text.requires_grad_(True)  # type: ignore[union-attr]
+    return Network(base.unet, base.null, base.text if reads_captions else None, train_text, null_text=False)
+
+
+def read_start(path: Path, lora: bool) -> dict[str, Tensor]:
+    """Tensors of a null-text file from `prepare`; for a LoRA, which builds on the base, its constants alone.
+
+    Raises:
+        InputError: it cannot be read, or is no null-text file.
+    """
+    try:
+        concept = read_concept(path)
+    except (ConceptFileError, OSError) as error:
+        raise InputError("start", NULL_TEXT, str(error), PREPARE) from None
+    if not concept.null_text:
+        raise InputError("start", NULL_TEXT, concept.kind, PREPARE)
+    return {key: value.float() for key, value in concept.tensors.items() if not lora or key.endswith(FEATURE)}

@@ -1,0 +1,143 @@
+"""Samples from a folder of pictures, through the cache of their latents."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from ..base.model import LatentCodec
+from ..data.buckets import Bucket
+from ..data.config import DataConfig
+from ..data.dataset import batches
+from ..data.latent_cache import LatentCache
+from ..data.latent_reader import LatentReader, wanted_latents
+from ..data.order import BatchPlan
+from ..data.placement import placement
+from ..data.scan import Scan, scan_folder
+from ..errors import InputError
+from ..seeds import generator
+from .config import RunConfig
+from .step import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeed:
+    """A `Feed` of pictures whose latents are on the disk.
+
+    Attributes:
+        scan: of the folder.
+        plan: which pictures each step has.
+        kept_out: buckets of the pictures that are not trained on, each of these in one.
+        reader: of the latents.
+        workers: processes that read ahead.
+        pin_memory: for copies to a GPU.
+    """
+
+    scan: Scan
+    plan: BatchPlan
+    kept_out: Sequence[Bucket]
+    reader: LatentReader
+    workers: int
+    pin_memory: bool
+
+    @property
+    def digest(self) -> str:
+        return self.scan.digest
+
+    @property
+    def pictures(self) -> int:
+        return len(self.scan.pictures) - sum(len(bucket.members) for bucket in self.kept_out)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.plan.steps_per_epoch
+
+    def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
+        """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
+        if start_step >= steps:
+            return
+        given = batches(
+            self.plan, self.reader, self.scan, start_step, steps - start_step, rank, world, self.plan.seed,
+            workers=self.workers, pin_memory=self.pin_memory,
+        )  # fmt: skip
+        for one in given:
+            yield Batch(one.latents, one.captions, one.positions, one.time_ids)
+
+    def held_out(self) -> Sequence[Batch]:
+        """The pictures that are not trained on, one a batch: the mean of each latent, not mirrored."""
+        found = []
+        for bucket in self.kept_out:
+            for member in bucket.members:
+                picture = self.scan.pictures[member]
+                latent = self.reader.get(picture, bucket.size, False).mean[None]
+                ids = torch.tensor([placement(picture.size, bucket.size, False).time_ids()])
+                found.append(Batch(latent, [picture.caption or ""], [len(found)], ids))
+        return found
+
+
+def scan_images(config: DataConfig, output: Path, quiet: bool = False) -> Scan:
+    """Look at the folder, with a progress bar; facts about the files are kept in the cache."""
+    with tqdm(desc="looking at files", unit="file", disable=quiet, leave=False) as bar:
+        return scan_folder(with_cache(config, output), _on(bar))
+
+
+def with_cache(config: DataConfig, output: Path) -> DataConfig:
+    """The same settings with a folder for the cache: one in the run where none is named."""
+    return config if config.cache is not None else config.model_copy(update={"cache": output / "cache"})
+
+
+def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
+    """Buckets to train on, and buckets of the ``held_out`` pictures, drawn by the seed; each of these is in one bucket.
+
+    Raises:
+        InputError: too few pictures.
+    """
+    count = len(scan.pictures)
+    if held_out >= count:
+        raise InputError("held_out", f"fewer than the {count} pictures there are", str(held_out), "Lower it.")
+    order = torch.randperm(count, generator=generator(seed, "held out")).tolist()
+    out = set(order[:held_out])
+    buckets = scan.buckets()
+    training = (replace(b, members=tuple(m for m in b.members if m not in out)) for b in buckets)
+    kept = []
+    for bucket in buckets:
+        kept.append(replace(bucket, members=tuple(m for m in bucket.members if m in out)))
+        out -= set(bucket.members)
+    return tuple(b for b in training if b.members), tuple(b for b in kept if b.members)
+
+
+def open_images(
+    config: RunConfig, scan: Scan, codec: LatentCodec, accelerator: Accelerator, global_batch: int
+) -> ImageFeed:
+    """The feed of a scanned folder; makes the latents that are missing, shared among the processes.
+
+    Raises:
+        InputError: too few pictures, or latents that cannot be made or kept.
+    """
+    training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
+    plan = BatchPlan(training, global_batch, config.loop.seed, config.data.flip)
+    folder = with_cache(config.data, Path(config.output)).cache
+    assert folder is not None
+    cache = LatentCache(folder, codec)
+    wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
+    with tqdm(desc="latents", unit="picture", disable=not accelerator.is_main_process, leave=False) as bar:
+        cache.fill(
+            wanted, accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+            workers=config.data.workers, progress=_on(bar),
+        )  # fmt: skip
+    codec.to("cpu")
+    accelerator.wait_for_everyone()
+    pin = accelerator.device.type == "cuda"
+    return ImageFeed(scan, plan, kept_out, cache.reader(), config.data.workers, pin)
+
+
+def _on(bar: Any):  # noqa: ANN202  a progress callback of training.data
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return show

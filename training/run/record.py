@@ -1,0 +1,109 @@
+"""run.json: everything that is needed to repeat a run, and what a run that is continued must agree with."""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .config import RunConfig
+from .durable import sha256_of, write_json
+
+RECORD = "run.json"
+PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
+# Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
+FREE = {
+    "base", "output", "data.images", "data.cache", "data.workers", "data.max_pixels", "data.min_side", "model.start",
+    "model.tokenizer", "loop.batch_size", "loop.accumulation", "loop.gradient_checkpointing", "loop.compile",
+    "loop.channels_last", "loop.device",
+}  # fmt: skip
+
+
+def result_settings(config: RunConfig, base: str, data: str, global_batch: int) -> dict[str, Any]:
+    """Every setting that results depend on, by its dotted name; files are named by their content.
+
+    Args:
+        base, data: hashes of the base model and of the pictures.
+        global_batch: samples of a step over all processes.
+    """
+    start = config.model.start
+    settings: dict[str, Any] = {"base": base, "images": data, "global_batch": global_batch}
+    settings["start"] = None if start is None else sha256_of(Path(start))
+    for section, values in config.model_dump(mode="json").items():
+        if isinstance(values, dict) and section != "record":
+            settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
+    if config.optimizer.lr_schedule == "constant":
+        del settings["loop.steps"]  # such a run may be made longer
+    return settings
+
+
+def open_record(folder: Path, config: RunConfig, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write run.json, or check that the one that is there is of the same run.
+
+    Args:
+        folder: of the run.
+        config: all settings.
+        settings: of `result_settings`.
+        facts: more about the run, for people.
+
+    Raises:
+        InputError: the run there has other settings.
+    """
+    path = folder / RECORD
+    told = json.loads(json.dumps(settings))
+    if path.exists():
+        _check_same(path, told)
+        record = read_record(folder)
+    else:
+        record = {"format": 1, "started": datetime.now(timezone.utc).isoformat(timespec="seconds"), "settings": told}
+    record |= {"config": config.model_dump(mode="json"), "versions": versions(), **facts}
+    write_json(path, record)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of run.json.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record["settings"], dict):
+            raise ValueError("settings")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(str(path), "the record of a run", f"{type(error).__name__}: {error}",
+                         "Give the folder of a run, or another output.") from None  # fmt: skip
+    return record
+
+
+def add_facts(folder: Path, **facts: Any) -> None:
+    """Add facts to run.json, such as what came out."""
+    write_json(folder / RECORD, {**read_record(folder), **facts})
+
+
+def _check_same(path: Path, told: Mapping[str, Any]) -> None:
+    before = read_record(path.parent)["settings"]
+    for key in [*before, *told]:
+        if before.get(key) != told.get(key):
+            raise InputError(key, f"{_short(before.get(key))} as in the run in {path.parent}", _short(told.get(key)),
+                             "Give the same settings to continue it, or another output folder.")  # fmt: skip
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:20]}..."
+
+
+def versions() -> dict[str, str]:
+    """Python, system and the packages that results depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found

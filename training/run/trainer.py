@@ -1,0 +1,193 @@
+"""The loop: step after step, with what has to be written down between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+from ..base.model import Base
+from ..errors import InputError
+from .checkpoint import Checkpoint, read_checkpoint, recover, write_checkpoint
+from .config import RunConfig
+from .ema import Averages
+from .feed import Feed
+from .gather import gather, restore
+from .machine import global_batch
+from .metrics import Metrics
+from .moments import Moments
+from .network import Network
+from .optimizer import build_optimizer, learning_rate, set_learning_rate
+from .profiles import profiles
+from .step import Stepper
+from .stop import Stop
+from .validation import validate
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(eq=False)
+class Trainer:
+    """A run in memory.
+
+    Attributes:
+        network, optimizer: as accelerate prepared them.
+        averages: of the network's weights.
+        step: optimization steps done.
+    """
+
+    config: RunConfig
+    accelerator: Accelerator
+    base: Base
+    feed: Feed
+    network: nn.Module
+    optimizer: Any
+    averages: Averages
+    step: int = 0
+    moments: Moments = field(default_factory=Moments)
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return Path(self.config.output)
+
+    @property
+    def images(self) -> int:
+        """Samples of a step over all processes."""
+        return global_batch(self.config.loop, self.accelerator)
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
+        path = _agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        if path is not None:
+            checkpoint = read_checkpoint(Path(path))
+            restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
+            self.step = checkpoint.step
+        self.accelerator.wait_for_everyone()
+
+    def run(self) -> bool:
+        """Train up to the last step, or until a signal asks to stop; the state is saved either way.
+
+        Returns:
+            Whether the last step was reached.
+
+        Raises:
+            InputError: a checkpoint could not be written, or the loss is no number any more.
+        """
+        config, rank, world = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        stepper = self._stepper()
+        saved, steps = self.step, config.loop.steps
+        main = self.accelerator.is_main_process
+        with Stop() as stop, Metrics(self.folder, self.step, steps, self.images, main) as metrics:
+            self.network.train()
+            for batch in self.feed.batches(self.step, steps, rank, world):
+                rate = learning_rate(config.optimizer, self.step, steps)
+                set_learning_rate(self.optimizer, rate)
+                loss, norm = stepper.run(batch, self.step)
+                self.step += 1
+                self.averages.update(self.step)
+                self.moments.add(self.step, rate, loss, norm)
+                log = self._every(config.record.log_every)
+                asked = (log or world == 1) and stop.agreed(self.accelerator)
+                save = self._every(config.record.save_every) or asked
+                if log or save:
+                    metrics.steps(self.moments.take(self.accelerator))
+                if save:
+                    self.save(metrics)
+                    saved = self.step
+                self._look(metrics)
+                if asked:
+                    break
+            metrics.steps(self.moments.take(self.accelerator))
+            if saved != self.step:
+                self.save(metrics)
+        return self.step >= steps
+
+    def save(self, metrics: Metrics) -> None:
+        """Write a checkpoint; all processes take part, the first one writes.
+
+        Raises:
+            InputError: it could not be written; the one before is whole.
+        """
+        metrics.flush()
+        state = {"world": self.accelerator.num_processes, "global_batch": self.images}
+        checkpoint = gather(self.accelerator, self.network, self.optimizer, self.averages, self.step, **state)
+        _agree(self.accelerator, lambda: self._write(checkpoint))
+        metrics.pause()
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last)
+
+    def _look(self, metrics: Metrics) -> None:
+        """Validate and sample where their time has come."""
+        record = self.config.record
+        if self._every(record.validate_every) and self.config.loop.held_out:
+            seed, pictures = self.config.loop.seed, self.feed.held_out()
+            found = validate(self.accelerator, self.network, self.averages, pictures, self.base.schedule, seed)
+            metrics.numbers(self.step, found)
+            metrics.pause()
+
+    def _every(self, steps: int) -> bool:
+        return steps > 0 and (self.step % steps == 0 or self.step == self.config.loop.steps)
+
+    def _stepper(self) -> Stepper:
+        loop = self.config.loop
+        return Stepper(
+            accelerator=self.accelerator,
+            network=self.network,
+            optimizer=self.optimizer,
+            schedule=self.base.schedule,
+            loss=self.config.loss,
+            seed=loop.seed,
+            global_batch=self.images,
+            micro_batch=loop.batch_size,
+            max_grad_norm=self.config.optimizer.max_grad_norm,
+        )
+
+
+def open_trainer(config: RunConfig, accelerator: Accelerator, base: Base, feed: Feed, network: Network) -> Trainer:
+    """Put a network on the machine, with its optimizer and averages.
+
+    Raises:
+        InputError: an optimizer or average that cannot be had.
+    """
+    wanted = profiles(config.ema)
+    unet: Any = network.unet
+    network.train()
+    if config.loop.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    if config.loop.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.loop.compile:
+        unet.compile()
+    fused = accelerator.device.type == "cuda"
+    network.to(accelerator.device)
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    optimizer = build_optimizer(config.optimizer, parameters, fused)
+    prepared, optimizer = accelerator.prepare(network, optimizer)
+    return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted))
+
+
+def _recover(folder: Path) -> str | None:
+    path, told = recover(folder)
+    for sentence in told:
+        print(sentence, flush=True)
+    return None if path is None else str(path)
+
+
+def _agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
+    """Let the first process work and tell the others what came out, an InputError too, so that none waits for ever."""
+    told: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            told[0] = work()
+        except InputError as error:
+            told[1] = (error.name, error.expected, error.got, error.remedy)
+    broadcast_object_list(told)
+    if told[1] is not None:
+        raise InputError(*told[1])
+    return told[0]
