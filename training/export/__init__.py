@@ -1,0 +1,1 @@
+"""From a trained state to a concept file and its model card."""

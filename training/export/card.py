@@ -1,0 +1,102 @@
+"""The model card beside a concept file: only what is known, and blanks for what its author must say."""
+
+from gcfg_core.concept_file import Concept
+from gcfg_core.lora_concept import LoraConcept
+
+from .facts import TrainingFacts
+
+CARD = "README.md"
+BLANK = "TO FILL IN (the base model's licence and the rights in the training images both bind you)"
+KINDS = {
+    "null-text-unet": "a null-text UNet: it draws the concept and ignores text",
+    "unet": "a UNet that reads text",
+    "null-text-lora": "a LoRA that turns its base model into a null-text UNet: it draws the concept and ignores text",
+}
+
+
+def card_text(
+    concept: Concept | LoraConcept,
+    facts: TrainingFacts,
+    file: str,
+    dtype: str,
+    description: str = "",
+    author: str = "",
+    license_line: str = "",
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        concept: what was written.
+        facts: about its run.
+        file: name of the file beside the card.
+        dtype: of its weights.
+        description, author, license_line: for people; a blank to fill in where the last is empty.
+    """
+    kind = concept.kind if isinstance(concept, Concept) else "null-text-lora"
+    sections = [
+        f"# {concept.title or file.removesuffix('.safetensors')}",
+        description,
+        f"`{file}` is {KINDS[kind]}. It is made for Generalized Classifier-Free Guidance (arXiv 2312.08195), which "
+        "mixes it with its base model: the base follows the prompt, the concept gives the looks.",
+        _table("Model", _model_rows(concept, dtype)),
+        _table("Training", _training_rows(facts)),
+        _table("Settings", [(key, value) for key, value in facts.settings.items()]),
+        _table("Measured", [(key, f"{value:.4g}") for key, value in facts.measured.items()]),
+        _usage(kind),
+        _rights(author, license_line),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _model_rows(concept: Concept | LoraConcept, dtype: str) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = [("Base", concept.base)]
+    if isinstance(concept, Concept):
+        size = sum(value.numel() for value in concept.tensors.values())
+        rows.append(("Architecture", concept.architecture))
+    else:
+        size = sum(value.numel() for value in (*concept.factors.values(), *concept.features.values()))
+        rows += [("Rank", concept.rank), ("Alpha", f"{concept.alpha:g}"), ("Adapted layers", len(concept.layers))]
+    snr = ", zero terminal SNR" if concept.zero_terminal_snr else ""
+    rows += [("Parameters", f"{size:,}"), ("Stored as", dtype), ("Predicts", concept.prediction_type + snr)]
+    return rows
+
+
+def _training_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
+    rows = [
+        ("Images", facts.images),
+        ("Data, sha256", facts.dataset_sha256),
+        ("Resolution", facts.resolution),
+        ("Steps", facts.steps),
+        ("Weights", f"average {facts.ema}" if facts.ema else None),
+        ("Seed", facts.seed),
+    ]
+    return [(name, value) for name, value in rows if value is not None]
+
+
+def _table(title: str, rows: list[tuple[str, object]]) -> str:
+    """A heading and a table of two columns; nothing without rows."""
+    if not rows:
+        return ""
+    lines = [f"| {name} | {_cell(value)} |" for name, value in rows]
+    return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *lines])
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _usage(kind: str) -> str:
+    base = " and connect its base model" if kind == "null-text-lora" else ""
+    return f"""## Use in ComfyUI
+
+1. Put the file into `models/gcfg_concepts`.
+2. Choose it in *Load Concept Model*{base}.
+3. Give the model to a *Guidance Term* (concept; the paper uses a weight of 2.5), add a second term with your prompt on
+   the base model (control; 2.5 as well), and connect both to *GCFG Sampler*.
+
+A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone."""
+
+
+def _rights(author: str, license_line: str) -> str:
+    made_by = f"Author: {author}\n\n" if author else ""
+    return f"## Licence\n\n{made_by}Licence: {license_line or BLANK}"

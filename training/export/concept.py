@@ -1,0 +1,193 @@
+"""From a trained state to a concept file of format 1."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.lora_concept import LoraConcept, write_lora_concept
+from gcfg_core.null_text import FEATURE
+from gcfg_core.unet_layout import layout_of
+from gcfg_core.unet_tensors import tensor_shapes
+
+from ..base.model import Base
+from ..errors import InputError
+from .card import BLANK, CARD, card_text
+from .facts import TrainingFacts, base_line
+from .thumbnail import thumbnail_uri
+
+Exported = Concept | LoraConcept
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
+USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
+
+
+def concept_of(
+    base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, *, null_text: bool = True, title: str = ""
+) -> Concept:
+    """A whole UNet as a concept.
+
+    Args:
+        base: what it was trained from; gives everything but the weights.
+        state: the trained UNet's tensors in diffusers' names, with or without "unet." before them; tensors of other
+            parts of the trained module are left out.
+        facts: about the run.
+        null_text: whether its cross-attention was replaced by constants.
+        title: a name for people.
+
+    Raises:
+        InputError: the state lacks a tensor of the network.
+    """
+    named = _unet_tensors(state)
+    expected = tensor_shapes(layout_of(base.config), null_text)
+    missing = sorted(set(expected) - set(named))
+    if missing:
+        raise InputError("trained state", "every tensor of the UNet", f"none called {missing[0]}",
+                         "Give the whole UNet: trained tensors and those that were frozen.")  # fmt: skip
+    kind = "null-text-unet" if null_text else "unet"
+    return Concept({key: named[key] for key in expected}, base.config, kind, title=title, **_described(base, facts))
+
+
+def lora_concept_of(
+    base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, *, rank: int, alpha: float, title: str = ""
+) -> LoraConcept:
+    """A LoRA as a concept.
+
+    Args:
+        base, facts, title: as for `concept_of`.
+        state: the factors under PEFT's names, with or without the adapter's name ("default"), and every
+            `null_text_feature`; everything else, such as the frozen layers, is left out.
+        rank, alpha: of every layer.
+    """
+    named = {key.replace(".default.", "."): value for key, value in _unet_tensors(state).items()}
+    factors = {key: value for key, value in named.items() if ".lora_" in key}
+    features = {key: value for key, value in named.items() if key.endswith(f".{FEATURE}")}
+    told = _described(base, facts)
+    return LoraConcept(factors, features, base.config, rank, alpha, told.pop("base"), title=title, **told)
+
+
+def as_dtype(concept: Exported, name: str = "fp16") -> Exported:
+    """The concept with its weights in another precision; SDXL's constants stay as they are.
+
+    Raises:
+        InputError: an unknown precision, or one in which a weight is no finite number.
+    """
+    if name not in DTYPES:
+        raise InputError("dtype", " or ".join(DTYPES), repr(name), "fp16 is what most programs expect.")
+    fields = ("tensors",) if isinstance(concept, Concept) else ("factors", "features")
+    changes = {field: _cast(getattr(concept, field), name) for field in fields}
+    return dataclasses.replace(concept, **changes)
+
+
+def export_run(
+    folder: Path,
+    concept: Exported,
+    facts: TrainingFacts,
+    *,
+    name: str = "",
+    dtype: str = "fp16",
+    thumbnail: Image.Image | None = None,
+    description: str = "",
+    author: str = "",
+    license_line: str = "",
+) -> Path:
+    """Write a concept file and the model card README.md beside it, each whole or not at all.
+
+    A card that is there and whose blank somebody filled in stays, unless a licence is given.
+
+    Args:
+        folder: an existing folder, such as a run's.
+        concept: from `concept_of` or `lora_concept_of`.
+        facts: the same as in the concept, and what was measured since.
+        name: of the file, without .safetensors; made from the title without it.
+        dtype: "fp16", "bf16" or "fp32".
+        thumbnail: a sample, for programs that show one.
+        description, author, license_line: for people; what is empty is left out, or left to fill in.
+
+    Returns:
+        The path of the concept file.
+
+    Raises:
+        InputError: weights that are no finite numbers in this precision.
+        ConceptFileError: the concept is not whole.
+        OSError, SafetensorError: it could not be written.
+    """
+    path = folder / f"{name or file_name(concept.title)}.safetensors"
+    extra = _modelspec(facts, thumbnail, description, author, license_line)
+    written = as_dtype(concept, dtype)
+    if isinstance(written, Concept):
+        write_concept(path, written, extra)
+    else:
+        write_lora_concept(path, written, extra)
+    if license_line or not _filled_in(folder / CARD):
+        card = card_text(written, facts, path.name, dtype, description, author, license_line)
+        _replace_text(folder / CARD, card)
+    return path
+
+
+def file_name(title: str) -> str:
+    """A file's name from a title: letters, digits, dots and dashes; "concept" where nothing is left."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title)
+    return "-".join(part for part in kept.strip("-. ").split("-") if part) or "concept"
+
+
+def _unet_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    inside = {key.removeprefix(NETWORK): value for key, value in state.items() if key.startswith(NETWORK)}
+    return inside or dict(state)
+
+
+def _described(base: Base, facts: TrainingFacts) -> dict[str, Any]:
+    """The fields that every kind of concept takes from its base and its run."""
+    pooled = layout_of(base.config).pooled_dim is not None
+    return {
+        "prediction_type": base.schedule.prediction_type,
+        "zero_terminal_snr": base.schedule.zero_terminal_snr,
+        "latent_format": base.latent_format,
+        "base": base_line(base),
+        "training": facts.as_json(),
+        "text_embeds": base.null.pooled if pooled else None,
+        "time_ids": base.null.time_ids if pooled else None,
+    }
+
+
+def _cast(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    cast = {key: value.detach().to(DTYPES[dtype]) for key, value in tensors.items()}
+    odd = next((key for key, value in cast.items() if not torch.isfinite(value).all()), None)
+    if odd is not None:
+        remedy = "Export as fp32." if torch.isfinite(tensors[odd]).all() else "The training diverged; use less lr."
+        raise InputError(odd, f"finite numbers in {dtype}", "others", remedy)
+    return cast
+
+
+def _modelspec(
+    facts: TrainingFacts, thumbnail: Image.Image | None, description: str, author: str, license_line: str
+) -> dict[str, str]:
+    """ModelSpec fields beyond those that every concept file has; only those that are known."""
+    side = facts.resolution
+    fields = {
+        "modelspec.description": description,
+        "modelspec.author": author,
+        "modelspec.license": license_line,
+        "modelspec.usage_hint": USAGE,
+        "modelspec.resolution": "" if side is None else f"{side}x{side}",
+        "modelspec.thumbnail": "" if thumbnail is None else thumbnail_uri(thumbnail),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _filled_in(card: Path) -> bool:
+    return card.exists() and BLANK not in card.read_text(encoding="utf-8")
+
+
+def _replace_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
