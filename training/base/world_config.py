@@ -1,0 +1,81 @@
+"""What a small world of one's own is made of, before anything is trained: sizes, and the seed of the first weights."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
+
+from ..errors import InputError
+
+RECIPES = (".toml", ".json")
+Width = Annotated[int, Field(gt=0, multiple_of=32)]
+
+
+class WorldConfig(BaseModel, extra="forbid", frozen=True):
+    """A UNet and a text encoder to be trained together from nothing; noise levels are Stable Diffusion's."""
+
+    channels: tuple[Width, ...] = Field(
+        (64, 128, 128), min_length=1, description="widths of the levels, multiples of 32"
+    )
+    layers: PositiveInt = Field(1, description="residual blocks of each level")
+    attention: tuple[bool, ...] = Field((False, True, True), description="which levels read the text; the middle does")
+    heads: PositiveInt = Field(4, description="attention heads of each level")
+    context: PositiveInt = Field(64, description="width of the text encoder and its features")
+    text_layers: PositiveInt = Field(2, description="layers of the text encoder")
+    text_heads: PositiveInt = Field(4, description="attention heads of the text encoder")
+    tokens: Annotated[int, Field(ge=3)] = Field(32, description="tokens of a caption, begin and end included")
+    vocabulary: Annotated[int, Field(gt=4)] = Field(2048, description="tokens at most; the rarest words are unknown")
+    resolution: PositiveInt = Field(32, description="side of its pictures in pixels")
+    prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
+    zero_terminal_snr: bool = True
+    seed: NonNegativeInt = Field(0, description="of the first weights")
+
+
+def is_recipe(path: str | Path) -> bool:
+    """Whether a path names a file of WorldConfig: TOML or JSON."""
+    return Path(path).suffix.lower() in RECIPES and Path(path).is_file()
+
+
+def read_world_config(path: str | Path) -> WorldConfig:
+    """The settings of a TOML or JSON file.
+
+    Raises:
+        InputError: it cannot be read, or a setting is unknown or wrong.
+    """
+    name = Path(path).name
+    try:
+        given = _parsed(Path(path))
+    except (OSError, ValueError) as error:  # broken TOML, JSON and UTF-8 are ValueErrors
+        told = " ".join(str(error).split())
+        raise InputError(str(path), "a new world as TOML or JSON", told, "Correct it.") from None
+    if not isinstance(given, dict):
+        raise InputError(str(path), "settings of a new world", type(given).__name__, "Correct it.")
+    return world_config(given, name)
+
+
+def world_config(given: dict[str, Any], name: str = "world") -> WorldConfig:
+    """Validate settings; ``name`` is for messages.
+
+    Raises:
+        InputError: the first one that is unknown or wrong.
+    """
+    try:
+        return WorldConfig.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            settings = ", ".join(WorldConfig.model_fields)
+            raise InputError(f"{name}: {key}", f"one of {settings}", "an unknown setting", "Correct it.") from None
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise InputError(f"{name}: {key}", message, repr(first["input"]), "Correct it.") from None
+
+
+def _parsed(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix.lower() == ".json":
+        return json.loads(text)
+    return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli").loads(text)

@@ -1,0 +1,108 @@
+"""A small world before training: a UNet and a text encoder with first weights, and a vocabulary from captions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from gcfg_core.small_text_encoder import text_config
+from gcfg_core.unet_layout import layout_of
+from gcfg_core.word_tokenizer import SPECIAL, word_tokenizer
+
+from ..errors import InputError
+from ..schedule import noise_schedule
+from ..seeds import seed_of
+from .model import Base
+from .weights import as_input_error, digest_of
+from .world_codec import PixelCodec
+from .world_config import WorldConfig
+from .world_file import LATENT_FORMAT, SCHEDULE
+from .world_text import WordText, new_word_text
+
+
+def new_world(config: WorldConfig, captions: Sequence[str], name: str = "world") -> Base:
+    """A base to be trained from nothing (kind "text", with its text encoder); the same arguments give the same bits.
+
+    Args:
+        config: sizes and seed.
+        captions: of the training set, whose words become the vocabulary.
+        name: for people and messages.
+
+    Raises:
+        InputError: sizes that do not fit each other, or captions without words.
+    """
+    unet_config = world_unet_config(config, name)
+    text = _text(config, captions, name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config.seed, "world", "unet"))
+        unet: Any = UNet2DConditionModel.from_config(unet_config)
+    return assemble_world(unet, unet_config, text, config.prediction_type, config.zero_terminal_snr, name)
+
+
+def assemble_world(
+    unet: Any, config: dict[str, Any], text: WordText, prediction_type: str, zero_terminal_snr: bool, name: str
+) -> Base:
+    """A base of a world's parts, with the empty prompt's condition.
+
+    Raises:
+        InputError: a schedule that cannot be, or parts that do not fit each other.
+    """
+    with torch.no_grad():
+        null = text.encode([""])
+    width, wanted = null.hidden_states.shape[-1], config["cross_attention_dim"]
+    if width != wanted:
+        raise InputError(f"{name}: width of the text features", str(wanted), str(width), "These parts are not one's.")
+    return Base(
+        name=name,
+        sha256=digest_of(unet.state_dict()),
+        unet=unet.eval(),
+        config=config,
+        schedule=noise_schedule(SCHEDULE, prediction_type, zero_terminal_snr),
+        codec=PixelCodec(),
+        null=null,
+        text=text,
+        latent_format=LATENT_FORMAT,
+    )
+
+
+def world_unet_config(config: WorldConfig, name: str = "world") -> dict[str, Any]:
+    """diffusers' UNet2DConditionModel configuration of a world: SD1.5's kind of network over pixels.
+
+    Raises:
+        InputError: sizes that do not fit each other.
+    """
+    levels, halvings = len(config.channels), 2 ** (len(config.channels) - 1)
+    if len(config.attention) != levels:
+        raise InputError(f"{name}: attention", f"one for each of the {levels} levels", str(len(config.attention)),
+                         "Say true or false for each of `channels`.")  # fmt: skip
+    if config.resolution % halvings:
+        raise InputError(f"{name}: resolution", f"a multiple of {halvings}", str(config.resolution),
+                         f"{levels} levels halve it {levels - 1} times.")  # fmt: skip
+    unet = {
+        "in_channels": PixelCodec.channels,
+        "out_channels": PixelCodec.channels,
+        "sample_size": config.resolution,
+        "block_out_channels": list(config.channels),
+        "layers_per_block": config.layers,
+        "down_block_types": ["CrossAttnDownBlock2D" if reads else "DownBlock2D" for reads in config.attention],
+        "up_block_types": ["CrossAttnUpBlock2D" if reads else "UpBlock2D" for reads in reversed(config.attention)],
+        "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "transformer_layers_per_block": 1,
+        "cross_attention_dim": config.context,
+        "attention_head_dim": config.heads,
+        "use_linear_projection": False,
+    }
+    with as_input_error(name):
+        layout_of(unet)
+    return unet
+
+
+def _text(config: WorldConfig, captions: Sequence[str], name: str) -> WordText:
+    with as_input_error(name):
+        tokenizer = word_tokenizer(captions, config.tokens, config.vocabulary)
+        if len(tokenizer) == len(SPECIAL):
+            raise InputError(f"{name}: captions", "words to make a vocabulary of", "none",
+                             "Give captions: --captions sidecar or metadata.")  # fmt: skip
+        sizes = text_config(tokenizer, config.context, config.text_layers, config.text_heads)
+    return new_word_text(sizes, tokenizer, config.seed)

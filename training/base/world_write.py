@@ -1,0 +1,135 @@
+"""Write a world's folder: built beside, flushed to the disk, renamed, so that it is there whole or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
+
+from ..errors import InputError
+from ..run.durable import flush_folder, write_bytes, write_json
+from .model import Base
+from .weights import digest_of
+from .world_file import CARD, LATENT_FORMAT, SCHEDULE, TEXT, UNET, WORLD, ScheduleFile, WorldFile
+from .world_text import WordText
+
+
+def write_world(
+    folder: str | Path,
+    base: Base,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    title: str = "",
+    training: Mapping[str, Any] | None = None,
+    extra: Mapping[str, str] | None = None,
+    card: str = "",
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a base that `new_world` or `read_world` made, as it is now.
+
+    Args:
+        folder: a new or empty one, or a world's, which is replaced.
+        base: the world.
+        weights: other values of its parameters, such as averages, by their names in a run's network: "unet.*",
+            "text.*"; the base's own where there is none.
+        title: a name for people; the folder's without it.
+        training: how it was trained, anything JSON can hold.
+        extra: more metadata of the UNet's file, such as a thumbnail.
+        card: text of a README.md beside it; one that is there already stays without.
+        dtype: of the stored weights.
+
+    Raises:
+        InputError: the base is no world, or the folder holds something else.
+        OSError: it could not be written; what was there before still is.
+    """
+    target = Path(folder).absolute()
+    _check_target(target)
+    title = title or target.name
+    concept, stored = _parts(base, weights or {}, title, training or {}, dtype)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        write_concept(partial / UNET, concept, extra)
+        write_text_encoder(partial / TEXT, stored)
+        write_json(partial / WORLD, _page(base, concept, stored, title).model_dump())
+        if card:
+            write_bytes(partial / CARD, card.encode())
+        elif (target / CARD).is_file():
+            shutil.copyfile(target / CARD, partial / CARD)
+        flush_folder(partial)
+        _swap(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise InputError(str(target), "a folder", "a file", "Give another name.")
+    present = {entry.name for entry in target.iterdir()} if target.exists() else set()
+    strange = sorted(present - {WORLD, UNET, TEXT, CARD})
+    if strange or (present and WORLD not in present):
+        got = strange[0] if strange else sorted(present)[0]
+        raise InputError(str(target), "a new or empty folder, or a world alone", got, "Give another folder.")
+
+
+def _parts(
+    base: Base, weights: Mapping[str, Tensor], title: str, training: Mapping[str, Any], dtype: torch.dtype
+) -> tuple[Concept, SmallTextEncoder]:
+    """What the two weight files will hold."""
+    if not isinstance(base.text, WordText) or base.latent_format != LATENT_FORMAT:
+        raise InputError(base.name, "a world of your own", "another kind of base", "Export a concept instead.")
+    text = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
+    unet = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
+    stored = base.text.stored(text)
+    concept = Concept(
+        tensors=_cast({**base.unet.state_dict(), **unet}, dtype),
+        config=base.config,
+        kind="unet",
+        prediction_type=base.schedule.prediction_type,
+        zero_terminal_snr=base.schedule.zero_terminal_snr,
+        latent_format=base.latent_format,
+        training=training,
+        title=title,
+    )
+    return concept, SmallTextEncoder(_cast(stored.tensors, dtype), stored.config, stored.tokenizer)
+
+
+def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {key: value.detach().to("cpu", dtype) for key, value in tensors.items()}
+
+
+def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) -> WorldFile:
+    return WorldFile(
+        title=title,
+        resolution=base.config["sample_size"],
+        schedule=ScheduleFile(
+            **SCHEDULE,
+            prediction_type=concept.prediction_type,  # type: ignore[arg-type]
+            zero_terminal_snr=concept.zero_terminal_snr,
+        ),
+        unet=digest_of(concept.tensors),
+        text_encoder=digest_of(stored.tensors),
+    )
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Rename the new folder over the old one, which waits beside until the new one is in its place."""
+    if not target.exists():
+        os.replace(partial, target)
+    else:
+        old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+        os.replace(target, old)
+        try:
+            os.replace(partial, target)
+        except OSError:
+            os.replace(old, target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    flush_folder(target.parent)
