@@ -9,7 +9,7 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from .picture import Kind
+from .picture import Kind, printable
 
 # EPS starts Ghostscript: a program that runs what the file says, no picture.
 NEVER = frozenset({"EPS"})
@@ -100,6 +100,6 @@ def check_pixels(image: Image.Image, max_pixels: int) -> None:
 
 
 def told(error: BaseException) -> str:
-    """An exception in one line."""
-    words = " ".join(str(error).split())
-    return f"{words or type(error).__name__}"[:200]
+    """An exception in one line of printable characters."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(words.split()) or type(error).__name__)[:200]

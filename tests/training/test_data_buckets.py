@@ -1,0 +1,70 @@
+"""Buckets: their sizes, and where pictures go."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from train_rigs.pictures import data_config
+
+from training.data.buckets import bucket_sizes, make_buckets, repeats, sizes_of
+from training.data.picture import Size
+from training.data.placement import placement
+from training.errors import InputError
+
+HERE = Path()
+
+
+def test_sizes_for_512() -> None:
+    sizes = bucket_sizes(512, 64, 2.0)
+    assert sizes == (
+        Size(384, 640), Size(384, 704), Size(448, 576), Size(512, 512), Size(576, 448), Size(640, 384), Size(704, 384),
+    )  # fmt: skip
+
+
+@given(st.integers(32, 1536), st.sampled_from([8, 32, 64]), st.floats(1.0, 4.0))
+@settings(max_examples=60, deadline=None)
+def test_sizes_keep_their_promises(resolution: int, step: int, max_aspect: float) -> None:
+    sizes = bucket_sizes(resolution, step, max_aspect)
+    assert len(set(sizes)) == len(sizes)
+    for size in sizes:
+        assert size.width % step == 0 and size.height % step == 0 and Size(size.height, size.width) in sizes
+        assert max(size) <= max_aspect * min(size)
+        # The shorter side is off by half a step at most, and so is the area in proportion.
+        assert abs(size.width * size.height - resolution**2) <= max(size) * step / 2 + step * resolution
+
+
+def test_a_resolution_below_the_step_is_told() -> None:
+    with pytest.raises(InputError, match="bucket_step"):
+        bucket_sizes(20, 64, 2.0)
+
+
+def test_the_nearest_aspect_ratio() -> None:
+    config = data_config(HERE, resolution=512, bucket_step=64)
+    assert sizes_of(Size(1000, 1000), config) == [Size(512, 512)]
+    assert sizes_of(Size(4000, 3000), config) == [Size(576, 448)]
+    assert sizes_of(Size(3000, 4000), config) == [Size(448, 576)]
+    assert sizes_of(Size(9000, 1000), config) == [Size(704, 384)]
+    assert sizes_of(Size(9000, 1000), data_config(HERE, resolution=512, fit="crop")) == [Size(512, 512)]
+
+
+def test_several_resolutions_never_enlarge_where_one_fits() -> None:
+    config = data_config(HERE, resolution=[64, 32], bucket_step=8)
+    assert sizes_of(Size(64, 64), config) == [Size(32, 32), Size(64, 64)]
+    assert sizes_of(Size(63, 64), config) == [Size(32, 32)]
+    assert sizes_of(Size(10, 10), config) == [Size(32, 32)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=1, max_size=30), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_no_picture_is_dropped(pictures: list[tuple[int, int]], batch: int) -> None:
+    sizes = [Size(*picture) for picture in pictures]
+    config = data_config(HERE, resolution=[24, 32, 96])
+    buckets = make_buckets(sizes, config)
+    assert {index for bucket in buckets for index in bucket.members} == set(range(len(sizes)))
+    assert len({bucket.size for bucket in buckets}) == len(buckets)
+    for bucket in buckets:
+        assert len(set(bucket.members)) == len(bucket.members)
+        assert 0 <= repeats(bucket, batch) < batch and (len(bucket.members) + repeats(bucket, batch)) % batch == 0
+        for index in bucket.members:
+            assert placement(sizes[index], bucket.size).scale <= 1.0 or len(sizes_of(sizes[index], config)) == 1

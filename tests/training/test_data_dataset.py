@@ -1,0 +1,121 @@
+"""Batches of latents: the same bits from any number of processes, workers and restarts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from train_rigs.pictures import TinyCodec, data_config, save_noise
+
+from training.data.dataset import LatentBatch, batches
+from training.data.latent_cache import LatentCache
+from training.data.latent_reader import wanted_latents
+from training.data.order import BatchPlan
+from training.data.scan import Scan, scan_folder
+from training.errors import InputError
+from training.seeds import normal, uniform
+
+STEPS = 8
+
+
+class World:
+    """A scanned folder with captions, a plan and a filled cache."""
+
+    def __init__(self, folder: Path) -> None:
+        for path in save_noise(folder / "images", [(40, 32), (32, 48), (37, 32), (50, 50)] * 2)[:6]:
+            path.with_suffix(".txt").write_text(f"picture {path.stem}")
+        config = data_config(folder / "images", captions="sidecar", caption_dropout=0.4)
+        self.scan: Scan = scan_folder(config)
+        self.plan = BatchPlan(self.scan.buckets(), batch=4, seed=5)
+        self.cache = LatentCache(folder / "cache", TinyCodec())
+        self.cache.fill(wanted_latents(self.scan.pictures, self.plan.buckets, self.plan.flip))
+
+    def run(self, start: int = 0, steps: int = STEPS, rank: int = 0, world: int = 1, workers: int = 0,
+            seed: int = 5) -> list[LatentBatch]:  # fmt: skip
+        return list(batches(self.plan, self.cache, self.scan, start, steps, rank, world, seed, workers))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def _same(one: list[LatentBatch], other: list[LatentBatch]) -> None:
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a.latents, b.latents) and torch.equal(a.time_ids, b.time_ids)
+        assert (a.step, a.epoch, a.captions, a.positions, a.pictures) == (
+            b.step, b.epoch, b.captions, b.positions, b.pictures)  # fmt: skip
+
+
+def test_latents_are_drawn_from_mean_and_deviation(world: World) -> None:
+    for batch in world.run():
+        for index, slot in enumerate(world.plan.slots(batch.step)):
+            picture, size = world.scan.pictures[slot.picture], world.plan.buckets[slot.bucket].size
+            mean, std = world.cache.get(picture, size, slot.flip)
+            noise = normal(tuple(mean.shape), 5, "latent", batch.step, slot.position)
+            assert torch.equal(batch.latents[index], mean + std * noise)
+            dropped = uniform(5, "caption", batch.step, slot.position) < 0.4
+            assert batch.captions[index] == ("" if dropped else picture.caption or "")
+            ids = batch.time_ids[index].tolist()
+            assert ids[:2] == list(picture.size[::-1]) and ids[4:] == list(size[::-1])
+            assert batch.pictures[index] == slot.picture
+
+
+def test_the_mirrored_crop_is_in_the_size_ids(world: World) -> None:
+    """5 columns of a 37 x 32 picture are cut off in a square bucket: 2 on the left, 3 on the right."""
+    lefts = {
+        (slot.flip, batch.time_ids[index, 3].item())
+        for batch in world.run(steps=40)
+        for index, slot in enumerate(world.plan.slots(batch.step))
+        if world.scan.pictures[slot.picture].size == (37, 32)
+    }
+    assert lefts == {(False, 2.0), (True, 3.0)}
+
+
+def test_two_workers_give_the_same_bits_and_leave_the_global_numbers_alone(world: World) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    _same(world.run(), world.run(workers=2))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_restart_goes_on_where_it_was(world: World) -> None:
+    _same(world.run()[3:], world.run(start=3, steps=STEPS - 3))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_together_have_the_whole_batch(world: World, count: int) -> None:
+    parts = [world.run(rank=rank, world=count) for rank in range(count)]
+    for step, whole in enumerate(world.run()):
+        order = torch.tensor([position for part in parts for position in part[step].positions]).argsort()
+        assert torch.equal(torch.cat([part[step].latents for part in parts])[order], whole.latents)
+        assert torch.equal(torch.cat([part[step].time_ids for part in parts])[order], whole.time_ids)
+        captions = [caption for part in parts for caption in part[step].captions]
+        assert [captions[index] for index in order] == whole.captions
+
+
+def test_parts_for_accumulation(world: World) -> None:
+    [whole] = world.run(steps=1)
+    for count in (1, 2, 3, 9):
+        parts = whole.parts(count)
+        assert torch.equal(torch.cat([part.latents for part in parts]), whole.latents)
+        assert [caption for part in parts for caption in part.captions] == whole.captions
+        assert len(parts) == min(count, 4) and all(len(part) == len(part.latents) for part in parts)
+
+
+def test_seeds_change_the_draw_not_the_order(world: World) -> None:
+    one, other = world.run(), world.run(seed=6)
+    assert [batch.pictures for batch in one] == [batch.pictures for batch in other]
+    assert not torch.equal(one[0].latents, other[0].latents)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_entry_is_told_in_one_line(tmp_path: Path, workers: int) -> None:
+    damaged = World(tmp_path)
+    for path in (tmp_path / "cache").rglob("*.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="missing or damaged") as caught:
+        damaged.run(workers=workers)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="multiple of the 3 processes"):
+        damaged.run(world=3)
