@@ -1,0 +1,134 @@
+"""A base model, a concept and a prompt, ready to draw pictures under any weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gcfg_core.graph import GuidanceGraph
+
+from ..base.model import Base, Condition
+from ..errors import InputError
+from .denoiser import Denoiser
+from .guided import GuidedPrediction, paper_graph
+from .sampler import Sampler, picture_noise, sample
+
+Weights = tuple[float, float]
+"""(w_concept, w_control)."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How pictures are drawn.
+
+    Attributes:
+        seed: picture i of a seed is drawn from the same noise under all weights.
+        steps, sampler: as in `training.sample.sampler.solver`.
+        size: width and height in pixels.
+        batch: pictures drawn at once; changes nothing but memory and time.
+    """
+
+    seed: int = 0
+    steps: int = 25
+    sampler: Sampler = "dpm++"
+    size: int = 512
+    batch: int = 4
+
+
+@dataclass(eq=False)
+class Scene:
+    """What is mixed: base + w_concept * (concept - base) + w_control * (base(prompt) - base).
+
+    Attributes:
+        base: gives the codec.
+        base_model, concept: the models; both stay where they are.
+        null: the base condition, an encoded negative prompt or the empty one.
+        control: the prompt's condition; None: there is no control term, its weight is ignored.
+    """
+
+    base: Base
+    base_model: Denoiser
+    concept: Denoiser | None
+    null: Condition
+    control: Condition | None = None
+    evaluations: dict[Weights, list[int]] = field(default_factory=dict)
+
+    def graph(self, weights: Weights) -> GuidanceGraph:
+        return paper_graph(self.base_model, self.null, self.concept, self.control, *weights)
+
+    def pictures(
+        self, weights: Weights, count: int, how: Drawing, first: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Image.Image]:  # fmt: skip
+        """Pictures ``first`` to ``first + count`` of a seed.
+
+        Args:
+            weights: (w_concept, w_control).
+            progress: called with (steps done, steps of all batches).
+
+        Raises:
+            InputError: a size that is no multiple of the codec's factor.
+        """
+        shape = latent_shape(self.base, how.size)
+        made: list[Image.Image] = []
+        batches = [min(how.batch, count - start) for start in range(0, count, how.batch)]
+        for number, amount in enumerate(batches):
+            noise = picture_noise(amount, shape, how.seed, first + len(made)).to(self.base_model.device)
+            predict = GuidedPrediction(self.graph(weights))
+            told = None if progress is None else _shifted(progress, number, len(batches))
+            latents = sample(predict, self.base_model.schedule, noise, how.steps, how.sampler, told)
+            self.evaluations[weights] = predict.counts
+            made += to_images(self.base.codec.decode(latents))
+        return made
+
+
+def _shifted(progress: Callable[[int, int], None], batch: int, batches: int) -> Callable[[int, int], None]:
+    return lambda done, steps: progress(batch * steps + done, batches * steps)
+
+
+def prompt_condition(base: Base, prompt: str) -> Condition:
+    """The condition of one prompt, with the empty prompt's size ids (SDXL).
+
+    Raises:
+        InputError: the base brought no text encoder.
+    """
+    if base.text is None:
+        raise InputError("prompt", "a base with tokenizer and text encoder", "one without",
+                         "Give --tokenizer, or leave the prompt out.")  # fmt: skip
+    with torch.no_grad():
+        told = base.text.encode([prompt])
+    return Condition(told.hidden_states, told.pooled, base.null.time_ids)
+
+
+def make_scene(
+    base: Base, base_model: Denoiser, concept: Denoiser | None, prompt: str | None = None, negative: str | None = None
+) -> Scene:
+    """A scene from texts; without a prompt there is no control term.
+
+    Raises:
+        InputError: a text and no encoder, or models of different latents.
+    """
+    control = None if prompt is None else prompt_condition(base, prompt)
+    null = prompt_condition(base, negative) if negative else base.null
+    return Scene(base, base_model, concept, null, control)
+
+
+def latent_shape(base: Base, size: int) -> tuple[int, int, int]:
+    """[C, h, w] of a square picture's latent.
+
+    Raises:
+        InputError: a size that the network cannot halve as often as it does.
+    """
+    multiple = base.codec.factor * 2 ** (len(base.config["block_out_channels"]) - 1)
+    if size < multiple or size % multiple:
+        raise InputError("size", f"a multiple of {multiple} pixels", str(size), "Round it to one.")
+    side = size // base.codec.factor
+    return base.codec.channels, side, side
+
+
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """[B, 3, H, W] from -1 to 1 as RGB pictures."""
+    values = pixels.detach().float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().byte()
+    return [Image.fromarray(picture.numpy()) for picture in values.permute(0, 2, 3, 1).cpu()]
