@@ -1,7 +1,6 @@
 """Read a base model, whatever kind of file or folder it is in."""
 
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
 from .model import Base
@@ -32,9 +31,10 @@ def read_base(
     place = Path(path)
     if not place.exists():
         raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
-    world = _world()
+    from . import world
+
     options = ReadOptions(prediction_type, zero_terminal_snr, tokenizer)
-    if world is not None and world.is_world(path):
+    if world.is_world(path):
         if options != ReadOptions():
             got = "prediction_type, zero_terminal_snr or tokenizer"
             raise InputError(path, "a world alone", got, "A world says these itself; leave them out.")
@@ -46,11 +46,3 @@ def read_base(
     from .single_file import read_single_file
 
     return read_single_file(place, options)
-
-
-def _world() -> Any:
-    try:
-        from . import world  # type: ignore[attr-defined]
-    except ImportError:
-        return None
-    return world

@@ -1,0 +1,87 @@
+"""What preparing has measured, as a table for people and as JSON."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..base.model import Base
+from .calibrate import Calibration
+from .change import OutputChange
+
+NOISE_ALONE = "NO IMAGES WERE GIVEN: measured on standard normal noise. Give images of your own for a better start."
+ROW = "{:<64}{:>12}"
+
+
+@dataclass(frozen=True, eq=False)
+class PrepareReport:
+    """Everything that was measured.
+
+    Attributes:
+        base: name of the base.
+        base_sha256: of its UNet.
+        images: whether real pictures were seen.
+        sizes: of the latents [h, w], each once.
+        calibration: constants' deviations.
+        change: of the UNet's output.
+    """
+
+    base: str
+    base_sha256: str
+    images: bool
+    sizes: tuple[tuple[int, int], ...]
+    calibration: Calibration
+    change: OutputChange
+
+    @property
+    def mean_deviation(self) -> float:
+        deviations = self.calibration.deviations.values()
+        return sum(deviations) / len(deviations)
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers JSON can hold; deviations and changes are fractions."""
+        return {
+            "base": self.base,
+            "base_sha256": self.base_sha256,
+            "measured_on": "images" if self.images else "standard normal noise",
+            "pictures": self.calibration.pictures,
+            "latent_sizes": [list(size) for size in self.sizes],
+            "levels": list(self.calibration.levels),
+            "seed": self.calibration.seed,
+            "deviation": {"mean": self.mean_deviation, "layers": dict(self.calibration.deviations)},
+            "output_change": {
+                "mean": self.change.mean,
+                "levels": {str(level): value for level, value in self.change.levels.items()},
+            },
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What a concept file keeps of it: everything but the single layers."""
+        told = self.as_json()
+        return {**told, "deviation": {"mean": self.mean_deviation, "worst": max(self.calibration.deviations.values())}}
+
+    def text(self) -> str:
+        """A table: deviation of each layer, change of the output at each noise level."""
+        kind = "images" if self.images else "pictures of noise"
+        sizes = ", ".join(f"{height}x{width}" for height, width in self.sizes)
+        lines = [] if self.images else [NOISE_ALONE, ""]
+        lines += [
+            f"base {self.base} (sha256 {self.base_sha256})",
+            f"measured on {self.calibration.pictures} {kind} (latents {sizes}) at {len(self.calibration.levels)} "
+            f"noise levels, seed {self.calibration.seed}",
+            "",
+            ROW.format("cross-attention", "deviation"),
+        ]
+        lines += [ROW.format(path, _percent(value)) for path, value in self.calibration.deviations.items()]
+        lines += [ROW.format("mean", _percent(self.mean_deviation)), "", ROW.format("noise level t", "output change")]
+        lines += [ROW.format(level, _percent(value)) for level, value in self.change.levels.items()]
+        return "\n".join([*lines, ROW.format("mean", _percent(self.change.mean))])
+
+
+def report_of(
+    base: Base, images: bool, sizes: tuple[tuple[int, int], ...], calibration: Calibration, change: OutputChange
+) -> PrepareReport:
+    """The report on a base."""
+    return PrepareReport(base.name, base.sha256, images, sizes, calibration, change)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.3f} %"

@@ -1,0 +1,51 @@
+"""The null-text start as a concept file's content."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from gcfg_core.concept_file import Concept
+from gcfg_core.null_text import FEATURE, NullTextAttention, text_attentions
+
+from ..base.model import Base
+from ..export.facts import base_line
+from .calibrate import Calibration
+
+
+def start_concept(
+    base: Base, calibration: Calibration, *, prepared: Mapping[str, Any] | None = None, title: str = ""
+) -> Concept:
+    """The base without its cross-attention, as a concept that nothing has been trained on yet.
+
+    Args:
+        base: whose UNet is left as it is; one that `to_null_text` has changed already will do too.
+        calibration: of this base.
+        prepared: how it was measured, anything JSON can hold.
+        title: a name for people.
+    """
+    return Concept(
+        tensors=null_text_tensors(base.unet, calibration.constants),
+        config=base.config,
+        kind="null-text-unet",
+        prediction_type=base.schedule.prediction_type,
+        zero_terminal_snr=base.schedule.zero_terminal_snr,
+        latent_format=base.latent_format,
+        base=base_line(base),
+        training={"prepared": dict(prepared or {})},
+        title=title,
+        text_embeds=base.null.pooled,
+        time_ids=base.null.time_ids,
+    )
+
+
+def null_text_tensors(unet: Any, constants: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A UNet's tensors with each `attn2` as its constant and without `norm2`; the UNet is not changed."""
+    tensors: dict[str, Tensor] = dict(unet.state_dict())
+    for path, block in text_attentions(unet):
+        if isinstance(block.attn2, NullTextAttention):
+            continue
+        gone = (f"{path}.", f"{path.removesuffix('attn2')}norm2.")
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(gone)}
+        tensors[f"{path}.{FEATURE}"] = constants[path]
+    return tensors
