@@ -1,12 +1,13 @@
 """Batches of latents: the same bits from any number of processes, workers and restarts."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 from train_rigs.pictures import TinyCodec, data_config, save_noise
 
-from training.data.dataset import LatentBatch, batches
+from training.data.dataset import LatentBatch, LatentDataset, batches
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import wanted_latents
 from training.data.order import BatchPlan
@@ -77,6 +78,14 @@ def test_two_workers_give_the_same_bits_and_leave_the_global_numbers_alone(world
     before = torch.get_rng_state()
     _same(world.run(), world.run(workers=2))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_workers_that_are_started_afresh_can_have_the_data(world: World) -> None:
+    data = LatentDataset(world.plan, world.cache.reader(), world.scan.pictures, 2, 3, 0, 1, 5, 0.4)
+    again = pickle.loads(pickle.dumps(data))
+    _same([again[index] for index in range(len(again))], world.run(start=2, steps=3))
+    with pytest.raises(IndexError):
+        again[3]
 
 
 def test_a_restart_goes_on_where_it_was(world: World) -> None:

@@ -1,5 +1,6 @@
 """Open files of any kind with Pillow, without trusting them."""
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -67,10 +68,16 @@ def pixel_limit(limit: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Pillow's warnings about odd files. Warnings are global: for the main thread, around its workers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Without Pillow's words about odd files. Both filters are global: for the main thread, around its workers."""
+    log = logging.getLogger("PIL")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:

@@ -1,5 +1,6 @@
 """Which pictures a step trains on: a pure function of the seed and the step."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,9 +33,9 @@ class Slot(NamedTuple):
     position: int
 
 
-@lru_cache(maxsize=256)
-def _permutation(count: int, *place: int | str) -> tuple[int, ...]:
-    return tuple(torch.randperm(count, generator=generator(*place)).tolist())
+@lru_cache(maxsize=128)
+def _permutation(count: int, *place: int | str) -> Sequence[int]:
+    return array("q", torch.randperm(count, generator=generator(*place)).tolist())
 
 
 @dataclass(frozen=True)
