@@ -17,9 +17,7 @@ Width = Annotated[int, Field(gt=0, multiple_of=32)]
 class WorldConfig(BaseModel, extra="forbid", frozen=True):
     """A UNet and a text encoder to be trained together from nothing; noise levels are Stable Diffusion's."""
 
-    channels: tuple[Width, ...] = Field(
-        (64, 128, 128), min_length=1, description="widths of the levels, multiples of 32"
-    )
+    channels: tuple[Width, ...] = Field((64, 96, 96), min_length=1, description="widths of the levels, multiples of 32")
     layers: PositiveInt = Field(1, description="residual blocks of each level")
     attention: tuple[bool, ...] = Field((False, True, True), description="which levels read the text; the middle does")
     heads: PositiveInt = Field(4, description="attention heads of each level")

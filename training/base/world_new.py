@@ -1,6 +1,7 @@
 """A small world before training: a UNet and a text encoder with first weights, and a vocabulary from captions."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from ..seeds import seed_of
 from .model import Base
 from .weights import as_input_error, digest_of
 from .world_codec import PixelCodec
-from .world_config import WorldConfig
+from .world_config import WorldConfig, read_world_config
 from .world_file import LATENT_FORMAT, SCHEDULE
 from .world_text import WordText, new_word_text
 
@@ -38,6 +39,15 @@ def new_world(config: WorldConfig, captions: Sequence[str], name: str = "world")
         torch.manual_seed(seed_of(config.seed, "world", "unet"))
         unet: Any = UNet2DConditionModel.from_config(unet_config)
     return assemble_world(unet, unet_config, text, config.prediction_type, config.zero_terminal_snr, name)
+
+
+def world_from_recipe(path: str | Path, captions: Sequence[str]) -> Base:
+    """`new_world` of a TOML or JSON file (`world_config.is_recipe`), named after it.
+
+    Raises:
+        InputError: it cannot be read, or what `new_world` refuses.
+    """
+    return new_world(read_world_config(path), captions, Path(path).stem)
 
 
 def assemble_world(

@@ -47,6 +47,7 @@ def write_world(
 
     Raises:
         InputError: the base is no world, or the folder holds something else.
+        ConceptFileError: ``weights`` are not this world's.
         OSError: it could not be written; what was there before still is.
     """
     target = Path(folder).absolute()

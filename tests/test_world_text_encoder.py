@@ -1,0 +1,67 @@
+"""A world's text encoder in ComfyUI: SDClipModel computes from its file what the trainer's module does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfy.clip_model import CLIPTextModel
+from comfy.sd1_clip import SDClipModel
+
+from gcfg_core.small_text_encoder import SmallTextEncoder, read_text_encoder, text_config, write_text_encoder
+from gcfg_core.word_tokenizer import BEGIN, END, PAD, word_tokenizer
+
+CAPTIONS = ["a red face, smiling", "", "a blue hat and a blue face and a blue coat", "zebra"]
+
+
+class WordClipModel(CLIPTextModel):
+    """ComfyUI's network with as many token embeddings as the file has; its own always has CLIP's 49408."""
+
+    def __init__(self, config: dict[str, Any], dtype: torch.dtype, device: torch.device, operations: Any) -> None:
+        super().__init__(config, dtype, device, operations)
+        words, width = config["vocab_size"], config["hidden_size"]
+        self.set_input_embeddings(operations.Embedding(words, width, dtype=dtype, device=device))
+
+
+def in_comfyui(stored: SmallTextEncoder) -> SDClipModel:
+    model = SDClipModel(
+        max_length=stored.tokenizer.length,
+        textmodel_json_config=dict(stored.config),
+        dtype=torch.float32,
+        model_class=WordClipModel,
+        special_tokens={"start": BEGIN, "end": END, "pad": PAD},
+        return_projected_pooled=False,
+    )
+    left = model.load_sd(dict(stored.tensors))
+    assert left.missing_keys == ["text_projection.weight"] and not left.unexpected_keys
+    return model
+
+
+@pytest.mark.parametrize(("width", "layers", "heads", "tokens"), [(32, 1, 1, 8), (48, 3, 4, 20)])
+def test_comfyui_and_the_trainer_agree(tmp_path: Path, width: int, layers: int, heads: int, tokens: int) -> None:
+    from training.base.world_text import new_word_text, word_text
+
+    tokenizer = word_tokenizer(CAPTIONS[:3], tokens)
+    text = new_word_text(text_config(tokenizer, width, layers, heads), tokenizer, seed=0)
+    made = torch.Generator().manual_seed(0)
+    for parameter in text.parameters():
+        parameter.data.add_(torch.randn(parameter.shape, generator=made) * 0.2)
+    path = tmp_path / "text_encoder.safetensors"
+    write_text_encoder(path, text.stored())
+
+    stored = read_text_encoder(path)
+    told = word_text(stored, "text").encode(CAPTIONS).hidden_states
+    assert torch.equal(told, text.encode(CAPTIONS).hidden_states)
+    ids = [stored.tokenizer.encode(caption) for caption in CAPTIONS]
+    states, pooled = in_comfyui(stored).encode(ids)
+    assert float((states - told).norm() / told.norm()) < 1e-4
+    ends = torch.tensor([row.index(END) for row in ids])
+    assert torch.allclose(pooled, told[torch.arange(len(ids)), ends], atol=1e-4)
+
+
+def test_comfyuis_empty_prompt_is_ours() -> None:
+    """Prompt weights pull towards it."""
+    from comfy.sd1_clip import gen_empty_tokens
+
+    tokenizer = word_tokenizer(CAPTIONS, 9)
+    assert gen_empty_tokens({"start": BEGIN, "end": END, "pad": PAD}, 9) == tokenizer.encode("")
