@@ -1,5 +1,6 @@
 """kill -9 while the cache is being filled: what is there is whole, and the next fill ends it."""
 
+import contextlib
 import os
 import random
 import signal
@@ -49,8 +50,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     wanted = wanted_latents(scan.pictures, scan.buckets(), 0.5)
     LatentCache(tmp_path / "whole", TinyCodec()).fill(wanted, batch=2)
     rng = random.Random(0)
-    counts = _kill_fillers(images, cache_folder, [rng.uniform(0.0, 0.05) for _ in range(KILLS)])
-    assert counts == sorted(counts) and 0 < counts[-1] < 120
+    moments = [(rng.randrange(20), rng.uniform(0.0, 0.01)) for _ in range(KILLS)]
+    counts = _kill_fillers(images, cache_folder, moments)
+    assert counts == sorted(counts) and counts[-1] > 0
     cache = LatentCache(cache_folder, TinyCodec())
     cache.fill(wanted, batch=2)
     for w in wanted:
@@ -66,19 +68,28 @@ def _whole_entries(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _kill_fillers(images: Path, cache: Path, delays: list[float]) -> list[int]:
-    """Start fillers and kill each after its delay; how many entries there were after each."""
+def _files(cache: Path) -> list[Path]:
+    return list(cache.glob("??/*"))
+
+
+def _kill_fillers(images: Path, cache: Path, moments: list[tuple[int, float]]) -> list[int]:
+    """Start fillers and kill each after so many new files and seconds; how many entries there were after each."""
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
     command = [sys.executable, "-W", "ignore", "-c", FILLER, str(images), str(cache)]
     counts = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdin is not None and parent.stdout is not None
-        for delay in delays:
+        for new, delay in moments:
+            target = min(len(_files(cache)) + new, 110)
             print("go", file=parent.stdin, flush=True)
             child = int(parent.stdout.readline())
+            deadline = time.monotonic() + 20.0
+            while len(_files(cache)) < target and time.monotonic() < deadline:
+                time.sleep(0.001)
             time.sleep(delay)
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have come to its end
+                os.kill(child, signal.SIGKILL)
             assert parent.stdout.readline() == "ended\n"
             counts.append(len(_whole_entries(cache)))
         parent.stdin.close()
