@@ -191,9 +191,9 @@ def test_stages_of_a_step_see_the_weight_of_their_own_sigma(pack: Any, sampler: 
 
 
 def test_percent_ignores_denoise(pack: Any) -> None:
-    """With denoise 0.5 sampling starts at percent 0.5: a window that ends there never acts."""
+    """With denoise 0.5 sampling starts past percent 0.5: a window that ends there never acts."""
     model = micro_model(0)
-    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), weight=4.0, end_percent=0.45)
+    (terms,) = pack.run("GCFG_GuidanceTerm", positive=micro_cond(1), weight=4.0, end_percent=0.5)
     _, trace = pack.run("GCFG_Sampler", model=model, conditioning=micro_cond(0), terms=terms, steps=6,
                         latent_image=micro_latent(0), denoise=0.5, scheduler="normal")  # fmt: skip
     assert {record.weights for record in trace.records} == {(0.0,)}

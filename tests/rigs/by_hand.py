@@ -1,7 +1,11 @@
-"""Guidance graphs worked out by hand, in float64, from predictions that were made one by one."""
+"""Guidance graphs worked out by hand, in float64, from predictions that were made one by one; and a run by hand."""
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
+import comfy.sample
+import comfy.samplers
 import torch
 from torch import Tensor
 
@@ -42,6 +46,25 @@ def linear_sum(a: dict[Side, Tensor], predict: Callable[[Side], Tensor]) -> tupl
         result = result + coefficient * d
         scale += float((coefficient.abs() * d).norm())
     return result, scale
+
+
+def euler(
+    model: Any, latent: Tensor, predict: Callable[[Tensor, float], Tensor], steps: int, scheduler: str = "normal"
+) -> Tensor:
+    """What a sampler node gives with euler, seed 0 and denoise 1: x <- x + (sigma_next - sigma) (x - D) / sigma.
+
+    Args:
+        model: for its schedule and its latents' scale.
+        latent: [B, C, ...].
+        predict: D at (x, sigma).
+    """
+    sampling = model.get_model_object("model_sampling")
+    sigmas = comfy.samplers.KSampler(model, steps, latent.device, "euler", scheduler, 1.0).sigmas
+    noise = comfy.sample.prepare_noise(latent, 0)
+    x = sampling.noise_scaling(sigmas[0], noise, model.model.process_latent_in(latent), True)
+    for sigma, following in itertools.pairwise(sigmas.tolist()):
+        x = x + (following - sigma) * (x - predict(x, sigma)) / sigma
+    return model.model.process_latent_out(sampling.inverse_noise_scaling(sigmas[-1], x))
 
 
 def primary_of(graph: RandomGraph) -> int | None:
