@@ -62,16 +62,17 @@ def _placed(key: str, places: Mapping[str, str]) -> str:
 
 
 def vae_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A two-level VAE's tensors under ``first_stage_model.``; attention as 1x1 convolutions."""
+    """A VAE's tensors under ``first_stage_model.``; attention as 1x1 convolutions."""
     named = {}
+    levels = len({key.split(".")[2] for key in state if key.startswith("encoder.down_blocks.")})
     for key, value in state.items():
         new = key.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
         new = new.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
-        for level in range(2):
+        for level in range(levels):
             new = new.replace(f"down_blocks.{level}.resnets.", f"down.{level}.block.")
-            new = new.replace(f"up_blocks.{level}.resnets.", f"up.{1 - level}.block.")
+            new = new.replace(f"up_blocks.{level}.resnets.", f"up.{levels - 1 - level}.block.")
             new = new.replace(f"down_blocks.{level}.downsamplers.0", f"down.{level}.downsample")
-            new = new.replace(f"up_blocks.{level}.upsamplers.0", f"up.{1 - level}.upsample")
+            new = new.replace(f"up_blocks.{level}.upsamplers.0", f"up.{levels - 1 - level}.upsample")
         if "mid_block.attentions.0." in new:
             part, _, layer = new.partition("mid_block.attentions.0.")
             layer, _, kind = layer.rpartition(".")
