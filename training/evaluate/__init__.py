@@ -1,0 +1,1 @@
+"""Measuring generated pictures against real ones: distances, precision and recall, memorisation."""

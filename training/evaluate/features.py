@@ -1,0 +1,158 @@
+"""From pictures to feature vectors: which network, at what size, with what preprocessing.
+
+Every picture is resized to a square with Pillow's antialiased bicubic filter and given to the network as uint8, as
+clean-fid does it (arXiv 2104.11222): numbers of one extractor at one size can be compared, others cannot.
+
+- "efficientnet" (default): EfficientNet-Lite0, pooled features [1280], ImageNet weights from a package: needs no
+  network access. FD and KID of other papers use Inception and are on another scale.
+- "inception": torch-fidelity's Inception v3 through torchmetrics, [2048], as FID and KID were defined; its weights are
+  downloaded.
+- a file: a TorchScript module from [B, 3, size, size] float32 in -1..1 to [B, D]. It is a program: only one you trust.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .efficientnet import NATIVE, efficientnet_lite0
+from .pictures import PictureFile, open_picture
+
+INCEPTION_SIZE = 299
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """A network for features.
+
+    Attributes:
+        name: says the network; results name it with the size.
+        size: pixels along a side of its input.
+        network: [B, 3, size, size] uint8 -> [B, D].
+    """
+
+    name: str
+    size: int
+    network: nn.Module
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.size} px"
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of a set of pictures.
+
+    Attributes:
+        files: the pictures, ordered by content.
+        values: [N, D] float64, a row for each.
+        rejected: files that are no pictures or cannot be decoded.
+    """
+
+    files: tuple[PictureFile, ...]
+    values: Tensor
+    rejected: tuple[PictureFile, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+class Scripted(nn.Module):
+    """A user's TorchScript module, given float32 in -1..1."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.eval()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.module(pictures.float() / 127.5 - 1.0).flatten(1)
+
+
+def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extractor:
+    """An extractor by name, or from a TorchScript file.
+
+    Args:
+        which: "efficientnet", "inception" or the path of a file.
+        size: pixels along a side; the network's own without it.
+
+    Raises:
+        InputError: it cannot be had: no such file, no module, or weights that cannot be downloaded.
+    """
+    if which == "efficientnet":
+        return Extractor("efficientnet-lite0", size or NATIVE, efficientnet_lite0())
+    if which == "inception":
+        return Extractor("inception-v3", size or INCEPTION_SIZE, _inception())
+    path = Path(which)
+    if not path.is_file():
+        raise InputError("features", "efficientnet, inception or a TorchScript file", repr(which), "Name one of them.")
+    try:
+        module = torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError, OSError) as error:
+        got = str(error).strip().splitlines()[0]
+        raise InputError("features", f"a TorchScript file at {path}", got, "Save it with torch.jit.save.") from None
+    return Extractor(path.name, size or NATIVE, Scripted(module))
+
+
+def _inception() -> nn.Module:
+    remedy = "Install torch-fidelity and let it download its weights once, or use --features efficientnet."
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
+        return NoTrainInceptionV3(name="inception-v3-compat", features_list=["2048"])
+    except (ImportError, OSError, RuntimeError, ValueError) as error:  # URLError is an OSError
+        got = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError("features", "Inception v3's weights", got, remedy) from None
+
+
+def square(picture: Image.Image, size: int) -> Tensor:
+    """[3, size, size] uint8 of an RGB picture, its aspect ratio given up."""
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1)
+
+
+@torch.no_grad()
+def extract(
+    files: Sequence[PictureFile],
+    extractor: Extractor,
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Features:
+    """Features of every picture that can be decoded; ``batch`` changes nothing but speed.
+
+    Raises:
+        InputError: none of the files is a picture.
+    """
+    network = extractor.network.to(device)
+    kept: list[PictureFile] = []
+    rejected: list[PictureFile] = []
+    waiting: list[Tensor] = []
+    found: list[Tensor] = []
+
+    def flush() -> None:
+        if waiting:
+            found.append(network(torch.stack(waiting).to(device)).double().cpu())
+            waiting.clear()
+
+    for number, file in enumerate(files, 1):
+        picture = open_picture(file.path)
+        if picture is None:
+            rejected.append(file)
+        else:
+            kept.append(file)
+            waiting.append(square(picture, extractor.size))
+        if len(waiting) == batch:
+            flush()
+        if progress is not None:
+            progress(number, len(files))
+    flush()
+    if not found:
+        raise InputError(str(files[0].path.parent), "pictures", f"{len(files)} other files", "Check the folder.")
+    return Features(tuple(kept), torch.cat(found), tuple(rejected))

@@ -1,0 +1,117 @@
+"""Does the model draw its training images again? Distances to the nearest training image, in feature space.
+
+A generated picture should lie as far from the training set as real pictures that were held out. The ratio of the median
+distances is about 1 then, and 0 for copies. A picture is flagged when it lies nearer than all but 5 % of the held-out
+ones: about 5 % do in a model that memorised nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from ..sample.grid import draw_grid
+from .features import Features, square
+from .pictures import PictureFile, open_picture
+
+QUANTILE = 0.05
+COPY = 1e-4  # of the median distance: what rounding makes of nothing
+CHUNK = 256  # rows whose distances are held at once
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generated picture and the training image nearest to it.
+
+    Attributes:
+        distance: between their features.
+        relative: the same, divided by the median distance of held-out pictures.
+    """
+
+    generated: PictureFile
+    training: PictureFile
+    distance: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """What was found.
+
+    Attributes:
+        ratio: median distance of generated pictures to the training set, divided by that of held-out real ones.
+        nearer: share of generated pictures nearer than QUANTILE of the held-out ones; about QUANTILE is innocent.
+        copies: generated pictures whose features are a training image's but for rounding.
+        pairs: the flagged ones, nearest first.
+    """
+
+    ratio: float
+    nearer: float
+    copies: int
+    pairs: tuple[Pair, ...]
+
+    def as_json(self, pairs: int = 20) -> dict[str, object]:
+        shown = [
+            {"generated": str(p.generated.path), "training": str(p.training.path), "distance": p.distance,
+             "relative": p.relative} for p in self.pairs[:pairs]
+        ]  # fmt: skip
+        return {"ratio": self.ratio, "nearer_than_5_percent": self.nearer, "copies": self.copies,
+                "flagged": len(self.pairs), "nearest_pairs": shown}  # fmt: skip
+
+
+def memorisation(generated: Features, training: Features, held_out: Features) -> Memorisation:
+    """Compare generated with held-out pictures by their distance to the training set.
+
+    Held-out files that are in the training set as well are left out.
+
+    Raises:
+        InputError: no held-out pictures are left.
+    """
+    distances, indices = nearest(generated.values, training.values)
+    innocent, _ = nearest(_strangers(held_out, training), training.values)
+    median = float(innocent.median())
+    limit = max(float(innocent.quantile(QUANTILE)), COPY * median)
+    flagged = [
+        Pair(generated.files[i], training.files[int(indices[i])], float(distances[i]), float(distances[i]) / median)
+        for i in distances.argsort(stable=True).tolist()
+        if float(distances[i]) < limit
+    ]
+    return Memorisation(float(distances.median()) / median, len(flagged) / len(generated),
+                        int((distances < COPY * median).sum()), tuple(flagged))  # fmt: skip
+
+
+def _strangers(held_out: Features, training: Features) -> Tensor:
+    """Features of the held-out pictures that are not training images."""
+    known = {file.sha256 for file in training.files}
+    rows = [i for i, file in enumerate(held_out.files) if file.sha256 not in known]
+    if not rows:
+        raise InputError("--real", "pictures that were not trained on", "the training images",
+                         "Give held-out pictures, or leave --train out.")  # fmt: skip
+    return held_out.values[rows]
+
+
+def nearest(values: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Euclidean distance of each row [N, D] to the nearest of ``among`` [M, D], and its index.
+
+    Differences are squared one by one, so that copies come out as near as rounding allows."""
+    found = [
+        torch.cdist(chunk, among, compute_mode="donot_use_mm_for_euclid_dist").min(1) for chunk in values.split(CHUNK)
+    ]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
+def picture_of_pairs(pairs: tuple[Pair, ...], count: int = 8, side: int = 128) -> Image.Image | None:
+    """The nearest pairs, generated above its training image; None without any."""
+    if not pairs:
+        return None
+    shown = pairs[:count]
+    rows = [[_small(pair.generated, side) for pair in shown], [_small(pair.training, side) for pair in shown]]
+    return draw_grid(rows, ["generated", "training"], [f"{pair.relative:.2f}" for pair in shown],
+                     "nearest pairs, distance relative to held-out pictures")  # fmt: skip
+
+
+def _small(file: PictureFile, side: int) -> Image.Image:
+    picture = open_picture(file.path) or Image.new("RGB", (side, side))
+    return Image.fromarray(square(picture, side).permute(1, 2, 0).contiguous().numpy())

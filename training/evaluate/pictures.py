@@ -1,0 +1,52 @@
+"""The pictures of a folder, in an order that depends on their contents alone."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..data.config import BOMB
+from ..data.image_file import UnusablePicture, pixel_limit, quiet
+from ..data.pixels import decode
+from ..data.walk import walk
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A file and the hash of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
+    """Every file below a folder, hidden ones left out, ordered by content: renaming files changes no result.
+
+    Raises:
+        InputError: no folder, or an empty one.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        got = "a file" if place.exists() else "nothing there"
+        raise InputError(str(folder), "a folder of pictures", got, "Check the name.")
+    return by_content([stamp.path for stamp in walk(place).files], str(folder))
+
+
+def by_content(paths: list[Path], name: str) -> tuple[PictureFile, ...]:
+    """Files ordered by the hash of their bytes; ``name`` is what to call them in an error."""
+    files = [PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
+    if not files:
+        raise InputError(name, "pictures", "an empty folder", "Check the name.")
+    return tuple(sorted(files, key=lambda file: file.sha256))
+
+
+def open_picture(path: Path) -> Image.Image | None:
+    """RGB and upright; None for a file that is no picture or cannot be decoded."""
+    with pixel_limit(BOMB), quiet():
+        try:
+            return decode(io.BytesIO(path.read_bytes()), BOMB)[0]
+        except (UnusablePicture, OSError):
+            return None

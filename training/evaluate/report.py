@@ -1,0 +1,86 @@
+"""What an evaluation found: as JSON, and as a table for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gcfg_core
+
+from .memorisation import Memorisation
+from .metrics import ENOUGH, Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured, and on what.
+
+    Attributes:
+        features: which network at what size.
+        scores: generated against real pictures.
+        floor: one half of the real pictures against the other: what no model can be expected to beat at that size.
+        memorisation: None without training images.
+        rejected: files left out of each set, by its name.
+        settings: what was evaluated, anything JSON holds.
+    """
+
+    features: str
+    scores: Scores
+    floor: Scores | None
+    memorisation: Memorisation | None
+    rejected: Mapping[str, int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "features": self.features,
+            "scores": self.scores.as_json(),
+            "real_halves": None if self.floor is None else self.floor.as_json(),
+            "memorisation": None if self.memorisation is None else self.memorisation.as_json(),
+            "rejected": dict(self.rejected),
+            "settings": dict(self.settings),
+            "version": gcfg_core.__version__,
+        }
+
+
+def table(evaluation: Evaluation) -> str:
+    """Names, numbers and which way is better, one a line; below it what to beware of."""
+    scores, floor = evaluation.scores, evaluation.floor
+    rows = [("", "generated", "real halves", "better")]
+    rows.append(("pictures", f"{scores.generated} / {scores.real}", "" if floor is None else f"{floor.real}", ""))
+    for name, attribute, better in (
+        ("FD", "fd", "lower"),
+        ("KID", "kid", "lower"),
+        ("KID, deviation", "kid_std", ""),
+        ("precision", "precision", "higher"),
+        ("recall", "recall", "higher"),
+        ("density", "density", "higher"),
+        ("coverage", "coverage", "higher"),
+    ):
+        rows.append((name, _number(scores, attribute), _number(floor, attribute), better))
+    if evaluation.memorisation is not None:
+        found = evaluation.memorisation
+        rows.append(("nearest-image ratio", f"{found.ratio:.3f}", "1", "about 1"))
+        rows.append(("nearer than 5 % of real", f"{found.nearer:.1%}", "5.0%", "about 5%"))
+        rows.append(("copies", str(found.copies), "0", "0"))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([f"features: {evaluation.features}", *lines, *warnings_of(evaluation)])
+
+
+def warnings_of(evaluation: Evaluation) -> list[str]:
+    """What to beware of in these numbers."""
+    scores = evaluation.scores
+    told = [f"note: {count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
+    if min(scores.real, scores.generated) < ENOUGH:
+        told.append(
+            f"note: with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
+            "prefer KID, and compare only sets of one size"
+        )
+    if scores.precision is None:
+        told.append("note: too few pictures for precision and recall")
+    return told
+
+
+def _number(scores: Scores | None, attribute: str) -> str:
+    value = None if scores is None else getattr(scores, attribute)
+    return "" if value is None else f"{value:.4g}"
