@@ -65,8 +65,7 @@ def parse(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     if kind == LORA_KIND:
         raise ConceptFileError(
             f"{name}: gcfg.kind", " or ".join(KINDS), LORA_KIND,
-            "LoRA concepts are not supported by this version's read_concept: gcfg_core.lora_concept merges them "
-            "with their base model. Or export the concept as a whole UNet.",
+            "A LoRA concept is no whole network: use it together with its base model.",
         )  # fmt: skip
     _one_of(name, "gcfg.kind", kind, KINDS)
     config = _json(name, "gcfg.unet_config", metadata)

@@ -26,6 +26,15 @@ class NullTextPatchError(RuntimeError, AttributeError):
     Also an AttributeError, so that `hasattr(layer, "to_q")` stays False instead of raising.
     """
 
+    @classmethod
+    def of(cls, name: str) -> "NullTextPatchError":
+        """The error about the projection of this name, and what to do about it."""
+        return cls(
+            f"a patch asked for attn2.{name}, but this is a null-text concept model: it has no cross-attention, "
+            "so patches that replace it (IPAdapter, attn2 replace) cannot act on it. Put the patch on the base "
+            "model or on another term's model, and leave the concept model without it."
+        )
+
 
 class NullTextAttention(nn.Module):
     """Stands where a cross-attention stood and returns one constant, whatever it is given.
@@ -57,11 +66,7 @@ class NullTextAttention(nn.Module):
 
     def __getattr__(self, name: str) -> object:
         if name in TEXT_PROJECTIONS:
-            raise NullTextPatchError(
-                f"a patch asked for attn2.{name}, but this is a null-text concept model: it has no cross-attention, "
-                "so patches that replace it (IPAdapter, attn2 replace) cannot act on it. Put the patch on the base "
-                "model or on another term's model, and leave the concept model without it."
-            )
+            raise NullTextPatchError.of(name)
         return super().__getattr__(name)
 
     def extra_repr(self) -> str:

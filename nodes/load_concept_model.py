@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -32,7 +33,14 @@ class LoadConceptModelNode(io.ComfyNode):
                     "weight_dtype",
                     options=list(WEIGHT_DTYPES),
                     default="default",
-                    tooltip="How weights are kept in memory; fp8 halves it and costs some quality. Neutral: default.",
+                    tooltip="How weights are kept in memory; fp8 halves it and costs some quality. Neutral: default. A "
+                    "LoRA concept keeps its base model's.",
+                ),
+                io.Model.Input(
+                    "base_model",
+                    optional=True,
+                    tooltip="For a LoRA concept alone: the model it was trained from. Its weights are shared, not "
+                    "copied. Other files do not need it.",
                 ),
             ],
             outputs=[
@@ -49,7 +57,7 @@ class LoadConceptModelNode(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, concept_name: str, weight_dtype: str = "default") -> str:
+    def fingerprint_inputs(cls, concept_name: str, weight_dtype: str = "default", base_model: Any = None) -> str:
         """A file exported again under its old name is loaded again."""
         path = concept_path(concept_name)
         if path is None:
@@ -58,7 +66,7 @@ class LoadConceptModelNode(io.ComfyNode):
         return f"{path} {facts.st_mtime_ns} {facts.st_size}"
 
     @classmethod
-    def execute(cls, concept_name: str, weight_dtype: str = "default") -> io.NodeOutput:
+    def execute(cls, concept_name: str, weight_dtype: str = "default", base_model: Any = None) -> io.NodeOutput:
         path = concept_path(concept_name)
         try:
             if path is None:
@@ -66,7 +74,8 @@ class LoadConceptModelNode(io.ComfyNode):
                     concept_name, f"a file in models/{' or models/'.join(FOLDERS)}", "nothing there",
                     "Put it there and refresh the node list (key R).",
                 )  # fmt: skip
-            return io.NodeOutput(load_model_file(path, weight_dtype))
+            return io.NodeOutput(load_model_file(path, weight_dtype, base_model))
         except ConceptFileError as error:
-            where = f"Load Concept Model, input concept_name: {error.name}"
+            on_base = error.name.startswith("base_model")
+            where = f"Load Concept Model, input {error.name if on_base else f'concept_name: {error.name}'}"
             raise ConceptFileError(where, error.expected, error.got, error.remedy) from error

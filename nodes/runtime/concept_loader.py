@@ -11,7 +11,9 @@ import torch
 
 from ...gcfg_core.concept_error import ConceptFileError
 from ...gcfg_core.concept_file import is_concept_file, read_concept
+from ...gcfg_core.lora_concept import is_lora_concept, read_lora_concept
 from .concept_model import build_concept_model
+from .lora_concept_model import apply_lora_concept
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -25,12 +27,17 @@ WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
 }
 
 
-def load_model_file(path: str, weight_dtype: str = "default") -> ModelPatcher:
+def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelPatcher | None = None) -> ModelPatcher:
     """A MODEL from a format 1 file, a null-text file of arXiv 2312.08195's authors, or any ordinary diffusion model.
+
+    Args:
+        base_model: what a LoRA concept was trained from; other files do not need it.
 
     Raises:
         ConceptFileError: the file cannot be used; the message says why and what to do.
     """
+    if is_lora_concept(path):
+        return _load_lora_concept(path, base_model)
     if is_concept_file(path):
         return load_concept_file(path, weight_dtype)
     try:
@@ -42,6 +49,16 @@ def load_model_file(path: str, weight_dtype: str = "default") -> ModelPatcher:
             Path(path).name, "a diffusion model or a concept", "a file that ComfyUI does not recognise as a model",
             "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one.",
         ) from error  # fmt: skip
+
+
+def _load_lora_concept(path: str, base_model: ModelPatcher | None) -> ModelPatcher:
+    lora, name = read_lora_concept(path), Path(path).name
+    if base_model is None:
+        raise ConceptFileError(
+            f"base_model for {name}", "a MODEL, since this file is a LoRA concept", "nothing connected",
+            f"Load the model it was trained from ({lora.base or 'not named in the file'}) and connect it.",
+        )  # fmt: skip
+    return apply_lora_concept(base_model, lora, name)
 
 
 def load_concept_file(path: str, weight_dtype: str = "default", disable_dynamic: bool = False) -> ModelPatcher:

@@ -77,6 +77,12 @@ class NullTextSDXL(comfy.model_base.SDXL):
         return self.constant_adm
 
 
+def constant_embedding(text_embeds: torch.Tensor, time_ids: torch.Tensor, time_id_dim: int) -> torch.Tensor:
+    """SDXL's added embedding [1, adm_in_channels] of a pooled text vector [1, D] and size ids [1, 6]."""
+    sizes = comfy.model_base.Timestep(time_id_dim)(time_ids.flatten()).flatten()
+    return torch.cat([text_embeds, sizes[None]], dim=1)
+
+
 class _SavesAsConcept:
     """For Save Model and Save Checkpoint: the tensors keep diffusers' names and the description goes with them, so that
     Load Concept Model reads the file again."""
@@ -134,8 +140,8 @@ def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
         model = (NullTextSDXL if concept.null_text else comfy.model_base.SDXL)(config, model_type, device=meta)
         model.embedder = comfy.model_base.Timestep(layout.time_id_dim)
     if isinstance(model, NullTextSDXL):
-        size = model.embedder(concept.time_ids.flatten()).flatten()  # type: ignore[union-attr]
-        model.constant_adm = torch.cat([concept.text_embeds, size[None]], dim=1)  # type: ignore[list-item]
+        assert concept.text_embeds is not None and concept.time_ids is not None
+        model.constant_adm = constant_embedding(concept.text_embeds, concept.time_ids, layout.time_id_dim)
     latent_channels = config.latent_format.latent_channels
     if layout.in_channels == 2 * latent_channels + 1:
         model.set_inpaint()
