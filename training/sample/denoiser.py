@@ -39,8 +39,8 @@ class Denoiser:
         return next(self.unet.parameters()).dtype
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Denoiser":
-        """Move the network, in place."""
-        self.unet.to(device=device, dtype=dtype)
+        """Move the network, in place; all of it, so past diffusers' own `to`, which warns about that."""
+        torch.nn.Module.to(self.unet, device=device, dtype=dtype)
         return self
 
     @torch.no_grad()
