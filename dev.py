@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from devtools.environment import TRAINING, SetupError, ensure_host, own_host, run
+from devtools.environment import TRAINING, SetupError, ensure_host, ensure_training, run
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 
@@ -26,6 +26,7 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
+    ensure_training()
     lints = lint_all()
     suites = [suite(arguments) for suite in (test_pack, test_training)]
     if lints:
@@ -45,10 +46,9 @@ def test_training(arguments: list[str]) -> int:
     named = [word for word in _named(arguments) if _is_training(word)]
     if _named(arguments) and not named:
         return 0
-    if own_host() and not TRAINING.is_ready:
+    if not TRAINING.is_ready:
         print("dev.py: the trainer's tests are skipped: COMFYUI_PATH is set and there is no .venv-train")
         return 0
-    TRAINING.ensure()
     options = [word for word in arguments if word not in _named(arguments)]
     alone = ("-o", "addopts=", "--confcutdir=tests/training")
     return run("-m", "pytest", *alone, *options, *(named or ["tests/training"]), environment=TRAINING)
@@ -75,12 +75,12 @@ def lint_command(arguments: list[str]) -> int:
     unknown = [name for name in arguments if name not in LINTERS]
     if unknown:
         raise SetupError(f"no linter {', '.join(unknown)}: there are {', '.join(LINTERS)}")
+    ensure_training()
     return lint(arguments) if arguments else lint_all()
 
 
 def setup(arguments: list[str]) -> int:
-    if not own_host():
-        TRAINING.ensure()
+    ensure_training()
     return 0
 
 

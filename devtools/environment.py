@@ -102,6 +102,16 @@ def ensure_host() -> None:
         raise SetupError(f"COMFYUI_PATH is set, and this interpreter lacks {', '.join(missing)}: run {command}")
 
 
+def ensure_training() -> None:
+    """Make .venv-train ready, unless the user brings an own host: then nothing is installed.
+
+    Raises:
+        SetupError: the environment cannot be made, or pip failed.
+    """
+    if not own_host():
+        TRAINING.ensure()
+
+
 def pip(interpreter: Path, *arguments: str) -> None:
     """Run an interpreter's pip.
 

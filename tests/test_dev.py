@@ -50,10 +50,14 @@ def test_missing_tool_is_named(monkeypatch):
         environment.ensure_host()
 
 
-@pytest.mark.parametrize(("codes", "expected"), [((0, 0, 0), 0), ((0, 3, 0), 3), ((1, 0, 2), 1)])
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((0, 0, 0, 0), 0), ((0, 3, 0, 0), 3), ((1, 0, 2, 0), 1), ((0, 0, 0, 1), 1)]
+)
 def test_every_linter_runs_and_a_failure_counts(monkeypatch, codes, expected):
+    """ruff twice, pyright on gcfg_core and on the trainer."""
     left = list(codes)
     monkeypatch.setattr(lint, "run", lambda *_: left.pop(0))
+    monkeypatch.setattr(environment.Environment, "is_ready", True)
     assert lint.lint(list(lint.LINTERS)) == expected
     assert not left
 
@@ -97,7 +101,7 @@ def test_each_suite_gets_the_tests_that_are_its_own(monkeypatch, arguments, pack
     commands = []
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(environment.Environment, "ensure", lambda self: None)
+    monkeypatch.setattr(environment.Environment, "is_ready", True)
     monkeypatch.setattr(dev_module, "run", lambda *words, environment=None: commands.append((environment, words)) or 0)
     monkeypatch.setattr(dev_module, "lint_all", lambda: 0)
     assert dev_module.test(arguments) == 0

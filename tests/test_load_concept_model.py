@@ -44,7 +44,7 @@ def test_bad_files_get_a_clear_error_that_names_the_input(pack, folder, case):
     name = "a.safetensors"
     message = {
         "newer": "newer format 2.*Update this node pack",
-        "lora": "a.safetensors: gcfg.unet_config: expected a JSON object",
+        "lora": "gcfg.unet_config: expected a JSON object",
         "truncated": "incomplete or damaged",
         "foreign": "does not recognise as a model.*LoRA is not one",
         "vae": "does not recognise as a model",
