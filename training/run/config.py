@@ -92,7 +92,12 @@ class RecordConfig(Section):
     sample_every: Count = Field(0, description="steps from sample grid to sample grid; 0: none")
     validate_every: Count = Field(0, description="steps from one loss on held_out images to the next; 0: none")
     log_every: PositiveInt = Field(10, description="steps from log to log")
+    prompt: str | None = Field(None, description="sample grids: what the base is told; without it, nothing")
     title: str = Field("", description="name of the concept, for people; the output folder's without it")
+    description: str = Field("", description="of the concept, for its file and model card")
+    author: str = Field("", description="for the file and the model card")
+    license: str = Field("", description="for the file and the model card; a blank to fill in without it")
+    export_dtype: Literal["fp16", "bf16", "fp32"] = Field("fp16", description="precision of the concept file's weights")
 
 
 class RunConfig(Section):
@@ -101,9 +106,9 @@ class RunConfig(Section):
     base: str = Field(description="the base model: a diffusers folder or a single .safetensors file")
     output: str = Field(description="folder of the run; an interrupted run there is continued")
     data: DataConfig
-    model: ModelConfig = ModelConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    loss: LossConfig = LossConfig()
-    ema: EmaConfig = EmaConfig()
-    loop: LoopConfig = LoopConfig()
-    record: RecordConfig = RecordConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    ema: EmaConfig = Field(default_factory=EmaConfig)
+    loop: LoopConfig = Field(default_factory=LoopConfig)
+    record: RecordConfig = Field(default_factory=RecordConfig)

@@ -15,9 +15,14 @@ class Feed(Protocol):
         steps_per_epoch: steps in which each picture is seen at least once.
     """
 
-    digest: str
-    pictures: int
-    steps_per_epoch: int
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def pictures(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
 
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
         """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""

@@ -45,7 +45,7 @@ def gather(
     told: Any = get_optimizer_state_dict(network, _bare(optimizer), options=READ)
     tensors["optimizer"] = {
         f"{kind}/{name}": value.contiguous()
-        for name, kinds in told["state"].items()
+        for name, kinds in told.get("state", {}).items()  # empty on all but the first process
         for kind, value in kinds.items()  # type: ignore[union-attr]
         if isinstance(value, Tensor)
     }

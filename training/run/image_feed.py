@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
 from ..base.model import LatentCodec
@@ -77,6 +78,14 @@ class ImageFeed:
                 ids = torch.tensor([placement(picture.size, bucket.size, False).time_ids()])
                 found.append(Batch(latent, [picture.caption or ""], [len(found)], ids))
         return found
+
+    def calibration(self, count: int) -> Iterator[Tensor]:
+        """Latents [C, h, w] of up to ``count`` pictures that are trained on, drawn by the seed."""
+        places = [(member, bucket.size) for bucket in self.plan.buckets for member in bucket.members]
+        order = torch.randperm(len(places), generator=generator(self.plan.seed, "calibration")).tolist()
+        for place in order[:count]:
+            member, size = places[place]
+            yield self.reader.get(self.scan.pictures[member], size, self.plan.flip >= 1.0).mean
 
 
 def scan_images(config: DataConfig, output: Path, quiet: bool = False) -> Scan:

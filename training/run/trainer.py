@@ -1,6 +1,6 @@
 """The loop: step after step, with what has to be written down between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import nn
+from torch import Tensor, nn
 
 from ..base.model import Base
 from ..errors import InputError
@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint, read_checkpoint, recover, write_checkpoint
 from .config import RunConfig
 from .ema import Averages
 from .feed import Feed
-from .gather import gather, restore
+from .gather import gather, restore, trained_weights
 from .machine import global_batch
 from .metrics import Metrics
 from .moments import Moments
@@ -37,6 +37,8 @@ class Trainer:
     Attributes:
         network, optimizer: as accelerate prepared them.
         averages: of the network's weights.
+        frozen: null-text constants that are not trained, by their names in the UNet.
+        paint: draws a picture [3, H, W] from 0 to 1 of weights at a step; None in all but the first process.
         step: optimization steps done.
     """
 
@@ -47,6 +49,8 @@ class Trainer:
     network: nn.Module
     optimizer: Any
     averages: Averages
+    frozen: Mapping[str, Tensor] = field(default_factory=dict)
+    paint: Callable[[Mapping[str, Tensor], int], Tensor] | None = None
     step: int = 0
     moments: Moments = field(default_factory=Moments)
 
@@ -62,7 +66,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
-        path = _agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        path = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
             restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
@@ -116,7 +120,7 @@ class Trainer:
         metrics.flush()
         state = {"world": self.accelerator.num_processes, "global_batch": self.images}
         checkpoint = gather(self.accelerator, self.network, self.optimizer, self.averages, self.step, **state)
-        _agree(self.accelerator, lambda: self._write(checkpoint))
+        agree(self.accelerator, lambda: self._write(checkpoint))
         metrics.pause()
 
     def _write(self, checkpoint: Checkpoint) -> None:
@@ -130,6 +134,24 @@ class Trainer:
             found = validate(self.accelerator, self.network, self.averages, pictures, self.base.schedule, seed)
             metrics.numbers(self.step, found)
             metrics.pause()
+
+        if self._every(record.sample_every):
+            weights, _ = self.result_weights()
+            if self.paint is not None:
+                metrics.picture(self.step, "samples", self.paint(weights, self.step))
+            self.accelerator.wait_for_everyone()
+            metrics.pause()
+
+    def result_weights(self) -> tuple[dict[str, Tensor], str]:
+        """The weights a run is for and the name of the average they are; all processes take part.
+
+        By their names in the network, on the CPU: the first average, or the weights themselves ("") where none is kept.
+        """
+        names = self.averages.names
+        if not names:
+            return trained_weights(self.network), ""
+        with self.averages.applied(names[0]):
+            return trained_weights(self.network), names[0]
 
     def _every(self, steps: int) -> bool:
         return steps > 0 and (self.step % steps == 0 or self.step == self.config.loop.steps)
@@ -149,8 +171,15 @@ class Trainer:
         )
 
 
-def open_trainer(config: RunConfig, accelerator: Accelerator, base: Base, feed: Feed, network: Network) -> Trainer:
-    """Put a network on the machine, with its optimizer and averages.
+def open_trainer(
+    config: RunConfig,
+    accelerator: Accelerator,
+    base: Base,
+    feed: Feed,
+    network: Network,
+    frozen: Mapping[str, Tensor] | None = None,
+) -> Trainer:
+    """Put a network on the machine, with its optimizer and averages; the arguments are as in `Trainer`.
 
     Raises:
         InputError: an optimizer or average that cannot be had.
@@ -169,7 +198,7 @@ def open_trainer(config: RunConfig, accelerator: Accelerator, base: Base, feed: 
     parameters = [value for value in network.parameters() if value.requires_grad]
     optimizer = build_optimizer(config.optimizer, parameters, fused)
     prepared, optimizer = accelerator.prepare(network, optimizer)
-    return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted))
+    return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted), frozen or {})
 
 
 def _recover(folder: Path) -> str | None:
@@ -179,7 +208,7 @@ def _recover(folder: Path) -> str | None:
     return None if path is None else str(path)
 
 
-def _agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
+def agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
     """Let the first process work and tell the others what came out, an InputError too, so that none waits for ever."""
     told: list[Any] = [None, None]
     if accelerator.is_main_process:

@@ -1,0 +1,102 @@
+"""What comes out of a run: the average of its weights as a concept file, or as a world."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from gcfg_core.concept_file import Concept
+from gcfg_core.lora_concept import LoraConcept
+
+from ..base.model import Base
+from ..base.world_text import WordText
+from ..base.world_write import write_world
+from ..export.concept import concept_of, export_run, lora_concept_of
+from ..export.facts import TrainingFacts
+from .config import RunConfig
+from .trainer import Trainer
+
+WORLD = "world"
+
+
+def concept_from(
+    config: RunConfig, base: Base, weights: Mapping[str, Tensor], frozen: Mapping[str, Tensor], facts: TrainingFacts
+) -> Concept | LoraConcept:
+    """A concept of a network's trained weights.
+
+    Args:
+        base: what it was trained from.
+        weights: by their names in the network.
+        frozen: the null-text constants that were not trained, by their names in the UNet.
+        facts: about the run.
+    """
+    model, title = config.model, title_of(config)
+    trained = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
+    state = {**frozen, **trained}
+    if model.kind == "null-text-lora":
+        alpha = float(model.lora_alpha or model.lora_rank)
+        return lora_concept_of(base, state, facts, rank=model.lora_rank, alpha=alpha, title=title)
+    return concept_of(base, state, facts, null_text=model.kind == "null-text", title=title)
+
+
+def facts_of(trainer: Trainer, average: str) -> TrainingFacts:
+    """What the concept file and its card say about the run."""
+    config = trainer.config
+    return TrainingFacts(
+        steps=trainer.step,
+        images=trainer.feed.pictures,
+        resolution=max(config.data.resolutions),
+        ema=average or None,
+        seed=config.loop.seed,
+        dataset_sha256=trainer.feed.digest,
+        settings=_settings(config, trainer.images),
+    )
+
+
+def _settings(config: RunConfig, batch: int) -> dict[str, Any]:
+    loop, optimizer = config.loop, config.optimizer
+    return {
+        "kind": config.model.kind,
+        "train_constant": config.model.train_constant,
+        "batch": batch,
+        "optimizer": optimizer.optimizer,
+        "lr": optimizer.lr,
+        "lr_schedule": optimizer.lr_schedule,
+        "warmup_steps": optimizer.warmup_steps,
+        "precision": loop.precision,
+        "min_snr_gamma": config.loss.min_snr_gamma,
+        "noise_offset": config.loss.noise_offset,
+        "captions": config.data.captions,
+    }
+
+
+def title_of(config: RunConfig) -> str:
+    """The run's title: what was given, or the name of its folder."""
+    return config.record.title or Path(config.output).resolve().name
+
+
+def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:
+    """Write the concept file and its card into the run's folder; a world of one's own becomes a folder there.
+
+    Raises:
+        InputError, ConceptFileError: the weights are no finite numbers, or not whole.
+        OSError: it could not be written.
+    """
+    config, facts = trainer.config, facts_of(trainer, average)
+    if config.model.train_text or isinstance(trainer.base.text, WordText) and config.model.kind == "text":
+        folder = trainer.folder / WORLD
+        write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json())
+        return folder
+    record = config.record
+    return export_run(
+        trainer.folder,
+        concept_from(config, trainer.base, weights, trainer.frozen, facts),
+        facts,
+        dtype=record.export_dtype,
+        thumbnail=thumbnail,
+        description=record.description,
+        author=record.author,
+        license_line=record.license,
+    )
