@@ -68,7 +68,7 @@ def serve(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    return run("tests/bench/run.py", *arguments)
+    return run("-m", "bench.run", *arguments)
 
 
 def lint_command(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from devtools.accelerator import device_arguments
 from rigs.host import ROOT, enter_host
 
 WORKFLOW = ROOT / "workflows" / "api" / "concept_and_control.json"
@@ -18,16 +19,17 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     logging.disable(logging.WARNING)
     enter_host()
-    from rigs.server import ComfyServer, PromptRefused
+    from rigs.base_directory import PACK_AND_STAND_INS
+    from rigs.client import PromptRefused
+    from rigs.server import ComfyServer
     from rigs.substitute import substitute
 
     workflow = json.loads(options.workflow.read_text(encoding="utf-8"))
     print("Building tiny models (random weights; the first time takes some seconds)", flush=True)
     small = substitute(workflow, steps=options.steps, size=options.size)
-    packs = {"comfyui-gcfg": ROOT, "stand_ins": ROOT / "tests" / "rigs" / "stand_ins"}
     print("Starting ComfyUI", flush=True)
     started = time.monotonic()
-    with ComfyServer(packs, small.models, small.images, arguments=device_arguments([])) as server:
+    with ComfyServer(PACK_AND_STAND_INS, small.models, small.images, arguments=device_arguments([])) as server:
         print(f"ComfyUI answers on {server.url} after {time.monotonic() - started:.1f} s")
         print(f"Queueing {options.workflow.name}", flush=True)
         try:
@@ -48,14 +50,6 @@ def main(arguments: list[str]) -> int:
     print(f"{len(run.progress)} progress events, {len(run.previews)} previews, {run.seconds:.1f} s for the workflow")
     print("The models are random, so the picture shows no scene; workflows/ names real ones.")
     return 0
-
-
-def device_arguments(given: list[str]) -> tuple[str, ...]:
-    """`--cpu` for ComfyUI where torch finds no accelerator, unless it is already there."""
-    import torch
-
-    found = torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available()
-    return () if found or "--cpu" in given else ("--cpu",)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

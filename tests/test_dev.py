@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import dev as dev_module
-from devtools import environment, lint, runtime
+from devtools import environment, lint, runtime, serve
 from rigs.host import ROOT
 
 
@@ -64,6 +64,18 @@ def test_every_linter_runs_and_a_failure_counts(monkeypatch, codes, expected):
 
 def test_failing_command_gives_its_exit_code():
     assert environment.run("-c", "raise SystemExit(7)") == 7
+
+
+def test_serve_takes_the_port_and_passes_on_the_rest(capsys):
+    assert serve._options([]) == (serve.PORT, [])
+    assert serve._options(["--cpu", "--port", "9000", "--listen", "0.0.0.0"]) == (
+        9000,
+        ["--cpu", "--listen", "0.0.0.0"],
+    )
+    for wrong in (["--port"], ["--port", "--cpu"], ["--port", "many"]):
+        with pytest.raises(SystemExit):
+            serve._options(wrong)
+    assert "--port" in capsys.readouterr().err
 
 
 def wheel(path, *names):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rigs.base_directory import PACK_AND_STAND_INS
+from rigs.client import PromptRefused, Run
 from rigs.host import ROOT
-from rigs.prompts import concept_and_control, plain_sampling, tiny_models
-from rigs.server import ComfyServer, PromptRefused, Run
+from rigs.prompts import plain_sampling, tiny_models
+from rigs.server import ComfyServer
 from rigs.substitute import substitute
 
-CHECKPOINT, CONCEPT = "tiny-sd15.safetensors", "tiny-concept.safetensors"
-WORKFLOWS = ("concept_and_control", "lora_on_one_branch", "controlnet_on_control", "inpainting", "video_model")
+WORKFLOWS = ("lora_on_one_branch", "controlnet_on_control", "inpainting", "video_model")
 """Some that load different things; test_workflows.py runs all of them in this process."""
 
 STEPS = 3
@@ -22,9 +23,21 @@ STEPS = 3
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ComfyServer]:
-    packs = {"comfyui-gcfg": ROOT, "stand_ins": ROOT / "tests" / "rigs" / "stand_ins"}
-    with ComfyServer(packs, tiny_models()) as running:
+    with ComfyServer(PACK_AND_STAND_INS, tiny_models()) as running:
         yield running
+
+
+def workflow(server: ComfyServer, name: str) -> dict[str, dict]:
+    """An example workflow as a prompt that runs on this server's tiny models."""
+    path = ROOT / "workflows" / "api" / f"{name}.json"
+    small = substitute(json.loads(path.read_text(encoding="utf-8")), steps=STEPS)
+    server.add(small.models, small.images)
+    return small.prompt
+
+
+def inputs_of(prompt: dict[str, dict], class_type: str) -> dict:
+    """The inputs of a prompt's first node of this type."""
+    return next(node["inputs"] for node in prompt.values() if node["class_type"] == class_type)
 
 
 def check(run: Run, steps: int) -> None:
@@ -41,21 +54,21 @@ def check(run: Run, steps: int) -> None:
 
 
 def test_core_prompt_runs_beside_the_pack(server):
-    check(server.run(plain_sampling(CHECKPOINT, STEPS)), STEPS)
+    check(server.run(plain_sampling("tiny-sd15.safetensors", STEPS)), STEPS)
 
 
 def test_the_papers_graph(server):
-    run = server.run(concept_and_control(CHECKPOINT, CONCEPT, STEPS))
+    run = server.run(workflow(server, "concept_and_control"))
     check(run, STEPS)
     for texts in (run.texts(), run.notes):
         assert any("2.5 * (" in text for text in texts), "the formula is not shown"
 
 
 def test_the_same_seed_gives_the_same_picture(server):
-    prompt = concept_and_control(CHECKPOINT, CONCEPT, STEPS)
+    prompt = workflow(server, "concept_and_control")
     first = server.run(prompt)
-    prompt["7"]["inputs"]["filename_prefix"] = "again"
-    prompt["9"]["inputs"]["label"] = "another label"
+    inputs_of(prompt, "SaveImage")["filename_prefix"] = "again"
+    inputs_of(prompt, "GCFG_GuidanceTerm")["label"] = "another label"
     again = server.run(prompt)
     assert again.progress, "the sampler was not run again"
     ((_, one),), ((_, two),) = first.images, again.images
@@ -64,15 +77,12 @@ def test_the_same_seed_gives_the_same_picture(server):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflow_runs(server, name):
-    path = ROOT / "workflows" / "api" / f"{name}.json"
-    small = substitute(json.loads(path.read_text(encoding="utf-8")), steps=STEPS)
-    server.add(small.models, small.images)
-    check(server.run(small.prompt), STEPS)
+    check(server.run(workflow(server, name)), STEPS)
 
 
 def test_bad_value_is_refused(server):
-    prompt = concept_and_control(CHECKPOINT, CONCEPT)
-    prompt["9"]["inputs"]["weight"] = 1e6
+    prompt = workflow(server, "concept_and_control")
+    inputs_of(prompt, "GCFG_GuidanceTerm")["weight"] = 1e6
     with pytest.raises(PromptRefused) as error:
         server.run(prompt)
     assert error.value.status == 400
@@ -80,8 +90,8 @@ def test_bad_value_is_refused(server):
 
 
 def test_bad_graph_fails_before_sampling_and_says_why(server):
-    prompt = concept_and_control(CHECKPOINT, CONCEPT)
-    prompt["9"]["inputs"].update(start_percent=0.8, end_percent=0.2)
+    prompt = workflow(server, "concept_and_control")
+    inputs_of(prompt, "GCFG_GuidanceTerm").update(start_percent=0.8, end_percent=0.2)
     with pytest.raises(PromptRefused) as error:
         server.run(prompt)
     assert "start_percent" in json.dumps(error.value.body)

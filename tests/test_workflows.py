@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from devtools import runtime
 from rigs.expected_workflows import EXPECTED
 from rigs.host import ROOT
 from rigs.saved_graph import NOTES, declared, group_box, node_box, prompt_of, real_nodes
@@ -100,7 +101,9 @@ def test_inpainting_keeps_what_is_not_painted(runner):
     assert difference[: size // 8].max() < 1 < difference[-size // 4 :].min()
 
 
-@pytest.mark.skipif(comfyui_version.__version__ != "0.3.75", reason="the files are built with ComfyUI 0.3.75")
+@pytest.mark.skipif(
+    comfyui_version.__version__ != runtime.VERSION, reason=f"the files are built with ComfyUI {runtime.VERSION}"
+)
 def test_files_are_what_the_definitions_build(pack):
     from tools.workflows.files import contents
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     with ComfyServer() as server, sync_api.sync_playwright() as playwright:
-        server.post("/settings/Comfy.TutorialCompleted", True)
+        server.client.post("/settings/Comfy.TutorialCompleted", True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.goto(server.url, timeout=120_000)

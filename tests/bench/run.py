@@ -11,21 +11,11 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # rigs, bench
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # gcfg_core
-
 from rigs.host import enter_host
-
-enter_host()
-
-CONCEPTS = ("sd15", "sd2v", "sdxl")
-"""Kinds that have a null-text form; for others a second ordinary model is the concept."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,12 +29,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class Bench:
-    """Guiders on one tiny model family, timed in turns."""
+    """Guiders on one tiny model family, timed in turns. The concept is a null-text one where the family has one."""
 
     def __init__(self, kind: str, size: int, steps: int, repeats: int) -> None:
         import comfy.samplers
 
-        from rigs.concepts import tiny_concept
+        from rigs.concepts import CONFIGS, tiny_concept
         from rigs.pack import load_pack
         from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
@@ -52,7 +42,7 @@ class Bench:
         self.steps, self.repeats = steps, repeats
         self.base = load_tiny(kind, 0)
         loader = self.pack.module("nodes.runtime.concept_loader")
-        self.concept = loader.load_model_file(str(tiny_concept(kind))) if kind in CONCEPTS else load_tiny(kind, 1)
+        self.concept = loader.load_model_file(str(tiny_concept(kind))) if kind in CONFIGS else load_tiny(kind, 1)
         self.prompt, self.null = tiny_cond(kind, 1), tiny_cond(kind, 2)
         self.latent = tiny_latent(kind, 0, 1, size)["samples"]
         sampling = self.base.get_model_object("model_sampling")
@@ -141,6 +131,7 @@ def _time_calls(owner: Any, name: str, seconds: list[float]) -> Callable[[], Non
 
 def main() -> None:
     arguments = parse_arguments()
+    enter_host()
     if arguments.gpu:
         import comfy.cli_args
 

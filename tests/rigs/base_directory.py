@@ -4,6 +4,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from rigs.host import ROOT
+
+PACK = {"comfyui-gcfg": ROOT}
+STAND_INS = ROOT / "tests" / "rigs" / "stand_ins"
+PACK_AND_STAND_INS = {**PACK, "stand_ins": STAND_INS}
+"""Custom nodes by the names that they are linked under."""
+
 MODEL_FOLDERS = ("checkpoints", "diffusion_models", "gcfg_concepts", "loras", "controlnet", "vae", "text_encoders")
 NOT_PACK = shutil.ignore_patterns(".*", "output", "__pycache__")
 

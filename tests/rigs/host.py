@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+from devtools import runtime
+
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_RUNTIME = ROOT / ".comfyui" / "0.3.75"
 
 
 def comfyui_path() -> Path:
@@ -15,7 +16,7 @@ def comfyui_path() -> Path:
         FileNotFoundError: there is no ComfyUI there.
     """
     named = os.environ.get("COMFYUI_PATH")
-    path = Path(named).expanduser().resolve() if named else DEFAULT_RUNTIME
+    path = Path(named).expanduser().resolve() if named else runtime.FOLDER
     if not (path / "comfy" / "samplers.py").is_file():
         remedy = "point COMFYUI_PATH at a ComfyUI folder" if named else "run `python dev.py setup`, or set COMFYUI_PATH"
         raise FileNotFoundError(f"no ComfyUI in {path} (no comfy/samplers.py there): {remedy}")

@@ -1,4 +1,4 @@
-"""Small API-format prompts, and the tiny models that stand in for the ones a workflow names."""
+"""A small API-format prompt, and the tiny models that it and a server may begin with."""
 
 from pathlib import Path
 
@@ -41,44 +41,3 @@ def tiny_models() -> dict[str, dict[str, Path]]:
         "checkpoints": {"tiny-sd15.safetensors": tiny_checkpoint("sd15")},
         "gcfg_concepts": {"tiny-concept.safetensors": tiny_concept("sd15")},
     }
-
-
-def concept_and_control(checkpoint: str, concept: str, steps: int = 3, size: int = 64) -> Prompt:
-    """The paper's graph: base + 2.5 * (concept - base) + 2.5 * (base with the prompt - base)."""
-    prompt = plain_sampling(checkpoint, steps, size)
-    prompt["8"] = {
-        "class_type": "GCFG_LoadConceptModel",
-        "inputs": {"concept_name": concept, "weight_dtype": "default"},
-    }
-    prompt["9"] = _term(model=["8", 0], label="concept")
-    prompt["10"] = _term(positive=["2", 0], terms=["9", 0], label="control")
-    prompt["5"] = {
-        "class_type": "GCFG_Sampler",
-        "inputs": {
-            "model": ["1", 0],
-            "conditioning": ["3", 0],
-            "terms": ["10", 0],
-            "latent_image": ["4", 0],
-            "seed": 1,
-            "steps": steps,
-            "sampler_name": "dpmpp_2m",
-            "scheduler": "karras",
-            "denoise": 1.0,
-            "rescale": 0.0,
-        },
-    }
-    return prompt
-
-
-def _term(label: str, **sockets: list) -> dict:
-    widgets = {
-        "weight": 2.5,
-        "start_percent": 0.0,
-        "end_percent": 1.0,
-        "curve": "constant",
-        "curve_end": 0.0,
-        "curve_ramp": 0.25,
-        "keyframes": "0:1, 1:0",
-        "label": label,
-    }
-    return {"class_type": "GCFG_GuidanceTerm", "inputs": {**widgets, **sockets}}

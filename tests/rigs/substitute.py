@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from rigs.checkpoints import tiny_checkpoint, tiny_vae
-from rigs.concepts import tiny_concept
+from rigs.concepts import CONFIGS, tiny_concept
 from rigs.controlnet import controlnet_file
 from rigs.host import cache_dir
 from rigs.lora import lora_file
@@ -101,7 +101,7 @@ def picture(size: int) -> Path:
 
 
 def _concept_or_model(kind: str, seed: int) -> Path:
-    return tiny_concept(kind, seed) if kind in ("sd15", "sd2v", "sdxl") else tiny_unet(kind, seed)
+    return tiny_concept(kind, seed) if kind in CONFIGS else tiny_unet(kind, seed)
 
 
 def _stand_in(prompt: dict[str, dict], loader: str, output: int, kind: str) -> None:

@@ -15,12 +15,10 @@ import comfy.model_base
 import execution
 import folder_paths
 
-from rigs.base_directory import MODEL_FOLDERS, lay_out
-from rigs.host import ROOT
+from rigs.base_directory import MODEL_FOLDERS, STAND_INS, lay_out
 from rigs.pack import Pack
 from rigs.substitute import substitute
 
-STAND_INS = ROOT / "tests" / "rigs" / "stand_ins"
 KEPT = 40
 """How many nodes' results the executor keeps: enough for every loader."""
 DIRECTORIES = ("input", "output", "temp")

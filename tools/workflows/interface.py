@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from functools import cache
 from typing import Any
+
+from devtools import runtime
+from devtools.environment import ROOT
 
 from .graph import Node, Workflow
 from .layout import NODE_TITLE, Frame, arrange
 from .node_types import NodeType
 from .note import note_text
 
-PACK_ID, PACK_VERSION = "comfyui-gcfg", "0.1.0"
-CORE_ID, CORE_VERSION = "comfy-core", "0.3.75"
+PACK_ID, CORE_ID = "comfyui-gcfg", "comfy-core"
 COLORS = {
     "Models": "#3f789e",
     "Prompts": "#b58b2a",
@@ -55,6 +59,14 @@ def interface_graph(workflow: Workflow) -> dict[str, Any]:
     }
 
 
+@cache
+def pack_version() -> str:
+    """The version in pyproject.toml."""
+    found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, "pyproject.toml has no line with the version"
+    return found[1]
+
+
 def slots(kind: NodeType) -> list[str]:
     """Names of a node's inputs in the interface's order: sockets, then widgets (which are sockets too)."""
     return [each.name for each in kind.sockets] + [each.name for each in kind.widgets]
@@ -94,7 +106,7 @@ def _node(
     core = node.kind.is_core
     properties: dict[str, Any] = {
         "cnr_id": CORE_ID if core else PACK_ID,
-        "ver": CORE_VERSION if core else PACK_VERSION,
+        "ver": runtime.VERSION if core else pack_version(),
         "Node name for S&R": node.kind.name,
     }
     public = [{"name": m.name, "url": m.url, "directory": m.folder} for m in node.models if m.url]
