@@ -1,1 +1,1 @@
-"""Concept files on the command line: `python -m training inspect FILE`, `python -m training convert IN OUT`."""
+"""The trainer: from a folder of images to a concept file that the nodes load. Runs without ComfyUI."""

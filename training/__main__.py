@@ -1,3 +1,5 @@
+"""From pictures to a concept file: `python -m training prepare|train|sample|evaluate|inspect|convert`."""
+
 import sys
 
 from training.cli import main

@@ -13,8 +13,8 @@ from train_rigs.pictures import save_noise
 
 from gcfg_core.concept_file import read_concept
 from training.base.read import read_base
+from training.commands.prepare import run as prepare
 from training.errors import InputError
-from training.prepare.command import prepare
 from training.prepare.config import PrepareConfig
 from training.prepare.pictures import folder_latents, latent_side
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import tyro
 from torch import Tensor
 from tqdm import tqdm
 
@@ -14,15 +16,23 @@ from ..base.model import Base
 from ..base.read import read_base
 from ..errors import InputError
 from ..export.concept import as_dtype
-from .calibrate import calibrate
-from .change import output_change
-from .config import PrepareConfig
-from .pictures import folder_latents, latent_side, noise_latents
-from .report import PrepareReport, report_of
-from .start import start_concept
+from ..prepare.calibrate import calibrate
+from ..prepare.change import output_change
+from ..prepare.config import PrepareConfig
+from ..prepare.pictures import folder_latents, latent_side, noise_latents
+from ..prepare.report import PrepareReport, report_of
+from ..prepare.start import start_concept
+
+PROG = "python -m training prepare"
+ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."
 
 
-def prepare(config: PrepareConfig) -> str:
+def parse(arguments: Sequence[str]) -> PrepareConfig:
+    """Settings of a command line; --help and what is no setting end the program."""
+    return tyro.cli(PrepareConfig, prog=PROG, description=ABOUT, args=list(arguments))
+
+
+def run(config: PrepareConfig) -> str:
     """Measure a base, and write its null-text start and a JSON report beside it.
 
     Returns:

@@ -1,0 +1,65 @@
+"""`python -m training convert IN OUT`: a bare UNet state dict, such as the authors' files, as format 1. Needs torch."""
+
+import argparse
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gcfg_core.concept_error import ConceptFileError
+from gcfg_core.concept_file import read_concept, write_concept
+from gcfg_core.concept_metadata import PREDICTION_TYPES
+
+from .unet_config import CONFIG_HELP, read_config
+
+ABOUT = "Write a bare UNet state dict (.safetensors, .bin, .pt) as format 1."
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Settings of a command line; --help and what is no setting end the program."""
+    parser = argparse.ArgumentParser(prog="python -m training convert", description=ABOUT)
+    parser.add_argument("input", help="a UNet state dict in diffusers' names, null-text or not")
+    parser.add_argument("output", help="the .safetensors file to write")
+    parser.add_argument("--prediction-type", choices=tuple(PREDICTION_TYPES), help="what the network predicts")
+    parser.add_argument("--zero-terminal-snr", action="store_true", help="it was trained with zero terminal SNR")
+    parser.add_argument("--latent-format", help="ComfyUI's name of the latent space, such as SD15 or SDXL")
+    parser.add_argument("--title", help="a name for people")
+    parser.add_argument("--base", help="the model it was made from")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output file")
+    parser.add_argument("--config", help=CONFIG_HELP)
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Write any file that `inspect` understands as format 1; what was written and assumed.
+
+    Raises:
+        ConceptFileError: the file cannot be used, or the output exists.
+        OSError, SafetensorError: it could not be written.
+    """
+    concept = read_concept(options.input, read_config(options.config))
+    changes: dict[str, Any] = {
+        "prediction_type": options.prediction_type,
+        "zero_terminal_snr": options.zero_terminal_snr or None,
+        "latent_format": options.latent_format,
+        "title": options.title,
+        "base": options.base,
+    }
+    concept = dataclasses.replace(concept, **{key: value for key, value in changes.items() if value is not None})
+    if options.prediction_type:
+        told = tuple(line for line in concept.assumptions if not line.startswith("prediction type"))
+        concept = dataclasses.replace(concept, assumptions=told)
+    if not concept.training:
+        source = {"name": Path(options.input).name, "sha256": _sha256(options.input)}
+        concept = dataclasses.replace(concept, training={"converted_from": source})
+    if Path(options.output).exists() and not options.overwrite:
+        raise ConceptFileError(options.output, "a new file", "one that exists", "Give another name, or --overwrite.")
+    write_concept(options.output, concept)
+    assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
+    return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
