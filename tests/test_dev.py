@@ -68,10 +68,7 @@ def test_failing_command_gives_its_exit_code():
 
 def test_serve_takes_the_port_and_passes_on_the_rest(capsys):
     assert serve._options([]) == (serve.PORT, [])
-    assert serve._options(["--cpu", "--port", "9000", "--listen", "0.0.0.0"]) == (
-        9000,
-        ["--cpu", "--listen", "0.0.0.0"],
-    )
+    assert serve._options(["--cpu", "--port", "9000", "--lowvram"]) == (9000, ["--cpu", "--lowvram"])
     for wrong in (["--port"], ["--port", "--cpu"], ["--port", "many"]):
         with pytest.raises(SystemExit):
             serve._options(wrong)
