@@ -22,39 +22,49 @@ class ModelConfig(Section):
     """What is trained."""
 
     kind: Kind = Field(
-        "null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)"
+        default="null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)"
     )
-    start: str | None = Field(None, description="a null-text file from `prepare`; without it, measured before training")
-    calibration_images: PositiveInt = Field(64, description="images the null-text constants are measured on")
-    train_constant: bool = Field(False, description="train the null-text constants too (the paper freezes them)")
-    train_text: bool = Field(False, description="kind text: train the text encoder too (small worlds of your own)")
-    lora_rank: PositiveInt = Field(16, description="rank of the LoRA")
-    lora_alpha: PositiveFloat | None = Field(None, description="alpha of the LoRA; the rank without it")
-    lora_targets: tuple[str, ...] = Field(LORA_TARGETS, description="ends of the names of the layers it adapts")
-    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
-    zero_terminal_snr: bool | None = Field(None, description="noise schedule with zero terminal SNR")
-    tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
+    start: str | None = Field(
+        default=None, description="a null-text file from `prepare`; without it, measured before training"
+    )
+    calibration_images: PositiveInt = Field(default=64, description="images the null-text constants are measured on")
+    train_constant: bool = Field(
+        default=False, description="train the null-text constants too (the paper freezes them)"
+    )
+    train_text: bool = Field(
+        default=False, description="kind text: train the text encoder too (small worlds of your own)"
+    )
+    lora_rank: PositiveInt = Field(default=16, description="rank of the LoRA")
+    lora_alpha: PositiveFloat | None = Field(default=None, description="alpha of the LoRA; the rank without it")
+    lora_targets: tuple[str, ...] = Field(default=LORA_TARGETS, description="ends of the names of the layers it adapts")
+    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(
+        default=None, description="if the base does not say it"
+    )
+    zero_terminal_snr: bool | None = Field(default=None, description="noise schedule with zero terminal SNR")
+    tokenizer: str | None = Field(default=None, description="folder of the tokenizer, if the base has none")
 
 
 class OptimizerConfig(Section):
     """How the weights move."""
 
-    optimizer: Literal["adamw", "adamw8bit"] = Field("adamw", description="adamw8bit needs bitsandbytes")
-    lr: PositiveFloat = Field(1e-5, description="learning rate")
+    optimizer: Literal["adamw", "adamw8bit"] = Field(default="adamw", description="adamw8bit needs bitsandbytes")
+    lr: PositiveFloat = Field(default=1e-5, description="learning rate")
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     eps: PositiveFloat = 1e-8
-    max_grad_norm: PositiveFloat = Field(1.0, description="longer gradients are scaled down to this norm")
+    max_grad_norm: PositiveFloat = Field(default=1.0, description="longer gradients are scaled down to this norm")
     lr_schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: Count = Field(0, description="steps in which the rate rises from 0")
+    warmup_steps: Count = Field(default=0, description="steps in which the rate rises from 0")
 
 
 class LossConfig(Section):
     """What is minimised: the mean squared error of the prediction."""
 
-    min_snr_gamma: PositiveFloat | None = Field(None, description="min-SNR weights (arXiv 2303.09556), 5 is usual")
+    min_snr_gamma: PositiveFloat | None = Field(
+        default=None, description="min-SNR weights (arXiv 2303.09556), 5 is usual"
+    )
     noise_offset: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="adds one random number to a channel's noise"
+        default=0.0, description="adds one random number to a channel's noise"
     )
 
 
@@ -62,42 +72,46 @@ class EmaConfig(Section):
     """Averages of the weights, which are what a run is for."""
 
     ema: Literal["power", "constant", "none"] = Field(
-        "power", description="power function (EDM2), constant decay, none"
+        default="power", description="power function (EDM2), constant decay, none"
     )
-    sigma_rels: tuple[float, ...] = Field((0.05, 0.1), min_length=1, description="power: relative widths that are kept")
-    ema_decay: Fraction = Field(0.9999, description="constant: the decay")
-    ema_warmup: PositiveInt = Field(10, description="constant: decay is at most (1 + step) / (warmup + step)")
+    sigma_rels: tuple[float, ...] = Field(
+        default=(0.05, 0.1), min_length=1, description="power: relative widths that are kept"
+    )
+    ema_decay: Fraction = Field(default=0.9999, description="constant: the decay")
+    ema_warmup: PositiveInt = Field(default=10, description="constant: decay is at most (1 + step) / (warmup + step)")
 
 
 class LoopConfig(Section):
     """How much, how fast, on what."""
 
-    steps: PositiveInt = Field(10_000, description="optimization steps")
-    batch_size: PositiveInt = Field(4, description="images of one forward pass on each device")
-    accumulation: PositiveInt = Field(1, description="forward passes of one step")
+    steps: PositiveInt = Field(default=10_000, description="optimization steps")
+    batch_size: PositiveInt = Field(default=4, description="images of one forward pass on each device")
+    accumulation: PositiveInt = Field(default=1, description="forward passes of one step")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
-    compile: bool = Field(False, description="torch.compile the UNet")
-    channels_last: bool = Field(False, description="memory layout that convolutions like on GPUs")
+    gradient_checkpointing: bool = Field(default=False, description="less memory, a third more time")
+    compile: bool = Field(default=False, description="torch.compile the UNet")
+    channels_last: bool = Field(default=False, description="memory layout that convolutions like on GPUs")
     seed: int = 0
-    held_out: Count = Field(0, description="images kept out of training, for validation")
-    device: Literal["auto", "cpu"] = Field("auto", description="auto: what accelerate finds")
+    held_out: Count = Field(default=0, description="images kept out of training, for validation")
+    device: Literal["auto", "cpu"] = Field(default="auto", description="auto: what accelerate finds")
 
 
 class RecordConfig(Section):
     """What is written down, and when. No setting here changes a result."""
 
-    save_every: PositiveInt = Field(1000, description="steps from checkpoint to checkpoint")
-    keep_last: PositiveInt = Field(2, description="checkpoints that are kept")
-    sample_every: Count = Field(0, description="steps from sample grid to sample grid; 0: none")
-    validate_every: Count = Field(0, description="steps from one loss on held_out images to the next; 0: none")
-    log_every: PositiveInt = Field(10, description="steps from log to log")
-    prompt: str | None = Field(None, description="sample grids: what the base is told; without it, nothing")
-    title: str = Field("", description="name of the concept, for people; the output folder's without it")
-    description: str = Field("", description="of the concept, for its file and model card")
-    author: str = Field("", description="for the file and the model card")
-    license: str = Field("", description="for the file and the model card; a blank to fill in without it")
-    export_dtype: Literal["fp16", "bf16", "fp32"] = Field("fp16", description="precision of the concept file's weights")
+    save_every: PositiveInt = Field(default=1000, description="steps from checkpoint to checkpoint")
+    keep_last: PositiveInt = Field(default=2, description="checkpoints that are kept")
+    sample_every: Count = Field(default=0, description="steps from sample grid to sample grid; 0: none")
+    validate_every: Count = Field(default=0, description="steps from one loss on held_out images to the next; 0: none")
+    log_every: PositiveInt = Field(default=10, description="steps from log to log")
+    prompt: str | None = Field(default=None, description="sample grids: what the base is told; without it, nothing")
+    title: str = Field(default="", description="name of the concept, for people; the output folder's without it")
+    description: str = Field(default="", description="of the concept, for its file and model card")
+    author: str = Field(default="", description="for the file and the model card")
+    license: str = Field(default="", description="for the file and the model card; a blank to fill in without it")
+    export_dtype: Literal["fp16", "bf16", "fp32"] = Field(
+        default="fp16", description="precision of the concept file's weights"
+    )
 
 
 class RunConfig(Section):
