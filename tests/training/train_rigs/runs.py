@@ -1,20 +1,24 @@
 """Small training runs: a tiny base and made-up latents, in this process or in one of their own that can be killed.
 
-As a program: `python -m train_rigs.runs SPEC.json`, where the file holds the settings and, for tests, `kill` (a step at
-which the process kills itself) or `slow_save` (seconds that a save takes longer, so that it can be hit).
+As a program: `python -m train_rigs.runs SPEC.json`, where the file holds the settings and what shall go wrong.
 """
 
+import faulthandler
 import json
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor
@@ -109,20 +113,22 @@ def open_toy(config: RunConfig, delay: float = 0.0) -> Trainer:
     """A trainer for a toy run, resumed where the folder has a checkpoint."""
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
+    AcceleratorState._reset_state()  # one process, several runs: accelerate remembers the first one's precision
     accelerator = open_machine(config.loop)
     base = toy_base()
     batch = global_batch(config.loop, accelerator)
     feed = ToyFeed(batch, config.loop.seed, held=config.loop.held_out, delay=delay)
     if accelerator.is_main_process:
         open_record(folder, config, result_settings(config, base.sha256, feed.digest, batch), {"world": 1})
-        constants = {} if config.model.kind == "text" else kept_constants(folder, lambda: measure(toy_base()))
+        if config.model.kind != "text":
+            kept_constants(folder, lambda: measure(toy_base()))
     accelerator.wait_for_everyone()
+    constants = {} if config.model.kind == "text" else kept_constants(folder, dict)
     if config.model.kind == "text":
         network = text_network(base, reads_captions=False, train_text=False)
     else:
-        constants = kept_constants(folder, dict)
         network = null_text_network(base, constants, config.model, config.loop.seed)
-    trainer = open_trainer(config, accelerator, base, feed, network)
+    trainer = open_trainer(config, accelerator, base, feed, network, constants)
     trainer.resume()
     return trainer
 
@@ -164,24 +170,48 @@ def spawn(folder: Path, given: dict[str, Any], processes: int = 1, **spec: Any) 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and output of a spawned run."""
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=100)
     return process.returncode, output
 
 
 def _arm(spec: dict[str, Any]) -> None:
-    """Make saves die or take long, as the test asks."""
-    save = checkpoint.save_file
+    """Make saving die at its n-th step (`kill_at`), or let no file grow beyond `file_limit` bytes."""
+    if "file_limit" in spec:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_limit"], spec["file_limit"]))
+    if "kill_at" not in spec:
+        return
+    left = [spec["kill_at"]]
 
-    def slow_save(tensors: dict[str, Tensor], path: Path) -> None:
-        save(tensors, path)
-        if spec.get("kill_in_save") == path.stem:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def deadly(work: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return work(*args, **kwargs)
 
-    checkpoint.save_file = slow_save
+        return counted
+
+    for name in ("save_file", "sha256_of", "flush_file", "flush_folder", "_move_in", "prune"):
+        setattr(checkpoint, name, deadly(getattr(checkpoint, name)))
+    checkpoint.os = types.SimpleNamespace(replace=deadly(os.replace))  # type: ignore[assignment]
+
+
+def start(folder: Path, given: dict[str, Any], **spec: Any) -> Any:
+    """Train in a process forked from one that has imported everything: quicker than `spawn`, where many are killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "spec.json"
+    path.write_text(json.dumps({"settings": given, **spec}))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train_rigs.runs"])
+    process = context.Process(target=main, args=(str(path),))
+    process.start()
+    return process
 
 
 def main(path: str) -> None:
-    """Do what the file says."""
+    """Do what the file says; tell where it is when it takes too long."""
+    faulthandler.dump_traceback_later(90)
     torch.set_num_threads(1)
     spec = json.loads(Path(path).read_text())
     _arm(spec)
