@@ -5,21 +5,19 @@
 """
 
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .architectures import LATENT_FORMATS, architecture_of, family_of, guess_prediction_type, infer_config
 from .concept_error import ConceptFileError, some
 from .concept_metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
-from .tensor_file import open_tensors, tensor_names
+from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_layout import TIME_IDS, layout_of
 from .unet_tensors import tensor_shapes
 
@@ -129,7 +127,7 @@ def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | N
 
 
 def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping[str, str] | None = None) -> None:
-    """Write a format 1 file: a temporary file beside it, flushed to disk, then renamed over `path`.
+    """Write a format 1 file, as `write_tensors` does it.
 
     Args:
         path: of the .safetensors file; a file already there stays whole until the new one is.
@@ -140,35 +138,10 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
         ConceptFileError: the concept is not whole, or `path` is no .safetensors name in an existing folder.
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
-    target = Path(path)
-    if target.suffix != ".safetensors":
-        raise ConceptFileError(str(path), "a name that ends in .safetensors", target.suffix or "none", "Rename it.")
-    if not target.parent.is_dir():
-        raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
-    check_concept(concept, target.name)
-    tensors = _separate({**concept.tensors, **{key: value.float() for key, value in concept.constants.items()}})
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        save_file(tensors, partial, metadata={**describe(concept, target.stem), **(extra or {})})
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous and each with storage of its own, as safetensors wants them; copied only where
-    they are not."""
-    separate: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for key, tensor in tensors.items():
-        value = tensor.detach().cpu().contiguous()
-        if value.untyped_storage().nbytes() != value.nbytes or value.data_ptr() in seen:
-            value = value.clone()
-        seen.add(value.data_ptr())
-        separate[key] = value
-    return separate
+    check_concept(concept, Path(path).name)
+    constants = {key: value.float() for key, value in concept.constants.items()}
+    metadata = {**describe(concept, Path(path).stem), **(extra or {})}
+    write_tensors(path, {**concept.tensors, **constants}, metadata)
 
 
 def check_concept(concept: Concept, name: str) -> None:

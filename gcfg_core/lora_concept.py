@@ -8,21 +8,19 @@ every `...attn2.null_text_feature`. The layers are those of the base without its
 
 import math
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .concept_error import ConceptFileError, some
 from .concept_file import AGAIN, TEXT_EMBEDS, TIME_IDS_NAME, Concept
 from .concept_metadata import FORMAT_KEY, KINDS, LORA_KIND, describe, parse
 from .null_text import FEATURE
-from .tensor_file import open_tensors, tensor_names
+from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_layout import TIME_IDS, layout_of
 from .unet_tensors import tensor_shapes
 
@@ -111,7 +109,7 @@ def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
 
 
 def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: Mapping[str, str] | None = None) -> None:
-    """Write a LoRA concept file: a temporary file beside it, flushed to disk, then renamed over ``path``.
+    """Write a LoRA concept file, as `write_tensors` does it.
 
     Args:
         path: of the .safetensors file; a file already there stays whole until the new one is.
@@ -122,23 +120,11 @@ def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: M
         ConceptFileError: the concept is not whole, or ``path`` is no .safetensors name in an existing folder.
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
-    target = Path(path)
-    if target.suffix != ".safetensors" or not target.parent.is_dir():
-        raise ConceptFileError(str(path), "a .safetensors name in a folder that exists", "another", "Correct the path.")
-    check_lora_concept(lora, target.name)
+    check_lora_concept(lora, Path(path).name)
     constants = {key: value.float() for key, value in lora.with_tensors({}).constants.items()}
-    tensors = {**lora.factors, **lora.features, **constants}
-    metadata = describe(lora.with_tensors({}, LORA_KIND), target.stem)
+    metadata = describe(lora.with_tensors({}, LORA_KIND), Path(path).stem)
     metadata |= {RANK_KEY: str(lora.rank), ALPHA_KEY: repr(float(lora.alpha)), **(extra or {})}
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(own, partial, metadata=metadata)
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, {**lora.factors, **lora.features, **constants}, metadata)
 
 
 def check_lora_concept(lora: LoraConcept, name: str) -> None:

@@ -11,19 +11,16 @@ CLIPTextModel computes without an attention mask, and SDClipModel with its defau
 
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .concept_error import ConceptFileError, some
 from .concept_metadata import FORMAT, FORMAT_KEY
-from .tensor_file import open_tensors
+from .tensor_file import open_tensors, write_tensors
 from .word_tokenizer import BEGIN, END, PAD, WordTokenizer
 
 KIND = "text-encoder"
@@ -151,30 +148,20 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
 
 
 def write_text_encoder(path: str | os.PathLike[str], encoder: SmallTextEncoder) -> None:
-    """Write a text encoder's file: a temporary file beside it, flushed to disk, then renamed over ``path``.
+    """Write a text encoder's file, as `write_tensors` does it.
 
     Raises:
         ConceptFileError: the text encoder is not whole.
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
     check_text_encoder(encoder)
-    target = Path(path)
     metadata = {
         FORMAT_KEY: str(FORMAT),
         "gcfg.kind": KIND,
         CONFIG_KEY: json.dumps(dict(encoder.config), sort_keys=True),
         VOCABULARY_KEY: json.dumps(encoder.tokenizer.to_json(), ensure_ascii=False),
     }
-    whole = torch.contiguous_format
-    tensors = {key: value.detach().cpu().clone(memory_format=whole) for key, value in encoder.tensors.items()}
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        save_file(tensors, partial, metadata=metadata)
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, encoder.tensors, metadata)
 
 
 def _json(metadata: Mapping[str, str], key: str) -> dict[str, Any]:

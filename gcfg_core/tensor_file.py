@@ -1,9 +1,10 @@
-"""Open a file of tensors without running any code that may be in it."""
+"""Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
 
 import os
 import pickle
 import pickletools
 import re
+import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .concept_error import ConceptFileError
@@ -43,6 +45,50 @@ def tensor_names(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, str
         return list(_state_dict(path)), {}
     with _safetensors(path) as handle:
         return list(handle.keys()), handle.metadata() or {}
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed over ``path``.
+
+    Args:
+        path: a file already there stays whole until the new one is.
+        tensors: on any device; copied only where they are not contiguous or share storage.
+        metadata: strings.
+
+    Raises:
+        ConceptFileError: ``path`` is no .safetensors name in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
+    target = Path(path)
+    if target.suffix != ".safetensors":
+        raise ConceptFileError(str(path), "a name that ends in .safetensors", target.suffix or "none", "Rename it.")
+    if not target.parent.is_dir():
+        raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        partial.touch()  # with the permissions of any new file, which save_file would make the owner's alone
+        mode = partial.stat().st_mode
+        save_file(_separate(tensors), partial, metadata=dict(metadata))
+        partial.chmod(mode)
+        with open(partial, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous and each with storage of its own, as safetensors wants them; copied only where
+    they are not."""
+    separate: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.untyped_storage().nbytes() != value.nbytes or value.data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.data_ptr())
+        separate[key] = value
+    return separate
 
 
 def _safetensors(path: str | os.PathLike[str]) -> Any:

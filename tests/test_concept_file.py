@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gcfg_core import concept_file
+from gcfg_core import tensor_file
 from gcfg_core.architectures import CONFIGS, architecture_of, guess_prediction_type, infer_config
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import is_concept_file, read_concept, write_concept
@@ -86,7 +87,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, concept, monkeypatch
         Path(target).write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(concept_file, "save_file", fail)
+    monkeypatch.setattr(tensor_file, "save_file", fail)
     with pytest.raises(OSError, match="no space"):
         write_concept(path, concept)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
@@ -158,3 +159,11 @@ def test_sd2_prediction_type_is_told_by_its_last_norm(spread, expected):
     assert guess_prediction_type(CONFIGS["sd2"], tensors) == expected
     assert guess_prediction_type(CONFIGS["sd15"], tensors) == "epsilon"
     assert guess_prediction_type(CONFIGS["sdxl"], {"v_pred": torch.tensor([])}) == "v_prediction"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of files are POSIX's")
+def test_a_file_can_be_read_by_whom_the_user_lets(tmp_path, concept):
+    """As any file that the user makes: ComfyUI may run as somebody else."""
+    (tmp_path / "any").touch()
+    write_concept(tmp_path / "a.safetensors", concept)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode

@@ -38,7 +38,7 @@ def test_a_later_minor_format_is_read(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"gcfg__kind": "null-text-lora"}, "null-text-lora.*not supported by this version"),
+        ({"gcfg__kind": "null-text-lora"}, "null-text-lora.*together with its base model"),
         ({"gcfg__kind": "poem"}, "gcfg.kind.*'poem'"),
         ({"gcfg__format": "one"}, "gcfg.format.*'one'"),
         ({"gcfg__unet_config": None}, "gcfg.unet_config.*JSON"),

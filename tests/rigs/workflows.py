@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from rigs.substitute import substitute
 KEPT = 40
 """How many nodes' results the executor keeps: enough for every loader."""
 DIRECTORIES = ("input", "output", "temp")
+NOTHING: Mapping[str, Mapping[str, Path]] = {}
 
 
 @dataclass
@@ -90,8 +91,17 @@ class WorkflowRunner:
             folder_paths.folder_names_and_paths[name][0][:] = paths
         self.executor.reset()
 
-    def run(self, prompt: dict[str, dict], steps: int = 4, size: int = 64) -> Done:
+    def run(
+        self,
+        prompt: dict[str, dict],
+        steps: int = 4,
+        size: int = 64,
+        models: Mapping[str, Mapping[str, Path]] = NOTHING,
+    ) -> Done:
         """Run an API-format prompt with tiny models.
+
+        Args:
+            models: {model folder: {file name: file}} of files to use in the place of tiny ones.
 
         Raises:
             ValueError: ComfyUI refuses the prompt.
@@ -99,6 +109,7 @@ class WorkflowRunner:
         """
         small = substitute(prompt, steps, size)
         lay_out(self.base, {}, small.models)
+        lay_out(self.base, {}, models)
         for name, path in small.images.items():
             shutil.copy2(path, self.base / "input" / name)  # newer hosts refuse links that lead out of the folder
         before = set(self._outputs())

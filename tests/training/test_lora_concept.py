@@ -93,10 +93,10 @@ def test_the_file_is_small_and_says_what_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_read_concept_names_the_reader(tmp_path):
+def test_read_concept_says_what_it_is(tmp_path):
     path = tmp_path / "toons.safetensors"
     write_lora_concept(path, lora_of(adapted()))
-    with pytest.raises(ConceptFileError, match="null-text-lora.*gcfg_core.lora_concept"):
+    with pytest.raises(ConceptFileError, match="null-text-lora.*together with its base model"):
         read_concept(path)
 
 
