@@ -4,7 +4,7 @@
   demo    run the paper's guidance graph on a real ComfyUI server and write a PNG
   test    run the linters, every test of the pack and every test of the trainer; further arguments go to pytest
   serve   open ComfyUI with this pack and small starter models; further arguments go to ComfyUI
-  bench   measure, and print the tables of the README
+  bench   measure, and print the tables of the README; `bench guidance` or `bench training` for one of them
   lint    run the linters alone (check, format, types; default all)
   setup   make the environments and fetch ComfyUI, as the other commands do first
 
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from devtools.environment import TRAINING, SetupError, ensure_host, ensure_training, run
+from devtools.environment import HOST, TRAINING, SetupError, ensure_host, ensure_training, run
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 
@@ -68,7 +68,13 @@ def serve(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    return run("-m", "bench.run", *arguments)
+    """`guidance` on ComfyUI, `training` without it; both where neither is named."""
+    names = [arguments[0]] if arguments and arguments[0] in BENCHES else list(BENCHES)
+    if "training" in names:
+        ensure_training()
+    options = arguments[1:] if len(names) == 1 else arguments
+    codes = [run("-m", f"bench.{name}", *options, environment=BENCHES[name]) for name in names]
+    return max(codes)
 
 
 def lint_command(arguments: list[str]) -> int:
@@ -84,6 +90,7 @@ def setup(arguments: list[str]) -> int:
     return 0
 
 
+BENCHES = {"guidance": HOST, "training": TRAINING}
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo,
     "test": test,

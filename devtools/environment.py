@@ -74,7 +74,7 @@ class Environment:
 
 
 HOST = Environment(ROOT / ".venv", ROOT / "requirements-dev.txt", (ROOT / "tests",))
-TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt")
+TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt", (ROOT / "tests",))
 
 
 def own_host() -> bool:

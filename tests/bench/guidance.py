@@ -1,6 +1,6 @@
 """Measure what the README claims about speed: ratios within one run, on this machine.
 
-Usage: python dev.py bench [--kind sd15] [--size 32] [--steps 8] [--repeats 9] [--gpu]
+Usage: python dev.py bench guidance [--kind sd15] [--size 32] [--steps 8] [--repeats 9] [--gpu]
 
 Each ratio compares two guiders on the same model, noise and schedule. They take turns, so that a slow moment of the
 machine meets both; a ratio is the median over the turns, with the middle half of them in brackets.
