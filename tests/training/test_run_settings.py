@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from training.errors import InputError
+from training.run.config import RunConfig
 from training.run.flags import parse
 from training.run.presets import PRESETS
 from training.run.settings import check_keys, leaves, run_config
-from training.run.config import RunConfig
 
 NEEDED = ["--base", "b", "--images", "i", "--output", "o"]
 
@@ -20,7 +20,7 @@ def toml(folder: Path, text: str) -> str:
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
-    file = toml(tmp_path, '[optimizer]\nlr = 0.5\nwarmup_steps = 7\n[data]\nresolution = [64, 96]\n')
+    file = toml(tmp_path, "[optimizer]\nlr = 0.5\nwarmup_steps = 7\n[data]\nresolution = [64, 96]\n")
     config = parse([*NEEDED, "--preset", "lora", "--config", file, "--warmup-steps", "9"]).config
     assert config.model.kind == "null-text-lora"  # preset
     assert config.optimizer.lr == 0.5  # file over preset
