@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE, remove_text_attention
 
 from ..base.model import Base
-from ..errors import InputError
 from ..seeds import seed_of
 from .config import ModelConfig
 from .network import Network

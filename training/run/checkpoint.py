@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .durable import flush_file, flush_folder, sha256_of
 
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"

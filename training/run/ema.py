@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
 
 WIDEST = 1.0 / 12.0**0.5  # sigma_rel of gamma 0, the uniform average
 

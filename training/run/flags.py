@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import tyro
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import RunConfig
 from .presets import PRESETS
 from .settings import leaves, merged, nearest, preset, read_toml, run_config

@@ -18,7 +18,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .checkpoint import Checkpoint
 from .ema import Averages
 

@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
+from gcfg_core.input_error import InputError
+
 from ..base.model import LatentCodec
 from ..data.buckets import Bucket
 from ..data.config import DataConfig
@@ -19,7 +21,6 @@ from ..data.latent_reader import LatentReader, wanted_latents
 from ..data.order import BatchPlan
 from ..data.placement import placement
 from ..data.scan import Scan, scan_folder
-from ..errors import InputError
 from ..seeds import generator
 from .config import RunConfig
 from .step import Batch

@@ -3,7 +3,8 @@
 import torch
 from accelerate import Accelerator
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import LoopConfig
 
 MIXED = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
 
 
 @dataclass

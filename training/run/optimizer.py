@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import OptimizerConfig
 
 

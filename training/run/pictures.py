@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import LoraConcept, merge_lora
 
 from ..base.model import Base
-from ..errors import InputError
 from ..export.facts import TrainingFacts
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser

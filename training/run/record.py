@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import RunConfig
 from .durable import sha256_of, write_json
 
@@ -28,16 +29,28 @@ def result_settings(config: RunConfig, base: str, data: str, global_batch: int) 
     Args:
         base, data: hashes of the base model and of the pictures.
         global_batch: samples of a step over all processes.
+
+    Raises:
+        InputError: `start` cannot be read.
     """
-    start = config.model.start
     settings: dict[str, Any] = {"base": base, "images": data, "global_batch": global_batch}
-    settings["start"] = None if start is None else sha256_of(Path(start))
+    settings["start"] = _start(config.model.start)
     for section, values in config.model_dump(mode="json").items():
         if isinstance(values, dict) and section != "record":
             settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
     if config.optimizer.lr_schedule == "constant":
         del settings["loop.steps"]  # such a run may be made longer
     return settings
+
+
+def _start(path: str | None) -> str | None:
+    try:
+        return None if path is None else sha256_of(Path(path))
+    except OSError as error:
+        told = error.strerror or str(error)
+        raise InputError(
+            f"start {path}", "a null-text file", told, "Make one with `python -m training prepare`."
+        ) from None
 
 
 def open_record(folder: Path, config: RunConfig, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

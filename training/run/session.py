@@ -6,12 +6,13 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import Tensor
 
+from gcfg_core.input_error import InputError
+
 from ..base.model import Base
 from ..base.read import read_base
 from ..base.world_config import is_recipe
 from ..base.world_new import world_from_recipe
 from ..data.scan import Scan
-from ..errors import InputError
 from ..prepare.calibrate import calibrate
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import RunConfig
 from .presets import PRESETS
 

@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE
 
-from ..errors import InputError
 from .durable import write_bytes
 
 CONSTANTS = "constants.safetensors"

@@ -10,8 +10,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
+from gcfg_core.input_error import InputError
+
 from ..base.model import Base
-from ..errors import InputError
 from .checkpoint import Checkpoint, read_checkpoint, recover, write_checkpoint
 from .config import RunConfig
 from .ema import Averages
