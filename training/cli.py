@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from safetensors import SafetensorError
 
-from gcfg_core.concept_error import ConceptFileError
-
-from .errors import InputError
+from gcfg_core.input_error import InputError
 
 COMMANDS = {
     "prepare": "turn a base model into a null-text start, and report how far it is from the base",
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("command", ", ".join(COMMANDS), repr(name), "Give one of them.")
         command = importlib.import_module(f".commands.{name}", __package__)
         print(command.run(command.parse(rest)))
-    except (InputError, ConceptFileError, OSError, SafetensorError) as error:
+    except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from gcfg_core.input_error import InputError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 
 from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
 from training.base.read import read_base
-from training.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 

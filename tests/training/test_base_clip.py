@@ -7,9 +7,9 @@ import torch
 from train_rigs.bases import END, FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_base, tokenizer
 
 from gcfg_core.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.input_error import InputError
 from training.base.model import Condition
 from training.base.read import read_base
-from training.errors import InputError
 
 LONG = "a very long caption " * 20
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from train_rigs.bases import FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_base
 
 from gcfg_core.architectures import family_of
+from gcfg_core.input_error import InputError
 from gcfg_core.unet_layout import layout_of
 from training.base.model import Base
 from training.base.read import read_base
-from training.errors import InputError
 
 
 @pytest.fixture(scope="module")

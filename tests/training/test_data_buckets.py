@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from train_rigs.pictures import data_config
 
+from gcfg_core.input_error import InputError
 from training.data.buckets import bucket_sizes, make_buckets, repeats, sizes_of
 from training.data.picture import Size
 from training.data.placement import placement
-from training.errors import InputError
 
 HERE = Path()
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from train_rigs.pictures import TinyCodec, data_config, save_noise
 
+from gcfg_core.input_error import InputError
 from training.data.dataset import LatentBatch, LatentDataset, batches
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import wanted_latents
 from training.data.order import BatchPlan
 from training.data.scan import Scan, scan_folder
-from training.errors import InputError
 from training.seeds import normal, uniform
 
 STEPS = 8

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from train_rigs.pictures import TinyCodec, data_config, noise_image, save_noise
 
+from gcfg_core.input_error import InputError
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import Wanted, wanted_latents
 from training.data.pixels import load_pixels
 from training.data.scan import Scan, scan_folder
-from training.errors import InputError
 
 
 def _scan(folder: Path, count: int = 6) -> Scan:
@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "bucket_step" in told(LatentCache(tmp_path / "a", TinyCodec()), [odd])
     (tmp_path / "file").touch()
     assert "space and permission" in told(LatentCache(tmp_path / "file", TinyCodec()))
-    monkeypatch.setattr("training.data.atomic.os.fsync", _no_space)
+    monkeypatch.setattr("training.durable.os.fsync", _no_space)
     assert "No space left" in told(LatentCache(tmp_path / "b", TinyCodec()))
     assert not _entries(tmp_path / "b")
     monkeypatch.setattr("training.data.latent_cache.shutil.disk_usage", lambda place: type("", (), {"free": 10}))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gcfg_core.input_error import InputError
 from training.data.buckets import Bucket
 from training.data.order import BatchPlan, share
 from training.data.picture import Size
-from training.errors import InputError
 
 
 def _plan(counts: list[int], batch: int, seed: int = 0, flip: float = 0.5) -> BatchPlan:

@@ -11,12 +11,12 @@ from torch import Tensor
 from train_rigs.fuzzed_files import encoded
 from train_rigs.pictures import noise_image, picture_at
 
+from gcfg_core.input_error import InputError
 from training.data.colour import to_rgb
 from training.data.image_file import UnusablePicture, pixel_limit
 from training.data.picture import Size
 from training.data.pixels import decode, load_pixels
 from training.data.placement import placement
-from training.errors import InputError
 
 EIGHT = Size(8, 8)
 # Orientation -> where the stored top left corner of a 3 x 2 picture is seen, as (row, column) of the upright one.

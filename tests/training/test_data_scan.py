@@ -12,10 +12,10 @@ import pytest
 from train_rigs.fuzzed_files import bad_neighbours, encoded, png_header
 from train_rigs.pictures import data_config, noise_image, save_noise
 
+from gcfg_core.input_error import InputError
 from training.data import scan as scan_module
 from training.data.picture import Size
 from training.data.scan import Scan, scan_folder
-from training.errors import InputError
 
 
 def _names(scan: Scan) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from train_rigs.samples import SMALL, noise_pictures, write_pictures
 
-from training.errors import InputError
+from gcfg_core.input_error import InputError
 from training.evaluate.features import extract
 from training.evaluate.memorisation import memorisation, nearest
 from training.evaluate.metrics import frechet_distance, kernel_distance, neighbourhoods, score

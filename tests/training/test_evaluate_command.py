@@ -11,10 +11,10 @@ from train_rigs.samples import SMALL, noise_pictures, unet, write_pictures
 from train_rigs.worlds import tiny_world
 
 from gcfg_core.concept_file import write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
 from training.base.world_write import write_world
 from training.commands.evaluate import evaluate, parse, run
-from training.errors import InputError
 from training.evaluate import features as features_module
 from training.evaluate.efficientnet import efficientnet_lite0
 from training.evaluate.features import extract, open_extractor, square

@@ -13,8 +13,8 @@ from train_rigs.samples import TINY_XL, base, unet
 
 import gcfg_core
 from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import read_lora_concept
-from training.errors import InputError
 from training.export.concept import concept_of, export_run, file_name, lora_concept_of
 from training.export.facts import TrainingFacts
 from training.sample.concept_model import concept_denoiser, load_concept

@@ -10,12 +10,12 @@ from torch import Tensor
 from train_rigs.bases import FAMILIES, tiny_base
 
 from gcfg_core.concept_file import read_concept, write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import text_attentions
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world_config import WorldConfig
 from training.base.world_new import new_world
-from training.errors import InputError
 from training.prepare.calibrate import Calibration, calibrate, to_null_text
 from training.prepare.change import output_change
 from training.prepare.inputs import noise_levels

@@ -12,9 +12,9 @@ from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 from train_rigs.pictures import save_noise
 
 from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
 from training.base.read import read_base
 from training.commands.prepare import run as prepare
-from training.errors import InputError
 from training.prepare.config import PrepareConfig
 from training.prepare.pictures import folder_latents, latent_side
 

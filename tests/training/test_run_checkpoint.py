@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from training.errors import InputError
+from gcfg_core.input_error import InputError
 from training.run import checkpoint
 from training.run.checkpoint import (
     Checkpoint,

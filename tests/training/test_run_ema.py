@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.errors import InputError
+from gcfg_core.input_error import InputError
 from training.run.config import EmaConfig
 from training.run.ema import Averages, Profile, gamma_of, power_profile, sigma_rel_of
 from training.run.profiles import profiles

@@ -1,5 +1,6 @@
 """Two processes that share a batch train as one process with the whole of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def far(one: Path, other: Path, part: str) -> float:
     a, b = final_tensors(one), final_tensors(other)
     assert a.keys() == b.keys()
     return max((a[key].float() - b[key].float()).abs().max().item() for key in a if key.startswith(part))
+
+
+def validations(folder: Path) -> list[dict[str, float]]:
+    """Held-out losses, of the weights and their averages."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "validation/weights" in row]
 
 
 def close(one: Path, other: Path) -> None:
@@ -73,6 +80,19 @@ def test_one_process_goes_on_where_two_stopped(tmp_path: Path, one: Path) -> Non
     assert code == 0, output
     assert run_toy(tmp_path, **changes(batch_size=4)).step == 8
     close(one, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["null-text", "null-text-lora"])
+def test_sharded_weights_train_and_resume_as_whole_ones(tmp_path: Path, kind: str) -> None:
+    watch = {"model": {"kind": kind}, "record": {"validate_every": 2, "save_every": 2}}
+    run_toy(tmp_path / "one", **{**changes(batch_size=4, held_out=3), **watch})
+    for steps in (4, 8):
+        given = settings(tmp_path / "two", **{**changes(batch_size=2, held_out=3, steps=steps), **watch})
+        code, output = finish(spawn(tmp_path / "two", given, processes=2, sharded=True))
+        assert code == 0, output
+    close(tmp_path / "one", tmp_path / "two")
+    for a, b in zip(validations(tmp_path / "one"), validations(tmp_path / "two"), strict=True):
+        assert a == pytest.approx(b, abs=LIMIT)
 
 
 @pytest.mark.parametrize(("batch_size", "accumulation"), [(2, 2), (3, 2), (1, 4)])

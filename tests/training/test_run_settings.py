@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.errors import InputError
+from gcfg_core.input_error import InputError
 from training.run.config import RunConfig
 from training.run.flags import parse
 from training.run.presets import PRESETS

@@ -11,10 +11,10 @@ from train_rigs.samples import base, concept, denoiser, unet
 from train_rigs.worlds import tiny_world
 
 from gcfg_core.concept_file import write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
 from training.base.world_write import write_world
 from training.commands.sample import parse, run
-from training.errors import InputError
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 from training.run.checkpoint import Checkpoint, write_checkpoint

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from train_rigs.samples import condition, denoiser
 
-from training.errors import InputError
+from gcfg_core.input_error import InputError
 from training.sample.guided import GuidedPrediction, paper_graph
 from training.sample.sampler import picture_noise, sample, solver
 from training.schedule import noise_schedule

@@ -12,6 +12,7 @@ from train_rigs.worlds import clip_states, tiny_world
 
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.small_text_encoder import read_text_encoder, tensor_shapes
 from gcfg_core.word_tokenizer import UNKNOWN
 from training.base.model import Base
@@ -21,7 +22,6 @@ from training.base.world_codec import PixelCodec
 from training.base.world_file import CARD, TEXT, UNET, WORLD, read_world_file
 from training.base.world_text import WordText
 from training.base.world_write import write_world
-from training.errors import InputError
 
 
 @pytest.fixture

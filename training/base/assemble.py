@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gcfg_core.architectures import LATENT_FORMATS, family_of
 from gcfg_core.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.input_error import InputError
 from gcfg_core.unet_layout import UNetLayout, layout_of
 
-from ..errors import InputError
 from ..schedule import NoiseSchedule
 from .clip import ClipText
 from .codec import VaeCodec

@@ -7,7 +7,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .weights import digest_of, fill
 
 CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents

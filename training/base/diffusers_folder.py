@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from gcfg_core.architectures import family_of
+from gcfg_core.input_error import InputError
 
-from ..errors import InputError
 from .assemble import Parts, assemble, checked_layout, plain_config
 from .clip import CLASSES, ClipEncoder, ClipText, build_clip
 from .codec import VaeCodec, build_vae

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .model import Base
 from .prediction import ReadOptions
 

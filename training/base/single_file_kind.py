@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from gcfg_core.concept_metadata import FORMAT_KEY
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE
-
-from ..errors import InputError
 
 UNET = "model.diffusion_model."
 BASE = "a checkpoint of SD1.5, SD2 or SDXL with UNet, VAE and text encoder"

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .clip import ClipEncoder, build_clip, unwrapped
 from .configs import clip_config, sd2_layers
 

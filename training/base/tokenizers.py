@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
 
 FILES = ("tokenizer.json", "vocab.json")
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gcfg_core.concept_error import ConceptFileError, some
+from gcfg_core.input_error import InputError
 from gcfg_core.tensor_file import open_tensors
-
-from ..errors import InputError
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 PATTERNS = ("{stem}{suffix}", "{stem}{suffix}.index.json", "{stem}.fp16{suffix}", "{stem}{suffix}.index.fp16.json")

@@ -6,9 +6,9 @@ from pathlib import Path
 from torch import Tensor
 
 from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.small_text_encoder import read_text_encoder
 
-from ..errors import InputError
 from .assemble import build_unet, plain_config
 from .model import Base
 from .weights import as_input_error, digest_of

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
 
 RECIPES = (".toml", ".json")
 Width = Annotated[int, Field(gt=0, multiple_of=32)]

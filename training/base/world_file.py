@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .weights import AGAIN, read_json
 
 WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
+from gcfg_core.input_error import InputError
 from gcfg_core.small_text_encoder import text_config
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.word_tokenizer import SPECIAL, word_tokenizer
 
-from ..errors import InputError
 from ..schedule import noise_schedule
 from ..seeds import seed_of
 from .model import Base

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
 
-from ..errors import InputError
-from ..run.durable import flush_folder, write_bytes, write_json
+from ..durable import flush_folder, write_bytes, write_json
 from .model import Base
 from .weights import digest_of
 from .world_file import CARD, LATENT_FORMAT, SCHEDULE, TEXT, UNET, WORLD, ScheduleFile, WorldFile

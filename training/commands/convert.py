@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.concept_metadata import PREDICTION_TYPES
 
+from ..durable import sha256_of
 from .unet_config import CONFIG_HELP, read_config
 
 ABOUT = "Write a bare UNet state dict (.safetensors, .bin, .pt) as format 1."
@@ -51,15 +51,10 @@ def run(options: argparse.Namespace) -> str:
         told = tuple(line for line in concept.assumptions if not line.startswith("prediction type"))
         concept = dataclasses.replace(concept, assumptions=told)
     if not concept.training:
-        source = {"name": Path(options.input).name, "sha256": _sha256(options.input)}
+        source = {"name": Path(options.input).name, "sha256": sha256_of(Path(options.input))}
         concept = dataclasses.replace(concept, training={"converted_from": source})
     if Path(options.output).exists() and not options.overwrite:
         raise ConceptFileError(options.output, "a new file", "one that exists", "Give another name, or --overwrite.")
     write_concept(options.output, concept)
     assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
     return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -9,7 +9,8 @@ import torch
 import tyro
 from pydantic import Field, PositiveInt
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from ..evaluate.features import Extractor, Features, extract, open_extractor
 from ..evaluate.memorisation import memorisation, picture_of_pairs
 from ..evaluate.metrics import Scores, score

@@ -11,10 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.input_error import InputError
 
 from ..base.model import Base
 from ..base.read import read_base
-from ..errors import InputError
 from ..export.concept import as_dtype
 from ..prepare.calibrate import calibrate
 from ..prepare.change import output_change

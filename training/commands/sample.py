@@ -9,9 +9,10 @@ import torch
 import tyro
 from pydantic import BaseModel, Field, PositiveInt
 
+from gcfg_core.input_error import InputError
+
 from ..base.model import Base
 from ..base.read import read_base
-from ..errors import InputError
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.sampler import Sampler

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .config import DataConfig
 from .picture import Size
 from .placement import placement

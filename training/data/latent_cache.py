@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gcfg_core.input_error import InputError
+
 from ..base.model import LatentCodec
-from ..errors import InputError
-from .atomic import TEMPORARY
+from ..durable import PARTIAL
 from .image_file import quiet, told
 from .latent_entry import SUFFIX, Latent, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
@@ -150,7 +151,7 @@ class LatentCache(LatentReader):
         removed = 0
         for path in self.folder.glob("??/*"):
             stale = path.name.endswith(SUFFIX) and path.name.removesuffix(SUFFIX) not in keep
-            left = path.name.endswith(TEMPORARY) and time.time() - path.stat().st_mtime > ABANDONED
+            left = path.name.endswith(PARTIAL) and time.time() - path.stat().st_mtime > ABANDONED
             if stale or left:
                 path.unlink(missing_ok=True)
                 removed += 1

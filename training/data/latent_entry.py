@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from .atomic import write_atomic
+from ..durable import write_bytes
 from .picture import Size
 from .pixels import DECODE_VERSION
 
@@ -63,7 +63,7 @@ def write_entry(folder: Path, key: str, latent: Latent) -> None:
     tensors = {"mean": mean, "digest": _digest(key, mean, std)}
     if std is not None:
         tensors["std"] = std
-    write_atomic(entry_path(folder, key), save(tensors))
+    write_bytes(entry_path(folder, key), save(tensors))
 
 
 def read_entry(folder: Path, key: str) -> Latent | None:

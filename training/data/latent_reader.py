@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .buckets import Bucket
 from .latent_entry import Latent, entry_key, entry_path, read_entry
 from .picture import Picture, Size, printable

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from ..seeds import generator, uniform
 from .buckets import Bucket
 

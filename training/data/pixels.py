@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .colour import to_rgb
 from .image_file import UnusablePicture, check_pixels, open_image, pixel_limit, told
 from .picture import Picture, Size, printable

@@ -9,7 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import IO
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .buckets import Bucket, make_buckets
 from .captions import Captions, is_caption_file, read_captions, stem
 from .config import DataConfig

@@ -9,8 +9,9 @@ from typing import Any
 
 import PIL
 
-from ..errors import InputError
-from .atomic import write_atomic
+from gcfg_core.input_error import InputError
+
+from ..durable import write_bytes
 from .image_file import told
 from .picture import Kind, Size, printable
 from .pixels import DECODE_VERSION
@@ -86,7 +87,7 @@ class ScanIndex:
         files = {name: (stamp, _entry(facts)) for name, (stamp, facts) in self.known.items()}
         content = json.dumps({"header": self.header, "files": files}, separators=(",", ":"))
         try:
-            write_atomic(self.path, content.encode())
+            write_bytes(self.path, content.encode())
         except OSError as error:
             raise InputError(f"cache {printable(self.path.parent)}", "a folder that can be written", told(error),
                              "Give another folder, or make space.") from None  # fmt: skip

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from .efficientnet import NATIVE, efficientnet_lite0
 from .pictures import PictureFile, open_picture
 

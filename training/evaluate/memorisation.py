@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from ..sample.grid import draw_grid
 from .features import Features, square
 from .pictures import PictureFile, open_picture

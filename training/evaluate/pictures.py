@@ -7,11 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from gcfg_core.input_error import InputError
+
 from ..data.config import BOMB
 from ..data.image_file import UnusablePicture, pixel_limit, quiet
 from ..data.pixels import decode
 from ..data.walk import walk
-from ..errors import InputError
 
 
 @dataclass(frozen=True)

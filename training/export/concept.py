@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import LoraConcept, write_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
 
 from ..base.model import Base
-from ..errors import InputError
 from .card import BLANK, CARD, card_text
 from .facts import TrainingFacts, base_line
 from .thumbnail import thumbnail_uri

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import record_text_attention, remove_text_attention
 
 from ..base.model import Base
-from ..errors import InputError
 from .inputs import network_on, noise_levels, noisy_inputs, predict
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gcfg_core.architectures import family_of
+from gcfg_core.input_error import InputError
 from gcfg_core.unet_layout import layout_of
 
 from ..base.model import Base
-from ..errors import InputError
 from ..seeds import generator, normal
 
 SIDES = {"sd15": 512, "sd2": 768, "sdxl": 1024}

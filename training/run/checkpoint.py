@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gcfg_core.input_error import InputError
 
-from .durable import flush_file, flush_folder, sha256_of
+from ..durable import flush_file, flush_folder, sha256_of
 
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
 PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"

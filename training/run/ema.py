@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from gcfg_core.input_error import InputError
 
@@ -79,6 +80,14 @@ def local(value: Any) -> Tensor:
     return data.to_local() if hasattr(data, "to_local") else data
 
 
+def shard_again(module: nn.Module) -> None:
+    """Drop whole copies of sharded weights (FSDP) that a forward pass without a backward pass has left: they would hide
+    what is put into the shards."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
 class Averages:
     """One or more averages of a module's trained parameters; under FSDP each process keeps those of its shards.
 
@@ -89,8 +98,13 @@ class Averages:
 
     def __init__(self, module: nn.Module, profiles: Iterable[Profile]) -> None:
         self.profiles = tuple(profiles)
-        self._weights = [local(value) for value in trainable(module).values()]
+        self._module = module
+        self._parameters = list(trainable(module).values())
         self._shadows = {profile.name: [w.float().clone() for w in self._weights] for profile in self.profiles}
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        return [local(value) for value in self._parameters]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,6 +135,7 @@ class Averages:
 
     @torch.no_grad()
     def _put(self, values: list[Tensor]) -> None:
+        shard_again(self._module)
         for weight, value in zip(self._weights, values, strict=True):
             weight.copy_(value)
 

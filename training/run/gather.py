@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 from gcfg_core.input_error import InputError
 
 from .checkpoint import Checkpoint
-from .ema import Averages
+from .ema import Averages, shard_again
 
 READ = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 WRITE = StateDictOptions(full_state_dict=True, strict=False)
@@ -74,6 +74,7 @@ def restore(
 
 def trained_weights(network: nn.Module) -> dict[str, Tensor]:
     """The trained weights by their names in the bare network, whole and on the CPU, as copies."""
+    shard_again(network)
     return {
         name: value.clone().contiguous()
         for name, value in get_model_state_dict(network, options=READ).items()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from .durable import write_bytes
+from ..durable import write_bytes
 
 METRICS = "metrics.jsonl"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from gcfg_core.input_error import InputError
 
+from ..durable import sha256_of, write_json
 from .config import RunConfig
-from .durable import sha256_of, write_json
 
 RECORD = "run.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")

@@ -10,7 +10,7 @@ from torch import Tensor
 from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE
 
-from .durable import write_bytes
+from ..durable import write_bytes
 
 CONSTANTS = "constants.safetensors"
 

@@ -6,6 +6,7 @@ is drawn for a sample depends on (seed, step, slot): however the batch is shared
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -120,7 +121,8 @@ class Stepper:
             with self.accelerator.no_sync(self.network):
                 total += self._backward(piece, step)
         total += self._backward(pieces[-1], step)
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        norm: Any = self.accelerator.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # sharded weights have a sharded norm
         self.optimizer.step()
         self.optimizer.zero_grad()
         return total, torch.as_tensor(norm)

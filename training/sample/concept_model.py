@@ -7,11 +7,11 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from gcfg_core.concept_file import Concept, read_concept
+from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import is_lora_concept, merge_lora, read_lora_concept
 from gcfg_core.null_text import remove_text_attention
 
 from ..base.model import Base, Condition
-from ..errors import InputError
 from ..schedule import NoiseSchedule, noise_schedule
 from .denoiser import Denoiser
 

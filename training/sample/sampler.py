@@ -7,7 +7,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
-from ..errors import InputError
+from gcfg_core.input_error import InputError
+
 from ..schedule import NoiseSchedule
 from ..seeds import normal
 

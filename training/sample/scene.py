@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from gcfg_core.graph import GuidanceGraph
+from gcfg_core.input_error import InputError
 
 from ..base.model import Base, Condition
-from ..errors import InputError
 from .denoiser import Denoiser
 from .guided import GuidedPrediction, paper_graph
 from .sampler import Sampler, picture_noise, sample

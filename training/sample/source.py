@@ -11,12 +11,12 @@ from torch import Tensor
 
 from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.concept_metadata import FORMAT_KEY
+from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import merge_lora
 from gcfg_core.null_text import FEATURE
 from gcfg_core.tensor_file import SAFETENSORS, tensor_names
 
 from ..base.model import Base
-from ..errors import InputError
 from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..run.checkpoint import latest_checkpoint

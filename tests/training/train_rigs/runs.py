@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from gcfg_core.null_text import record_text_attention
 from training.base.model import Base, Condition
@@ -109,12 +113,31 @@ def measure(base: Base) -> dict[str, Tensor]:
     return means.constants()
 
 
-def open_toy(config: RunConfig, delay: float = 0.0) -> Trainer:
+def shard(accelerator: Accelerator) -> None:
+    """Make accelerate shard the network (FSDP) on CPUs, where it would not: as it does on GPUs, with torch's own."""
+
+    def prepare(network: Any, optimizer: Any) -> tuple[Any, Any]:
+        named = {value: name for name, value in network.named_parameters()}
+        names = [named[value] for value in optimizer.param_groups[0]["params"]]
+        mesh = init_device_mesh("cpu", (accelerator.num_processes,))
+        for part in [m for m in network.modules() if isinstance(m, BasicTransformerBlock)]:
+            fully_shard(part, mesh=mesh)
+        fully_shard(network, mesh=mesh)
+        sharded = dict(network.named_parameters())
+        optimizer.param_groups[0]["params"] = [sharded[name] for name in names]
+        return network, optimizer
+
+    accelerator.prepare = prepare  # type: ignore[method-assign]
+
+
+def open_toy(config: RunConfig, delay: float = 0.0, sharded: bool = False) -> Trainer:
     """A trainer for a toy run, resumed where the folder has a checkpoint."""
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     AcceleratorState._reset_state()  # one process, several runs: accelerate remembers the first one's precision
     accelerator = open_machine(config.loop)
+    if sharded:
+        shard(accelerator)
     base = toy_base()
     batch = global_batch(config.loop, accelerator)
     feed = ToyFeed(batch, config.loop.seed, held=config.loop.held_out, delay=delay)
@@ -215,7 +238,7 @@ def main(path: str) -> None:
     torch.set_num_threads(1)
     spec = json.loads(Path(path).read_text())
     _arm(spec)
-    trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0))
+    trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0), spec.get("sharded", False))
     print("world", trainer.accelerator.num_processes, "from", trainer.step, flush=True)
     print("finished" if trainer.run() else "stopped", trainer.step, flush=True)
 

@@ -8,6 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+PARTIAL = ".partial"
+"""Ends the names of files that are not whole yet."""
+
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
@@ -35,12 +38,13 @@ def flush_folder(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content; what was there stays whole until the new one is on the disk.
+    """Replace a file's content; what was there stays whole until the new one is on the disk. Missing folders are made.
 
     Raises:
         OSError: it could not be written.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         partial.write_bytes(content)
         flush_file(partial)
