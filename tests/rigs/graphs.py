@@ -26,6 +26,12 @@ def gcfg(pack: Any, model: Any, base: list, *terms: dict[str, Any], **options: A
     return pack.run("GCFG_Guider", model=model, conditioning=base, terms=chain(pack, terms), **options)[0]
 
 
+def refreshing(pack: Any, every: int, **term: Any) -> Any:
+    """A chain of one term whose difference is reused until its ``every``-th call."""
+    (terms,) = pack.run("GCFG_GuidanceTerm", **term)
+    return pack.run("GCFG_ModifyTerm", terms=terms, refresh=every)[0]
+
+
 def cfg(model: Any, positive: list, negative: list, scale: float) -> comfy.samplers.CFGGuider:
     """ComfyUI's own guider."""
     guider = comfy.samplers.CFGGuider(model)
