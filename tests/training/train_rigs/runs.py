@@ -193,7 +193,11 @@ def spawn(folder: Path, given: dict[str, Any], processes: int = 1, **spec: Any) 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and output of a spawned run."""
-    output, _ = process.communicate(timeout=100)
+    try:
+        output, _ = process.communicate(timeout=150)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
     return process.returncode, output
 
 
