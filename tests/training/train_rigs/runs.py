@@ -243,8 +243,7 @@ def main(path: str) -> None:
     spec = json.loads(Path(path).read_text())
     _arm(spec)
     trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0), spec.get("sharded", False))
-    print("world", trainer.accelerator.num_processes, "from", trainer.step, flush=True)
-    print("finished" if trainer.run() else "stopped", trainer.step, flush=True)
+    print(f"{'finished' if trainer.run() else 'stopped'} {trainer.step}", flush=True)
 
 
 if __name__ == "__main__":
