@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("command", ", ".join(COMMANDS), repr(name), "Give one of them.")
         command = importlib.import_module(f".commands.{name}", __package__)
         print(command.run(command.parse(rest)))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
+            raise
+        print(f"error: this Python lacks {error.name}: pip install -r training/requirements.txt", file=sys.stderr)
+        return BAD_INPUT
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
