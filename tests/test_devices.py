@@ -1,7 +1,7 @@
 """Memory is asked for all models; each model is asked on its own device, in its own dtype."""
 
 import itertools
-from typing import Any, ClassVar
+from typing import Any
 
 import comfy.model_base
 import comfy.model_management
@@ -16,6 +16,7 @@ from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
 from rigs.second_device import SecondDevice, move
+from rigs.streaming import StreamingPatcher
 from rigs.tiny import tiny_cond, tiny_unet
 
 C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
@@ -99,30 +100,6 @@ def test_models_of_several_dtypes_mix(pack: Any, dtype: torch.dtype) -> None:
     zero, side = denoised(load(), conds[0], x[0], 3.0), denoised(load(dtype, 1), conds[1], x[0], 3.0)
     assert relative_error(ours, [zero + (side - zero) * 2.0]) <= 1e-5
     assert ours[0].dtype == torch.float32
-
-
-class StreamingPatcher(comfy.model_patcher.ModelPatcher):
-    """As newer hosts' patchers that stream weights from the file: no tensor stays, a delegate is a second load."""
-
-    loads: ClassVar[list[int]] = []
-
-    def is_dynamic(self) -> bool:
-        return True
-
-    def get_non_dynamic_delegate(self) -> Any:
-        StreamingPatcher.loads.append(1)
-        return self.clone(disable_dynamic=True, model_override=(micro_model(0).model, ({}, {}, {}, set())))
-
-    def clone(self, disable_dynamic: bool = False, model_override: Any = None, **options: Any) -> Any:
-        if not disable_dynamic:
-            return super().clone()
-        other = comfy.model_patcher.ModelPatcher(model_override[0], self.load_device, self.offload_device)
-        other.patches, other.patches_uuid = {key: list(value) for key, value in self.patches.items()}, self.patches_uuid
-        other.get_clone_model_override = lambda: model_override
-        return other
-
-    def patch_weight_to_device(self, key: str, *args: Any, **kwargs: Any) -> Any:
-        assert key not in self.patches, "a streamed weight was patched"
 
 
 def test_streaming_models_share_one_delegate(pack: Any) -> None:
