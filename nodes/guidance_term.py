@@ -25,6 +25,51 @@ def make_curve(kind: str, end: float, ramp: float, keyframes: str) -> Curve:
     return curves[kind]()
 
 
+def side_inputs() -> list[Any]:
+    """The sockets of the two predictions that are compared; what stays open is the base's."""
+    return [
+        io.Model.Input(
+            "model", optional=True,
+            tooltip="Model of the positive side: a concept model, or the base with a LoRA. Default: the base.",
+        ),
+        io.Conditioning.Input(
+            "positive", optional=True,
+            tooltip="Condition of the positive side, such as the prompt. Default: the base condition.",
+        ),
+        io.Model.Input(
+            "reference_model", optional=True,
+            tooltip="Model of the side that is subtracted, as a weaker one in autoguidance. Default: the base.",
+        ),
+        io.Conditioning.Input(
+            "reference", optional=True,
+            tooltip="Condition of the side that is subtracted. Default: the base condition.",
+        ),
+    ]  # fmt: skip
+
+
+def curve_inputs() -> list[Any]:
+    """The widgets that say how the weight changes over its window."""
+    return [
+        io.Combo.Input(
+            "curve", options=list(CURVES), default="constant",
+            tooltip="How the weight changes over the window. linear, cosine: from weight to weight * "
+            "curve_end. ramp: cosine in and out. keyframes: as written below. Neutral: constant.",
+        ),
+        io.Float.Input(
+            "curve_end", default=0.0, min=-10.0, max=10.0, step=0.05, round=0.001,
+            tooltip="linear, cosine: factor on the weight at the window's end. Neutral: 1.",
+        ),
+        io.Float.Input(
+            "curve_ramp", default=0.25, min=0.0, max=0.5, step=0.01, round=0.0001,
+            tooltip="ramp: share of the window that each ramp takes. Neutral: 0.",
+        ),
+        io.String.Input(
+            "keyframes", default="0:1, 1:0",
+            tooltip="keyframes: position:factor pairs over the window, 0 its start, 1 its end. Neutral: 0:1.",
+        ),
+    ]  # fmt: skip
+
+
 class GuidanceTermNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -39,22 +84,7 @@ class GuidanceTermNode(io.ComfyNode):
             ),
             inputs=[
                 Terms.Input("terms", optional=True, tooltip="Earlier terms; this one is added at their end."),
-                io.Model.Input(
-                    "model", optional=True,
-                    tooltip="Model of the positive side: a concept model, or the base with a LoRA. Default: the base.",
-                ),
-                io.Conditioning.Input(
-                    "positive", optional=True,
-                    tooltip="Condition of the positive side, such as the prompt. Default: the base condition.",
-                ),
-                io.Model.Input(
-                    "reference_model", optional=True,
-                    tooltip="Model of the side that is subtracted, as a weaker one in autoguidance. Default: the base.",
-                ),
-                io.Conditioning.Input(
-                    "reference", optional=True,
-                    tooltip="Condition of the side that is subtracted. Default: the base condition.",
-                ),
+                *side_inputs(),
                 io.Mask.Input(
                     "mask", optional=True,
                     tooltip="Where the term acts; white is full weight. Resized to the latent. Default: everywhere.",
@@ -72,23 +102,7 @@ class GuidanceTermNode(io.ComfyNode):
                     "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, round=0.0001,
                     tooltip="Share of sampling at which the term stops; from there it costs nothing. Neutral: 1.",
                 ),
-                io.Combo.Input(
-                    "curve", options=list(CURVES), default="constant",
-                    tooltip="How the weight changes over the window. linear, cosine: from weight to weight * "
-                    "curve_end. ramp: cosine in and out. keyframes: as written below. Neutral: constant.",
-                ),
-                io.Float.Input(
-                    "curve_end", default=0.0, min=-10.0, max=10.0, step=0.05, round=0.001,
-                    tooltip="linear, cosine: factor on the weight at the window's end. Neutral: 1.",
-                ),
-                io.Float.Input(
-                    "curve_ramp", default=0.25, min=0.0, max=0.5, step=0.01, round=0.0001,
-                    tooltip="ramp: share of the window that each ramp takes. Neutral: 0.",
-                ),
-                io.String.Input(
-                    "keyframes", default="0:1, 1:0",
-                    tooltip="keyframes: position:factor pairs over the window, 0 its start, 1 its end. Neutral: 0:1.",
-                ),
+                *curve_inputs(),
                 io.String.Input(
                     "label", default="",
                     tooltip="Name of the term, and of what only it uses, in the formula, the log and the trace.",
