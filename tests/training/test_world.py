@@ -118,6 +118,26 @@ def test_pixels_pass_the_codec_as_they_are() -> None:
     assert (codec.channels, codec.factor) == (3, 1)
 
 
+@pytest.mark.parametrize("block", [2, 4])
+def test_blocks_of_pixels_pass_the_codec_as_they_are(block: int) -> None:
+    codec = PixelCodec(block)
+    pixels = torch.rand(2, 3, 8, 12) * 2 - 1
+    mean, _ = codec.encode(pixels)
+    assert mean.shape == (2, codec.channels, 8 // block, 12 // block) and codec.channels == 3 * block**2
+    assert torch.equal(codec.decode(mean), pixels)
+    assert torch.equal(mean[:, :, 1, 2], pixels[:, :, block : 2 * block, 2 * block : 3 * block].flatten(1))
+    with pytest.raises(ValueError, match=f"sides that {block} divides"):
+        codec.encode(pixels[..., :7])
+
+
+def test_a_world_of_blocks_is_read_as_one(tmp_path: Path) -> None:
+    write_world(tmp_path / "world", tiny_world(block=2, resolution=16))
+    read, page = read_world(tmp_path / "world"), read_world_file(tmp_path / "world")
+    assert read.codec.factor == 2 and read.latent_format == page.latent_format == "PixelBlocks2"  # type: ignore[union-attr]
+    assert page.resolution == 16 and read.config["in_channels"] == 12 and read.config["sample_size"] == 8
+    assert read_concept(tmp_path / "world" / UNET).latents == "PixelBlocks2"
+
+
 def test_unknown_words_read_as_one(folder: Path) -> None:
     text = read_world(folder).text
     assert isinstance(text, WordText) and text.tokenizer.tokenize("zebra")[0][0] == UNKNOWN

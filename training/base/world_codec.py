@@ -1,25 +1,36 @@
-"""The codec of a small world: latents are the pixels themselves."""
+"""The codec of a small world: latents are the pixels themselves, one by one or in blocks."""
 
 import torch
 from torch import Tensor
 
+from gcfg_core.pixel_latents import pixel_channels, to_latents, to_pixels
+
 
 class PixelCodec:
-    """Pixels as they are, a `LatentCodec` without weights."""
+    """Pixels as they are, a `LatentCodec` without weights.
 
-    channels = 3
-    factor = 1
-    digest = "pixels"
+    Args:
+        block: side in pixels of what one place of a latent holds.
+    """
+
+    def __init__(self, block: int = 1) -> None:
+        self.factor = block
+        self.channels = pixel_channels(block)
+        self.digest = "pixels" if block == 1 else f"pixels in blocks of {block}"
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The pixels [B, 3, H, W] as float32, and a deviation of 0."""
-        mean = pixels.to(torch.float32)
+        """The latents [B, 3 * block^2, H / block, W / block] of pixels [B, 3, H, W] as float32, and a deviation of 0.
+
+        Raises:
+            ValueError: H or W is no multiple of the block.
+        """
+        mean = to_latents(pixels.to(torch.float32), self.factor)
         return mean, torch.zeros_like(mean)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """The latents [B, 3, H, W] as float32, cut to -1 .. 1."""
-        return latents.to(torch.float32).clamp(-1.0, 1.0)
+        """The pixels of latents as float32, cut to -1 .. 1."""
+        return to_pixels(latents.to(torch.float32), self.factor).clamp(-1.0, 1.0)
 
     def to(self, device: torch.device | str) -> "PixelCodec":
         return self

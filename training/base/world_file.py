@@ -6,12 +6,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from gcfg_core.input_error import InputError
+from gcfg_core.pixel_latents import PIXEL_FORMATS
 
 from .weights import AGAIN, read_json
 
 WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"
 FORMAT = 1
-LATENT_FORMAT = "ChromaRadiance"  # ComfyUI's name for pixels as they are: 3 channels, scale 1
 # Noise levels of every world: Stable Diffusion's, the only ones that a concept checkpoint of format 1 can mean.
 SCHEDULE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
@@ -46,10 +46,17 @@ class WorldFile(BaseModel, extra="forbid", frozen=True):
     title: str
     resolution: PositiveInt = Field(description="side of its pictures in pixels")
     codec: Literal["pixels"] = "pixels"
-    latent_format: Literal["ChromaRadiance"] = LATENT_FORMAT
+    latent_format: str
     schedule: ScheduleFile
     unet: str = Field(description="digest of the UNet's tensors")
     text_encoder: str = Field(description="digest of the text encoder's tensors")
+
+    @field_validator("latent_format")
+    @classmethod
+    def _of_pixels(cls, value: str) -> str:
+        if value not in PIXEL_FORMATS.values():
+            raise ValueError(f"expected one of {', '.join(PIXEL_FORMATS.values())}")
+        return value
 
 
 def read_world_file(folder: Path) -> WorldFile:

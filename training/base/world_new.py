@@ -8,6 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from gcfg_core.input_error import InputError
+from gcfg_core.pixel_latents import PIXEL_FORMATS, pixel_block, pixel_channels
 from gcfg_core.small_text_encoder import text_config
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.word_tokenizer import SPECIAL, word_tokenizer
@@ -18,7 +19,7 @@ from .model import Base
 from .weights import as_input_error, digest_of
 from .world_codec import PixelCodec
 from .world_config import WorldConfig, read_world_config
-from .world_file import LATENT_FORMAT, SCHEDULE
+from .world_file import SCHEDULE
 from .world_text import WordText, new_word_text
 
 
@@ -63,16 +64,20 @@ def assemble_world(
     width, wanted = null.hidden_states.shape[-1], config["cross_attention_dim"]
     if width != wanted:
         raise InputError(f"{name}: width of the text features", str(wanted), str(width), "These parts are not one's.")
+    block = pixel_block(config["in_channels"])
+    if block is None:
+        formats = ", ".join(str(pixel_channels(block)) for block in PIXEL_FORMATS)
+        raise InputError(f"{name}: in_channels", f"one of {formats}", str(config["in_channels"]), "It is no world.")
     return Base(
         name=name,
         sha256=digest_of(unet.state_dict()),
         unet=unet.eval(),
         config=config,
         schedule=noise_schedule(SCHEDULE, prediction_type, zero_terminal_snr),
-        codec=PixelCodec(),
+        codec=PixelCodec(block),
         null=null,
         text=text,
-        latent_format=LATENT_FORMAT,
+        latent_format=PIXEL_FORMATS[block],
     )
 
 
@@ -82,17 +87,17 @@ def world_unet_config(config: WorldConfig, name: str = "world") -> dict[str, Any
     Raises:
         InputError: sizes that do not fit each other.
     """
-    levels, halvings = len(config.channels), 2 ** (len(config.channels) - 1)
+    levels, side = len(config.channels), config.block * 2 ** (len(config.channels) - 1)
     if len(config.attention) != levels:
         raise InputError(f"{name}: attention", f"one for each of the {levels} levels", str(len(config.attention)),
                          "Say true or false for each of `channels`.")  # fmt: skip
-    if config.resolution % halvings:
-        raise InputError(f"{name}: resolution", f"a multiple of {halvings}", str(config.resolution),
-                         f"{levels} levels halve it {levels - 1} times.")  # fmt: skip
+    if config.resolution % side:
+        raise InputError(f"{name}: resolution", f"a multiple of {side}", str(config.resolution),
+                         f"{levels} levels halve it {levels - 1} times, after blocks of {config.block}.")  # fmt: skip
     unet = {
-        "in_channels": PixelCodec.channels,
-        "out_channels": PixelCodec.channels,
-        "sample_size": config.resolution,
+        "in_channels": pixel_channels(config.block),
+        "out_channels": pixel_channels(config.block),
+        "sample_size": config.resolution // config.block,
         "block_out_channels": list(config.channels),
         "layers_per_block": config.layers,
         "down_block_types": ["CrossAttnDownBlock2D" if reads else "DownBlock2D" for reads in config.attention],

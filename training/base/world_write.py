@@ -12,12 +12,13 @@ from torch import Tensor
 
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.input_error import InputError
+from gcfg_core.pixel_latents import PIXEL_FORMATS
 from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
 
 from ..durable import flush_folder, write_bytes, write_json
 from .model import Base
 from .weights import digest_of
-from .world_file import CARD, LATENT_FORMAT, SCHEDULE, TEXT, UNET, WORLD, ScheduleFile, WorldFile
+from .world_file import CARD, SCHEDULE, TEXT, UNET, WORLD, ScheduleFile, WorldFile
 from .world_text import WordText
 
 
@@ -84,7 +85,7 @@ def _parts(
     base: Base, weights: Mapping[str, Tensor], title: str, training: Mapping[str, Any], dtype: torch.dtype
 ) -> tuple[Concept, SmallTextEncoder]:
     """What the two weight files will hold."""
-    if not isinstance(base.text, WordText) or base.latent_format != LATENT_FORMAT:
+    if not isinstance(base.text, WordText) or base.latent_format not in PIXEL_FORMATS.values():
         raise InputError(base.name, "a world of your own", "another kind of base", "Export a concept instead.")
     text = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
     unet = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
@@ -109,7 +110,8 @@ def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
 def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) -> WorldFile:
     return WorldFile(
         title=title,
-        resolution=base.config["sample_size"],
+        resolution=base.config["sample_size"] * base.codec.factor,
+        latent_format=base.latent_format,
         schedule=ScheduleFile(
             **SCHEDULE,
             prediction_type=concept.prediction_type,  # type: ignore[arg-type]
