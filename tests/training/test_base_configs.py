@@ -9,10 +9,10 @@ from train_rigs.ldm_names import unet_names
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gcfg_core.architectures import CONFIGS
+from gcfg_core.tensor_digest import digest_of
 from gcfg_core.unet_layout import layout_of
 from training.base.configs import clip_config, sd2_layers, vae_config
 from training.base.single_file import _unet
-from training.base.weights import digest_of
 
 # hidden size, layers, heads, inner size, projection, activation: as the public repositories' config.json have them
 CLIPS = {

@@ -15,11 +15,11 @@ from gcfg_core.concept_file import read_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.small_text_encoder import read_text_encoder, tensor_shapes
 from gcfg_core.word_tokenizer import UNKNOWN
+from gcfg_core.world_page import CARD, TEXT, UNET, WORLD, read_world_page
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world import is_world, read_world
 from training.base.world_codec import PixelCodec
-from training.base.world_file import CARD, TEXT, UNET, WORLD, read_world_file
 from training.base.world_text import WordText
 from training.base.world_write import write_world
 
@@ -51,7 +51,7 @@ def test_a_world_read_predicts_what_the_written_one_did(base: Base, folder: Path
     assert torch.equal(read.schedule.alphas_cumprod, base.schedule.alphas_cumprod)
     assert read.latent_format == "ChromaRadiance" and not read.unet.training
     assert is_world(folder) and is_world(folder / WORLD) and not is_world(folder.parent)
-    assert read_world_file(folder).resolution == 8
+    assert read_world_page(folder).resolution == 8
 
 
 def test_the_unet_is_a_format_1_file(base: Base, folder: Path) -> None:
@@ -132,7 +132,7 @@ def test_blocks_of_pixels_pass_the_codec_as_they_are(block: int) -> None:
 
 def test_a_world_of_blocks_is_read_as_one(tmp_path: Path) -> None:
     write_world(tmp_path / "world", tiny_world(block=2, resolution=16))
-    read, page = read_world(tmp_path / "world"), read_world_file(tmp_path / "world")
+    read, page = read_world(tmp_path / "world"), read_world_page(tmp_path / "world")
     assert read.codec.factor == 2 and read.latent_format == page.latent_format == "PixelBlocks2"  # type: ignore[union-attr]
     assert page.resolution == 16 and read.config["in_channels"] == 12 and read.config["sample_size"] == 8
     assert read_concept(tmp_path / "world" / UNET).latents == "PixelBlocks2"
@@ -193,6 +193,11 @@ def _other_unet(folder: Path) -> None:
 SPOILED = {
     "no JSON": lambda folder: (folder / WORLD).write_text("{", encoding="utf-8"),
     "newer": lambda folder: _page(folder, format=2),
+    "no title": lambda folder: _page(folder, title=None),
+    "no schedule": lambda folder: _page(folder, schedule=[]),
+    "no side": lambda folder: _page(folder, resolution=0),
+    "other latents": lambda folder: _page(folder, latent_format="PixelBlocks2"),
+    "strange latents": lambda folder: _page(folder, latent_format="SD15"),
     "unknown key": lambda folder: _page(folder, more=1),
     "other codec": lambda folder: _page(folder, codec="vae"),
     "other betas": lambda folder: _page(folder, schedule={**json.loads((folder / WORLD).read_text())["schedule"],

@@ -8,8 +8,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from gcfg_core.input_error import InputError
+from gcfg_core.tensor_digest import digest_of
 
-from .weights import digest_of, fill
+from .weights import fill
 
 CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents
 

@@ -1,6 +1,5 @@
-"""Tensors of a model: find its files, read them without running code, put them into a module, and sum them up."""
+"""Tensors of a model: find its files, read them without running code, and put them into a module."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,19 +103,3 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Modu
             raise InputError(name, f"{key} of a floating point type", str(tensors[key].dtype), remedy)
     module.load_state_dict({key: tensors[key].to(torch.float32, copy=True) for key in expected}, assign=True)
     return module.eval()
-
-
-def digest_of(tensors: Mapping[str, Tensor], *facts: object) -> str:
-    """sha256 of tensors, whatever file they came from: for each name in sorted order the name, the shape and the
-    little-endian float32 bytes, then each fact's repr; a zero byte ends every text.
-
-    Half-precision weights give the same digest in every container, and so does their float32 copy.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().to("cpu", torch.float32).contiguous()
-        digest.update(f"{name}\0{list(value.shape)}\0".encode())
-        digest.update(value.reshape(-1).numpy().astype("<f4", copy=False).data)
-    for fact in facts:
-        digest.update(f"{fact!r}\0".encode())
-    return digest.hexdigest()

@@ -14,11 +14,11 @@ from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.pixel_latents import PIXEL_FORMATS
 from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
+from gcfg_core.tensor_digest import digest_of
+from gcfg_core.world_page import CARD, TEXT, UNET, WORLD, WorldPage
 
 from ..durable import flush_folder, write_bytes, write_json
 from .model import Base
-from .weights import digest_of
-from .world_file import CARD, SCHEDULE, TEXT, UNET, WORLD, ScheduleFile, WorldFile
 from .world_text import WordText
 
 
@@ -60,7 +60,7 @@ def write_world(
         partial.mkdir(parents=True)
         write_concept(partial / UNET, concept, extra)
         write_text_encoder(partial / TEXT, stored)
-        write_json(partial / WORLD, _page(base, concept, stored, title).model_dump())
+        write_json(partial / WORLD, _page(base, concept, stored, title).to_json())
         if card:
             write_bytes(partial / CARD, card.encode())
         elif (target / CARD).is_file():
@@ -107,16 +107,13 @@ def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     return {key: value.detach().to("cpu", dtype) for key, value in tensors.items()}
 
 
-def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) -> WorldFile:
-    return WorldFile(
+def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) -> WorldPage:
+    return WorldPage(
         title=title,
         resolution=base.config["sample_size"] * base.codec.factor,
         latent_format=base.latent_format,
-        schedule=ScheduleFile(
-            **SCHEDULE,
-            prediction_type=concept.prediction_type,  # type: ignore[arg-type]
-            zero_terminal_snr=concept.zero_terminal_snr,
-        ),
+        prediction_type=concept.prediction_type,
+        zero_terminal_snr=concept.zero_terminal_snr,
         unet=digest_of(concept.tensors),
         text_encoder=digest_of(stored.tensors),
     )
