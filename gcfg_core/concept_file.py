@@ -89,7 +89,8 @@ def is_concept_file(path: str | os.PathLike[str]) -> bool:
         ConceptFileError: the file is damaged, or a pickle that needs code.
     """
     names, metadata = tensor_names(path)
-    return FORMAT_KEY in metadata or any(name.endswith(f"attn2.{FEATURE}") for name in names)
+    described = FORMAT_KEY in metadata or DESCRIPTION in names
+    return described or any(name.endswith(f"attn2.{FEATURE}") for name in names)
 
 
 def read_concept(path: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> Concept:

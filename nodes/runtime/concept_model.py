@@ -23,6 +23,7 @@ from ...gcfg_core.concept_metadata import DESCRIPTION, describe, pack_descriptio
 from ...gcfg_core.null_text import FEATURE, NullTextAttention, remove_text_attention
 from ...gcfg_core.unet_layout import UNetLayout, layout_of
 from .host import patcher_class, remember_dtypes
+from .pixel_formats import PIXEL_BLOCKS
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class _SavesAsConcept:
 def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | None, fp8_matmul: bool) -> Any:
     """ComfyUI's configuration object: the family's own class, with this network and this file's facts."""
     family = FAMILIES[family_of(concept.config)]
-    bases = (_SavesAsConcept, family) if concept.null_text else (family,)
+    is_ours = concept.null_text or concept.architecture == "custom"  # no other loader would know its network
+    bases = (_SavesAsConcept, family) if is_ours else (family,)
     unet_config = host_unet_config(layout)
     config: Any = type(f"Concept{family.__name__}", bases, {})(unet_config)
     config.unet_config |= {key: unet_config[key] for key in ("num_heads", "num_head_channels")}
@@ -120,7 +122,7 @@ def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
 
 
 def _latent_format(name: str) -> Any:
-    found = getattr(comfy.latent_formats, name, None)
+    found = PIXEL_BLOCKS.get(name) or getattr(comfy.latent_formats, name, None)
     abstract = comfy.latent_formats.LatentFormat
     if not (isinstance(found, type) and issubclass(found, abstract) and found is not abstract):
         raise ConceptFileError(
