@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-
 import folder_paths
 
 from ...gcfg_core.tensor_file import EXTENSIONS
+from .model_folder import STARTER, register_model_folder
 
 FOLDER = "gcfg_concepts"
 FOLDERS = (FOLDER, "diffusion_models")
 
 
 def register_concept_folder() -> None:
-    """Make `models/gcfg_concepts` known to ComfyUI, and make the folder where that is allowed.
-
-    Paths that the user's extra_model_paths.yaml gave it come first and stay; ComfyUI knows no extensions for them, so
-    ours are set. Safe to repeat.
-    """
-    default = os.path.join(folder_paths.models_dir, FOLDER)
-    paths = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
-    if default not in paths:
-        paths.append(default)
-    with contextlib.suppress(OSError):
-        os.makedirs(default, exist_ok=True)
-    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(EXTENSIONS))
+    """Make `models/gcfg_concepts` known to ComfyUI, the pack's own concepts after it. Safe to repeat."""
+    register_model_folder(FOLDER, EXTENSIONS, STARTER / "concepts")
 
 
 def concept_names() -> list[str]:
