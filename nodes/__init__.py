@@ -7,14 +7,25 @@ from comfy_api.latest import ComfyExtension, io
 from .guidance_term import GuidanceTermNode
 from .guider import GuiderNode
 from .load_concept_model import LoadConceptModelNode
+from .load_starter_world import LoadStarterWorldNode
 from .merge_terms import MergeTermsNode
 from .modify_term import ModifyTermNode
 from .runtime.concept_folder import register_concept_folder
+from .runtime.world_folder import register_world_folder
 from .sampler import SamplerNode
 
 register_concept_folder()
+register_world_folder()
 
 
 class GCFGExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadConceptModelNode, GuidanceTermNode, ModifyTermNode, MergeTermsNode, GuiderNode, SamplerNode]
+        return [
+            LoadStarterWorldNode,
+            LoadConceptModelNode,
+            GuidanceTermNode,
+            ModifyTermNode,
+            MergeTermsNode,
+            GuiderNode,
+            SamplerNode,
+        ]

@@ -15,7 +15,7 @@ C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
 
 
 class TestHosts:
-    NODES = ("GuidanceTerm", "ModifyTerm", "MergeTerms", "Guider", "Sampler", "LoadConceptModel")
+    NODES = ("GuidanceTerm", "ModifyTerm", "MergeTerms", "Guider", "Sampler", "LoadConceptModel", "LoadStarterWorld")
 
     @staticmethod
     def aliases(node: Any) -> list[str]:

@@ -1,44 +1,21 @@
-"""A world's text encoder in ComfyUI: SDClipModel computes from its file what the trainer's module does."""
+"""A world's text encoder in ComfyUI, of any size: it computes from its file what the trainer's module does."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from comfy.clip_model import CLIPTextModel
-from comfy.sd1_clip import SDClipModel
 
-from gcfg_core.small_text_encoder import SmallTextEncoder, read_text_encoder, text_config, write_text_encoder
+from gcfg_core.small_text_encoder import read_text_encoder, text_config, write_text_encoder
 from gcfg_core.word_tokenizer import BEGIN, END, PAD, word_tokenizer
 
 CAPTIONS = ["a red face, smiling", "", "a blue hat and a blue face and a blue coat", "zebra"]
 
 
-class WordClipModel(CLIPTextModel):
-    """ComfyUI's network with as many token embeddings as the file has; its own always has CLIP's 49408."""
-
-    def __init__(self, config: dict[str, Any], dtype: torch.dtype, device: torch.device, operations: Any) -> None:
-        super().__init__(config, dtype, device, operations)
-        words, width = config["vocab_size"], config["hidden_size"]
-        self.set_input_embeddings(operations.Embedding(words, width, dtype=dtype, device=device))
-
-
-def in_comfyui(stored: SmallTextEncoder) -> SDClipModel:
-    model = SDClipModel(
-        max_length=stored.tokenizer.length,
-        textmodel_json_config=dict(stored.config),
-        dtype=torch.float32,
-        model_class=WordClipModel,
-        special_tokens={"start": BEGIN, "end": END, "pad": PAD},
-        return_projected_pooled=False,
-    )
-    left = model.load_sd(dict(stored.tensors))
-    assert left.missing_keys == ["text_projection.weight"] and not left.unexpected_keys
-    return model
-
-
 @pytest.mark.parametrize(("width", "layers", "heads", "tokens"), [(32, 1, 1, 8), (48, 3, 4, 20)])
-def test_comfyui_and_the_trainer_agree(tmp_path: Path, width: int, layers: int, heads: int, tokens: int) -> None:
+def test_comfyui_and_the_trainer_agree(
+    pack: Any, tmp_path: Path, width: int, layers: int, heads: int, tokens: int
+) -> None:
     from training.base.world_text import new_word_text, word_text
 
     tokenizer = word_tokenizer(CAPTIONS[:3], tokens)
@@ -53,7 +30,8 @@ def test_comfyui_and_the_trainer_agree(tmp_path: Path, width: int, layers: int, 
     told = word_text(stored, "text").encode(CAPTIONS).hidden_states
     assert torch.equal(told, text.encode(CAPTIONS).hidden_states)
     ids = [stored.tokenizer.encode(caption) for caption in CAPTIONS]
-    states, pooled = in_comfyui(stored).encode(ids)
+    clip = pack.module("nodes.runtime.world_clip").world_clip(stored, "text")
+    states, pooled = clip.cond_stage_model.clip_l.encode(ids)
     assert float((states - told).norm() / told.norm()) < 1e-4
     ends = torch.tensor([row.index(END) for row in ids])
     assert torch.allclose(pooled, told[torch.arange(len(ids)), ends], atol=1e-4)

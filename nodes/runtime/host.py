@@ -10,6 +10,7 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
+import comfy.sd
 import torch
 
 if TYPE_CHECKING:
@@ -97,6 +98,19 @@ def patcher_class(dynamic: bool) -> type[ModelPatcher]:
     """The class of a newly loaded model's patcher; where newer hosts would stream the weights, only if ``dynamic``."""
     plain = comfy.model_patcher.ModelPatcher
     return getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain
+
+
+def whole_clip(target: Any, embeddings: list[str], dtype: torch.dtype) -> comfy.sd.CLIP:
+    """A CLIP of ComfyUI's without weights yet; one that newer hosts load whole, as there is no file to stream from.
+
+    Args:
+        target: ComfyUI's ClipTarget, network and tokenizer.
+        embeddings: folders with textual inversions.
+        dtype: of the weights.
+    """
+    known = inspect.signature(comfy.sd.CLIP.__init__).parameters
+    options: dict[str, Any] = {"disable_dynamic": True} if "disable_dynamic" in known else {}
+    return comfy.sd.CLIP(target, embedding_directory=embeddings, model_options={"dtype": dtype}, **options)
 
 
 def remember_dtypes(network: torch.nn.Module) -> None:

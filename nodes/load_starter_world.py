@@ -1,0 +1,76 @@
+"""Load Starter World: a small world, the pack's own or one from models/gcfg_worlds, becomes MODEL, CLIP and VAE."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..gcfg_core.concept_error import ConceptFileError
+from ..gcfg_core.world_page import TEXT, UNET, WORLD
+from .runtime.world_folder import FOLDER, world_folders
+from .runtime.world_loader import load_world
+from .types import CATEGORY, search_aliases
+
+NONE = "no world found"
+
+
+class LoadStarterWorldNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GCFG_LoadStarterWorld",
+            display_name="Load Starter World",
+            category=CATEGORY,
+            description="Loads a small world: a model, its text encoder and its VAE, trained together and small enough "
+            "for a CPU. All three work in ComfyUI's own nodes as those of a checkpoint do.",
+            inputs=[
+                io.Combo.Input(
+                    "world",
+                    options=list(world_folders()) or [NONE],
+                    tooltip="The world that comes with this pack, or a folder with a world.json in models/gcfg_worlds, "
+                    "as the trainer writes it.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(
+                    "model",
+                    display_name="model",
+                    tooltip="Reads prompts, and predicts pixels instead of a VAE's latents. Concept models trained "
+                    "from this world mix with it.",
+                ),
+                io.Clip.Output(
+                    "clip",
+                    display_name="clip",
+                    tooltip="For CLIP Text Encode. Knows the words of its captions alone; the log names others. "
+                    "Weights such as (red:1.3) work.",
+                ),
+                io.Vae.Output(
+                    "vae",
+                    display_name="vae",
+                    tooltip="For VAE Encode and VAE Decode. Pixels pass it without loss.",
+                ),
+            ],
+            **search_aliases("gcfg", "small world", "starter model", "tiny model", "checkpoint loader", "demo"),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, world: str) -> str:
+        """A world written again under its old name is loaded again."""
+        folder = world_folders().get(world)
+        facts = [(folder / name).stat() for name in (WORLD, UNET, TEXT) if (folder / name).is_file()] if folder else []
+        return " ".join([str(folder), *(f"{one.st_mtime_ns} {one.st_size}" for one in facts)])
+
+    @classmethod
+    def execute(cls, world: str) -> io.NodeOutput:
+        folder = world_folders().get(world)
+        try:
+            if folder is None:
+                raise ConceptFileError(
+                    world, f"a folder with a {WORLD} in models/{FOLDER}", "nothing there",
+                    "Put a world there, as `python -m training` writes it, and refresh the node list (key R).",
+                )  # fmt: skip
+            return io.NodeOutput(*load_world(folder))
+        except ConceptFileError as error:
+            where = world if folder is None else f"{world}: {error.name}"
+            raise ConceptFileError(
+                f"Load Starter World, input world: {where}", error.expected, error.got, error.remedy
+            ) from error
