@@ -18,33 +18,48 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFacts:
+    """A file that decodes.
+
+    Attributes:
+        size: after EXIF rotation.
+        format: Pillow's name of the file format.
+        sha256: of the file's bytes.
+    """
+
+    size: Size
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RejectedFacts:
+    """A file that cannot be used, and why."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(ImageFacts):
     """A picture that can be trained on.
 
     Attributes:
         path: of the file.
         name: path inside the image folder, with forward slashes.
-        size: after EXIF rotation.
-        format: Pillow's name of the file format.
-        sha256: of the file's bytes.
         caption: None where there is none.
     """
 
     path: Path
     name: str
-    size: Size
-    format: str
-    sha256: str
     caption: str | None = None
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A file that is left out, and why."""
+@dataclass(frozen=True, kw_only=True)
+class Rejected(RejectedFacts):
+    """A file that is left out."""
 
     path: Path
-    kind: Kind
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from .buckets import Bucket, make_buckets
 from .captions import Captions, is_caption_file, read_captions, stem
 from .config import DataConfig
 from .image_file import UnusablePicture, pixel_limit, quiet, told
-from .picture import CaptionProblem, Picture, Rejected, Size, printable
+from .outside import refuse_pictures_as_cache
+from .picture import CaptionProblem, ImageFacts, Picture, Rejected, RejectedFacts, Size, printable
 from .pixels import decode
 from .report import scan_report
-from .scan_index import Facts, ImageFacts, RejectedFacts, ScanIndex
+from .scan_index import Facts, ScanIndex
 from .walk import FileStamp, FolderFiles, walk
 
 SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
@@ -57,21 +58,28 @@ class Scan:
         return scan_report(self.config, self.pictures, self.rejected, self.problems, self.hidden, batch, examples)
 
 
-def scan_folder(config: DataConfig, progress: Progress | None = None) -> Scan:
+def check_folder(config: DataConfig) -> None:
+    """Raise InputError unless there is a folder to look at, and a cache that may be passed over in it."""
+    if not config.images.is_dir():
+        got = "a file" if config.images.exists() else "nothing"
+        raise InputError(f"images {printable(config.images)}", "a folder", got, "Give the folder of your pictures.")
+    refuse_pictures_as_cache(config.cache, config.images)
+
+
+def scan_folder(config: DataConfig, progress: Progress | None = None, keep: bool = True) -> Scan:
     """Look at every file of ``config.images``; with ``config.cache``, only at those that have changed.
 
     Args:
         config: folder, limits and captions.
         progress: called with the number of files done and of all.
+        keep: note in the cache what was found; False: nothing is written.
 
     Raises:
         InputError: no such folder, or nothing usable in it.
     """
-    if not config.images.is_dir():
-        got = "a file" if config.images.exists() else "nothing"
-        raise InputError(f"images {printable(config.images)}", "a folder", got, "Give the folder of your pictures.")
+    check_folder(config)
     found = walk(config.images, without=config.cache)
-    facts = _look(found, config, progress)
+    facts = _look(found, config, progress, keep)
     images = {file.name: fact for file, fact in zip(found.files, facts, strict=True) if isinstance(fact, ImageFacts)}
     captions, problems = read_captions(config.captions, found.files, images)
     pictures, rejected = _sorted_out(found, facts, captions, config)
@@ -91,16 +99,17 @@ def _sorted_out(
     for file, fact in zip(found.files, facts, strict=True):
         if isinstance(fact, RejectedFacts):
             if not (fact.kind == "not an image" and is_caption_file(file.name, stems)):
-                rejected.append(Rejected(file.path, fact.kind, fact.reason))
+                rejected.append(Rejected(fact.kind, fact.reason, path=file.path))
         elif min(fact.size) < config.smallest_side:
             reason = f"{fact.size}, a side below {config.smallest_side}"
-            rejected.append(Rejected(file.path, "tiny", reason))
+            rejected.append(Rejected("tiny", reason, path=file.path))
         elif fact.sha256 in first:
-            rejected.append(Rejected(file.path, "duplicate", f"the bytes of {printable(first[fact.sha256])}"))
+            reason = f"the bytes of {printable(first[fact.sha256])}"
+            rejected.append(Rejected("duplicate", reason, path=file.path))
         else:
             first[fact.sha256] = file.name
             caption = captions.get(file.name)
-            pictures.append(Picture(file.path, file.name, fact.size, fact.format, fact.sha256, caption))
+            pictures.append(Picture(**vars(fact), path=file.path, name=file.name, caption=caption))
     return pictures, sorted(rejected, key=lambda entry: os.fspath(entry.path))
 
 
@@ -108,7 +117,7 @@ def _is_image(fact: Facts) -> bool:
     return isinstance(fact, ImageFacts) or fact.kind != "not an image"
 
 
-def _look(found: FolderFiles, config: DataConfig, progress: Progress | None) -> list[Facts]:
+def _look(found: FolderFiles, config: DataConfig, progress: Progress | None, keep: bool) -> list[Facts]:
     """Facts of every file, from the index where it has not changed."""
     index = ScanIndex(config.cache, config.images, config.max_pixels)
     index.keep({file.name for file in found.files})
@@ -121,10 +130,11 @@ def _look(found: FolderFiles, config: DataConfig, progress: Progress | None) -> 
             index.put(file, fact)
             if progress is not None:
                 progress(len(facts) - len(changed) + number, len(facts))
-            if time.monotonic() - saved > SAVE_EVERY:
+            if keep and time.monotonic() - saved > SAVE_EVERY:
                 index.save()
                 saved = time.monotonic()
-    index.save()
+    if keep:
+        index.save()
     return [fact for file in found.files if (fact := facts[file.name]) is not None]
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,11 @@ from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes
 from .image_file import told
-from .picture import Kind, Size, printable
+from .picture import ImageFacts, RejectedFacts, Size, printable
 from .pixels import DECODE_VERSION
 from .walk import FileStamp
 
 INDEX_VERSION = 1
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """A file that decodes."""
-
-    size: Size
-    format: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class RejectedFacts:
-    """A file that does not."""
-
-    kind: Kind
-    reason: str
 
 
 Facts = ImageFacts | RejectedFacts

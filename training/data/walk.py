@@ -63,7 +63,7 @@ def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, 
         with os.scandir(place) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        found.rejected.append(Rejected(place, "unreadable", told(error)))
+        found.rejected.append(Rejected("unreadable", told(error), path=place))
         return
     for entry in ordered:
         path, name = place / entry.name, prefix + entry.name
@@ -73,14 +73,14 @@ def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, 
         try:
             facts = entry.stat()
         except OSError as error:
-            found.rejected.append(Rejected(path, "unreadable", told(error)))
+            found.rejected.append(Rejected("unreadable", told(error), path=path))
             continue
         if stat.S_ISDIR(facts.st_mode):
             yield path, name + "/"
         elif stat.S_ISREG(facts.st_mode):
             found.files.append(FileStamp(path, name, (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size)))
         else:
-            found.rejected.append(Rejected(path, "not an image", "no regular file"))
+            found.rejected.append(Rejected("not an image", "no regular file", path=path))
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -67,4 +67,5 @@ def picture_at(path: Path) -> Picture:
         if image.getexif().get(0x0112, 1) >= 5:
             size = Size(size.height, size.width)
         name = image.format or "?"
-    return Picture(path, path.name, size, name, hashlib.sha256(path.read_bytes()).hexdigest())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Picture(size, name, digest, path=path, name=path.name)

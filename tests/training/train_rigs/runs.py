@@ -42,19 +42,10 @@ from training.run.trainer import CHECKPOINTS, Trainer, open_trainer
 from training.schedule import noise_schedule
 from training.seeds import normal, seed_of
 
+from .toy_unet import toy_config
+
 ROOT = Path(__file__).parents[3]
-UNET = {
-    "sample_size": 8,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": [64, 64],  # two channels in each group: with one, norms would cancel biases
-    "layers_per_block": 1,
-    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "cross_attention_dim": 16,
-    "attention_head_dim": 4,
-}
+UNET = toy_config(4, [64, 64])
 SETTINGS: dict[str, Any] = {
     "base": "toy",
     "data": {"images": "toy", "workers": 0},

@@ -14,18 +14,9 @@ from training.evaluate.features import Extractor
 from training.sample.denoiser import Denoiser
 from training.schedule import NoiseSchedule, noise_schedule
 
-TINY = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "sample_size": 8,
-    "block_out_channels": [32, 64],
-    "layers_per_block": 1,
-    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "cross_attention_dim": 16,
-    "attention_head_dim": 4,
-}
+from .toy_unet import toy_config
+
+TINY = toy_config(3, [32, 64])
 TINY_XL = {
     **TINY,
     "use_linear_projection": True,
