@@ -113,10 +113,10 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 name, "tensors alone", "a pickle that needs code to be run",
                 "It was not run. Ask its author for a .safetensors file, or convert it where you trust it.",
             ) from error  # fmt: skip
-        raise ConceptFileError(name, "a whole file of tensors", type(error).__name__, DAMAGED) from error
+        raise ConceptFileError(name, "a whole file of tensors", "one that cannot be read", DAMAGED) from error
     tensors = _unwrapped(loaded)
     if not tensors or not all(isinstance(key, str) for key in tensors):
-        raise ConceptFileError(name, "a state dict of tensors", type(loaded).__name__, "Give the UNet's state dict.")
+        raise ConceptFileError(name, "a state dict of tensors", "something else", "Give the UNet's state dict.")
     return tensors
 
 
@@ -139,4 +139,6 @@ def _unwrapped(loaded: object) -> dict[str, Tensor]:
 
 
 def _absent(path: str | os.PathLike[str]) -> ConceptFileError:
+    if os.path.isdir(path):
+        return ConceptFileError(str(path), "a file", "a folder", "Give a file in it.")
     return ConceptFileError(str(path), "a file", "nothing there", "Check the name, and that the file was not moved.")

@@ -8,6 +8,8 @@ from safetensors import SafetensorError
 
 from gcfg_core.input_error import InputError
 
+from .interrupted import CTRL_C, Interrupted
+
 COMMANDS = {
     "prepare": "turn a base model into a null-text start, and report how far it is from the base",
     "train": "train a concept on a folder of images",
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; sys.argv without.
 
     Returns:
-        0, or 2 after bad input, which is told in one line on stderr.
+        0; or 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, which are told in one line on stderr.
     """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help", "help"):
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise InputError("command", ", ".join(COMMANDS), repr(name), "Give one of them.")
         command = importlib.import_module(f".commands.{name}", __package__)
-        print(command.run(command.parse(rest)))
+        told = command.run(command.parse(rest))
+        print(told, end="\n" if told else "")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
             raise
@@ -48,4 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Interrupted as stopped:
+        print(stopped, end="\n" if str(stopped) else "", file=sys.stderr)
+        return stopped.code
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {name} was not finished", file=sys.stderr)
+        return CTRL_C
     return 0

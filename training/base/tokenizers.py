@@ -31,7 +31,8 @@ def read_tokenizer(folder: Path, vocabulary: int) -> Any:
     try:
         tokenizer: Any = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # whatever transformers and its Rust part raise about a damaged file
-        raise InputError(str(folder), "CLIP's tokenizer", type(error).__name__, "Copy or download it again.") from error
+        got = "files that cannot be read"
+        raise InputError(str(folder), "CLIP's tokenizer", got, "Copy or download it again.") from error
     if len(tokenizer) > vocabulary:
         got = f"one of {len(tokenizer)}"
         raise InputError(str(folder), f"a vocabulary of at most {vocabulary} tokens", got, "It is another model's.")

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationEr
 
 from gcfg_core.input_error import InputError
 
+from ..setting_error import setting_error
+
 RECIPES = (".toml", ".json")
 Width = Annotated[int, Field(gt=0, multiple_of=32)]
 
@@ -64,13 +66,7 @@ def world_config(given: dict[str, Any], name: str = "world") -> WorldConfig:
     try:
         return WorldConfig.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            settings = ", ".join(WorldConfig.model_fields)
-            raise InputError(f"{name}: {key}", f"one of {settings}", "an unknown setting", "Correct it.") from None
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise InputError(f"{name}: {key}", message, repr(first["input"]), "Correct it.") from None
+        raise setting_error(error, WorldConfig, name) from None
 
 
 def _parsed(path: Path) -> Any:

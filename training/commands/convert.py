@@ -10,6 +10,7 @@ from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.concept_metadata import PREDICTION_TYPES
 
+from ..arguments import Arguments
 from ..durable import sha256_of
 from .unet_config import CONFIG_HELP, read_config
 
@@ -17,8 +18,12 @@ ABOUT = "Write a bare UNet state dict (.safetensors, .bin, .pt) as format 1."
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Settings of a command line; --help and what is no setting end the program."""
-    parser = argparse.ArgumentParser(prog="python -m training convert", description=ABOUT)
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    parser = Arguments("python -m training convert", ABOUT)
     parser.add_argument("input", help="a UNet state dict in diffusers' names, null-text or not")
     parser.add_argument("output", help="the .safetensors file to write")
     parser.add_argument("--prediction-type", choices=tuple(PREDICTION_TYPES), help="what the network predicts")
@@ -28,7 +33,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--base", help="the model it was made from")
     parser.add_argument("--overwrite", action="store_true", help="replace the output file")
     parser.add_argument("--config", help=CONFIG_HELP)
-    return parser.parse_args(arguments)
+    return parser.read(arguments)
 
 
 def run(options: argparse.Namespace) -> str:

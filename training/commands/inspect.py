@@ -3,38 +3,71 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.lora_concept import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE
 
+from ..arguments import Arguments
+from ..export.newest import newest_concept
 from .unet_config import CONFIG_HELP, read_config
 
+WANTED = "a concept file or the folder of a run"
+RUN = "run.json"
+# What lies in a folder, what the folder is then, and what to do with it.
+FOLDERS = (
+    ("world/world.json", "a run whose result is a world", "Give the folder world in it as --base."),
+    (RUN, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
+    ("world.json", "a world, which is a base", "Give it as --base; unet.safetensors in it can be inspected."),
+    ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
+)
 ABOUT = "What a concept file is."
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Settings of a command line; --help and what is no setting end the program."""
-    parser = argparse.ArgumentParser(prog="python -m training inspect", description=ABOUT)
-    parser.add_argument("file", help="a format 1 file, or a UNet state dict in diffusers' names")
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    parser = Arguments("python -m training inspect", ABOUT)
+    parser.add_argument("file", help="a format 1 file, a UNet state dict in diffusers' names, or a run's folder")
     parser.add_argument("--config", help=CONFIG_HELP)
-    return parser.parse_args(arguments)
+    return parser.read(arguments)
 
 
 def run(options: argparse.Namespace) -> str:
     """One fact a line.
 
     Raises:
-        ConceptFileError: the file cannot be used.
+        ConceptFileError: the file cannot be used, or is a folder without one.
     """
-    if is_lora_concept(options.file):
-        lora = read_lora_concept(options.file)
+    path = concept_in(Path(options.file))
+    if is_lora_concept(path):
+        lora = read_lora_concept(path)
         facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, "null-text-lora"))
         facts[5:5] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
     else:
-        facts = _facts(read_concept(options.file, read_config(options.config)))
-    return "\n".join(f"{name:<18}{value}" for name, value in [("file", options.file), *facts])
+        facts = _facts(read_concept(path, read_config(options.config)))
+    return "\n".join(f"{name:<18}{value}" for name, value in [("file", path), *facts])
+
+
+def concept_in(path: Path) -> Path:
+    """The file itself, or the newest concept file of a run's folder.
+
+    Raises:
+        ConceptFileError: a folder of another kind, or a run that has written none yet.
+    """
+    if not path.is_dir():
+        return path
+    found = newest_concept(path) if (path / RUN).is_file() else None
+    if found is not None:
+        return found
+    known = ((kind, remedy) for sign, kind, remedy in FOLDERS if (path / sign).exists())
+    raise ConceptFileError(str(path), WANTED, *next(known, ("another folder", "Give a file in it.")))
 
 
 def _facts(concept: Concept) -> list[tuple[str, Any]]:

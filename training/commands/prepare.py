@@ -2,13 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-import tyro
 from torch import Tensor
-from tqdm import tqdm
 
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.input_error import InputError
@@ -22,14 +20,20 @@ from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
 from ..prepare.report import PrepareReport, report_of
 from ..prepare.start import start_concept
+from ..progress import bar
+from ..setting_flags import parse_settings
 
 PROG = "python -m training prepare"
 ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."
 
 
 def parse(arguments: Sequence[str]) -> PrepareConfig:
-    """Settings of a command line; --help and what is no setting end the program."""
-    return tyro.cli(PrepareConfig, prog=PROG, description=ABOUT, args=list(arguments))
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    return parse_settings(PrepareConfig, PROG, ABOUT, arguments)
 
 
 def run(config: PrepareConfig) -> str:
@@ -46,8 +50,9 @@ def run(config: PrepareConfig) -> str:
     device = chosen_device(config.device)
     base = read_base(config.base, prediction_type=config.prediction_type, zero_terminal_snr=config.zero_terminal_snr)
     latents = _latents(base, config, device)
-    calibration = calibrate(base, _shown(latents, "measuring"), levels=config.levels, seed=config.seed, device=device)
-    change = output_change(base, calibration, _shown(latents, "comparing"), device=device)
+    measured = _shown(latents, "measuring null-text constants")
+    calibration = calibrate(base, measured, levels=config.levels, seed=config.seed, device=device)
+    change = output_change(base, calibration, _shown(latents, "comparing with the base"), device=device)
     sizes = tuple(sorted({(int(x.shape[-2]), int(x.shape[-1])) for x in latents}))
     report = report_of(base, config.images is not None, sizes, calibration, change)
     concept = start_concept(base, calibration, prepared=report.summary(), title=config.title)
@@ -105,6 +110,6 @@ def _latents(base: Base, config: PrepareConfig, device: torch.device) -> list[Te
     return folder_latents(base, config.images, side, config.count, config.seed, device)
 
 
-def _shown(latents: list[Tensor], what: str) -> "tqdm[Tensor]":
-    """The latents with a progress bar, where a person is watching."""
-    return tqdm(latents, desc=what, unit="picture", disable=None)
+def _shown(latents: list[Tensor], what: str) -> Iterable[Tensor]:
+    """The latents with a progress bar."""
+    return bar(what, "picture", iterable=latents)

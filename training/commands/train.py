@@ -7,7 +7,7 @@ from ..run.flags import parse as parse_flags
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Settings of a command line; --help and a value that is no value end the program.
+    """Settings of a command line; --help ends the program.
 
     Raises:
         InputError: an unknown preset, file, setting or flag, or a value out of range.

@@ -42,7 +42,7 @@ class DataConfig(BaseModel, extra="forbid", frozen=True):
     def _some_resolution(cls, value: int | list[int]) -> int | list[int]:
         values = value if isinstance(value, list) else [value]
         if not values or min(values) < 1:
-            raise ValueError("give one resolution or more, each at least 1 pixel")
+            raise ValueError("expected one resolution or more, each at least 1 pixel")
         return value
 
     @property

@@ -107,7 +107,7 @@ def _inception() -> nn.Module:
 
         return NoTrainInceptionV3(name="inception-v3-compat", features_list=["2048"])
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # URLError is an OSError
-        got = " ".join(str(error).split())[:120] or type(error).__name__
+        got = " ".join(str(error).split())[:120] or "none that can be loaded"
         raise InputError("features", "Inception v3's weights", got, remedy) from None
 
 

@@ -11,6 +11,7 @@ from gcfg_core.input_error import InputError
 from gcfg_core.unet_layout import layout_of
 
 from ..base.model import Base
+from ..progress import bar, on
 from ..seeds import generator, normal
 
 SIDES = {"sd15": 512, "sd2": 768, "sdxl": 1024}
@@ -70,6 +71,9 @@ def folder_latents(
     from ..data.scan import scan_folder
 
     pixels = side * base.codec.factor
-    found = scan_folder(DataConfig(images=folder, resolution=pixels, fit="crop", flip=0.0)).pictures  # type: ignore[call-arg]
+    config = DataConfig(images=folder, resolution=pixels, fit="crop", flip=0.0)  # type: ignore[call-arg]
+    with bar("looking at files", "file") as shown:
+        found = scan_folder(config, on(shown)).pictures
     order = torch.randperm(len(found), generator=generator(seed, "pictures")).tolist()[:count]
-    return encoded(base, (load_pixels(found[i], Size(pixels, pixels)) for i in order), seed, device)
+    chosen = bar("latents", "picture", iterable=order)
+    return encoded(base, (load_pixels(found[i], Size(pixels, pixels)) for i in chosen), seed, device)

@@ -84,7 +84,8 @@ def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
         raise InputError("captions", "a base with tokenizer and text encoder", "a UNet alone",
                          "Give --tokenizer, or train without captions.")  # fmt: skip
     if train_text and not (reads_captions and isinstance(base.text, nn.Module)):
-        raise InputError("train_text", "captions, and a text encoder that can be trained", type(base.text).__name__,
+        got = "one that cannot be" if reads_captions else "no captions"
+        raise InputError("train_text", "captions, and a text encoder that can be trained", got,
                          "Only worlds of your own have one; leave it out.")  # fmt: skip
     base.unet.requires_grad_(True)
     if train_text:

@@ -100,14 +100,22 @@ def fault_of(path: Path) -> str | None:
             file = path / name
             if file.stat().st_size != told["bytes"] or sha256_of(file) != told["sha256"]:
                 return f"{name} is not what the manifest says"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
+    except OSError as error:
+        return f"{Path(error.filename or path).name}: {error.strerror or error}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is damaged"
     return None
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint folder's name."""
+    return int(path.name.removeprefix(STEP))
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoint folders there are, whole or not, oldest first."""
-    return sorted(path for path in folder.glob(f"{STEP}*") if path.is_dir())
+    found = folder.glob(f"{STEP}*")
+    return sorted(path for path in found if path.is_dir() and path.name.removeprefix(STEP).isdecimal())
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

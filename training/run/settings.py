@@ -1,6 +1,5 @@
 """From nested settings to a `RunConfig`, with one clear line for what is wrong in them."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from gcfg_core.input_error import InputError
 
+from ..arguments import nearest
+from ..setting_error import setting_error
 from .config import RunConfig
 from .presets import PRESETS
 
@@ -57,12 +58,6 @@ def check_keys(given: Mapping[str, Any], model: type[BaseModel], where: str) -> 
             check_keys(value, section, f"{where}: [{key}]")
 
 
-def nearest(name: str, known: Any) -> str:
-    """A sentence with the known name that is most like a wrong one."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.0)
-    return f"Did you mean {close[0]}?" if close else "Leave it out."
-
-
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """The section that a field of `RunConfig` is, None for a plain setting."""
     kind = field.annotation
@@ -77,9 +72,6 @@ def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
             yield "", name, field
         else:
             yield from ((name, key, inner) for key, inner in section.model_fields.items())
-
-
-KNOWN = {*RunConfig.model_fields, *(name for _, name, _ in leaves())}  # the rest of a path is pydantic's own
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,10 +92,9 @@ def run_config(given: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part in KNOWN]
-        path = ".".join(place)
-        if first["type"] == "missing":
-            flag = "images" if path == "data" else place[-1]
-            raise InputError(path, "a value", "none", f"Give --{flag}, or set it in the configuration file.") from None
-        raise InputError(path, first["msg"], repr(first["input"]), "Correct it.") from None
+        told = setting_error(error, RunConfig)
+        if told.expected == "a value":
+            flag = "images" if told.name == "data" else told.name.split(".")[-1]
+            remedy = f"Give --{flag}, or set it in the configuration file."
+            raise InputError(told.name, "a value", "none", remedy) from None
+        raise told from None

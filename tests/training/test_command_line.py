@@ -1,0 +1,145 @@
+"""What is wrong on a command line is one line on stderr and exit code 2, whatever the command."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from train_rigs.samples import concept
+
+from gcfg_core.concept_file import write_concept
+from training.arguments import nearest
+from training.cli import main
+from training.commands.evaluate import parse as parse_evaluate
+from training.commands.sample import parse as parse_sample
+from training.interrupted import Interrupted
+from training.run.checkpoint import fault_of
+from training.run.flags import parse as parse_train
+
+TRAIN = ["train", "--base", "b", "--images", "i", "--output", "o"]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that a command refuses its words with."""
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("error: ") and told.err.count("\n") == 1, told.err
+    return told.err.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([*TRAIN, "--steps", "-3"], "loop.steps: expected a number greater than 0, got '-3'"),
+        ([*TRAIN, "--steps", "many"], "loop.steps: expected a whole number, got 'many'"),
+        ([*TRAIN, "--flip", "2"], "data.flip: expected a number not above 1.0"),
+        ([*TRAIN, "--kind", "q"], "model.kind: expected 'null-text', 'null-text-lora' or 'text', got 'q'"),
+        ([*TRAIN, "--resolution", "64", "x"], "data.resolution: expected a whole number, got 'x'"),
+        ([*TRAIN, "--resolution", "0"], "data.resolution: expected one resolution or more, each at least 1 pixel"),
+        ([*TRAIN, "--betas", "0.9"], "optimizer.betas: expected more values"),
+        ([*TRAIN, "--lr"], "--lr: expected a value after it, got none"),
+        ([*TRAIN, "--learning-rate", "1"], "got --learning-rate. Did you mean --lr?"),
+        ([*TRAIN, "--train-batch-size=1"], "got --train-batch-size. Did you mean --batch-size?"),
+        ([*TRAIN, "--compile", "yes"], "expected flags with their values, got yes"),
+        (["train", "--base", "b"], "expected a value, got none. Give --output"),
+        (["train", "--preset"], "--preset: expected a value after it"),
+        (["sample"], "SOURCE: expected a value, got none. Give it: a concept file, or the folder of a run"),
+        (["sample", "a", "--steps", "x"], "steps: expected a whole number, got 'x'"),
+        (["sample", "a", "--sampler", "q"], "sampler: expected 'dpm++' or 'ddim', got 'q'"),
+        (["evaluate", "--generated", "g"], "--real: expected a value, got none"),
+        (["evaluate", "--real", "r", "--runs", "r"], "got --runs. Did you mean --run?"),
+        (["prepare", "--base", "b", "--output", "o", "--count", "0"], "count: expected a number not below 1, got '0'"),
+        (["prepare"], "--base: expected a value, got none. Give it: a diffusers folder"),
+        (["inspect"], "expected a value for file, got none"),
+        (["inspect", "a", "b"], "expected flags with their values, got b"),
+        (["convert", "a", "b", "--prediction-type", "z"], "--prediction-type: expected one of"),
+        (["fly"], "command: expected prepare, train"),
+    ],
+)
+def test_a_slip_of_the_hand_is_one_line(capsys: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    assert told in refusal(capsys, *words)
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "sample", "evaluate", "inspect", "convert"])
+def test_help_names_the_flags_with_their_defaults(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and f"python -m training {command}" in told
+    if command == "train":
+        assert "learning rate (default: 1e-05)" in told and "143 after SIGTERM" in told
+    if command == "evaluate":
+        assert "(required)" in told and "weight of the prompt (default: 0)" in told
+
+
+def test_a_presets_values_are_the_defaults_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--preset", "lora", "--help"])
+    assert "learning rate (default: 0.0001)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_words_become_settings() -> None:
+    sample = parse_sample(["a", "--w_concept", "0", "2.5", "--w-control", "-1", "--zero-terminal-snr", "--size=64"])
+    assert (sample.source, sample.w_concept, sample.w_control) == ("a", (0.0, 2.5), (-1.0,))
+    assert (sample.zero_terminal_snr, sample.size, sample.prompt) == (True, 64, None)
+    assert parse_sample(["a", "--no-zero-terminal-snr"]).zero_terminal_snr is False
+    assert parse_sample(["--prompt", "a face", "a"]).prompt == "a face"
+    assert parse_evaluate(["--real", "r", "--feature-size", "8"]).feature_size == 8
+    config = parse_train([*TRAIN[1:], "--preset", "lora", "--min-snr-gamma", "None", "--resolution", "64"]).config
+    assert config.loss.min_snr_gamma is None and config.data.resolution == 64
+
+
+def test_names_of_other_trainers_are_known() -> None:
+    known = ["--lr", "--lr-schedule", "--base", "--images", "--precision"]
+    assert nearest("--learning_rate", known) == "Did you mean --lr?"
+    assert nearest("--pretrained-model-name-or-path", known) == "Did you mean --base?"
+    assert nearest("--mixed-precision", known) == "Did you mean --precision?"
+    assert nearest("--zzz", known) == "Leave it out."
+
+
+def test_inspect_takes_a_run_and_says_what_other_folders_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"config": {}}))
+    assert "got a run that has written none yet. Let it reach" in refusal(capsys, "inspect", str(tmp_path))
+    write_concept(tmp_path / "cats.safetensors", concept())
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert f"{tmp_path}/cats.safetensors\n" in capsys.readouterr().out
+    for sign, told in (("world.json", "got a world, which is a base. Give it as --base"), ("unet", "a base model's"),
+                       ("pictures", "got another folder. Give a file in it"),
+                       ("world/world.json", "got a run whose result is a world")):  # fmt: skip
+        folder = tmp_path / f"of-{sign.replace('/', '-')}"
+        (folder / sign).parent.mkdir(parents=True)
+        (folder / sign).write_text("{}")
+        assert told in refusal(capsys, "inspect", str(folder))
+    assert "got a folder. Give a file in it" in refusal(capsys, "convert", str(tmp_path), "out.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02}q\x00.", b""])
+def test_a_damaged_file_is_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
+    (tmp_path / "unet.bin").write_bytes(content)
+    told = refusal(capsys, "inspect", str(tmp_path / "unet.bin"))
+    assert "Error" not in told and "dict," not in told.split("got")[1], told
+
+
+def test_a_torn_checkpoint_is_told_in_words(tmp_path: Path) -> None:
+    assert fault_of(tmp_path) == "manifest.json: No such file or directory"
+    (tmp_path / "manifest.json").write_text("{}")
+    assert fault_of(tmp_path) == "manifest.json is damaged"
+
+
+def test_an_end_before_the_end_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for raised, code, told in (
+        (KeyboardInterrupt(), 130, "interrupted: inspect was not finished"),
+        (Interrupted(signal.SIGTERM, "stopped at step 3"), 143, "stopped at step 3"),
+        (Interrupted(signal.SIGINT), 130, ""),
+    ):
+
+        def ended(options: object, raised: BaseException = raised) -> str:
+            raise raised
+
+        monkeypatch.setattr("training.commands.inspect.run", ended)
+        assert main(["inspect", "a"]) == code
+        assert capsys.readouterr().err.strip() == told

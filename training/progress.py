@@ -1,0 +1,34 @@
+"""Progress bars, all alike: lively on a terminal, a line now and then in a log."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+LIVELY, SELDOM = 0.5, 30.0  # seconds from one line to the next
+
+
+def bar(about: str, unit: str, total: int | None = None, quiet: bool = False, **options: Any) -> Any:
+    """A tqdm bar on stderr that disappears when it is done.
+
+    Args:
+        about: what is going on.
+        unit: what is counted.
+        total: how many there are; None where that comes out later.
+        quiet: show nothing, as in all processes but the first.
+        options: more of tqdm's, such as ``iterable``.
+    """
+    interval = LIVELY if sys.stderr.isatty() else SELDOM
+    settings = {"leave": False, "mininterval": interval, "dynamic_ncols": True, **options}
+    return tqdm(desc=about, unit=unit, total=total, disable=quiet, **settings)
+
+
+def on(shown: Any) -> Callable[[int, int], None]:
+    """A bar as a callback that is told (done, total)."""
+
+    def show(done: int, total: int) -> None:
+        shown.total = total
+        shown.update(done - shown.n)
+
+    return show
