@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import tyro
 from pydantic import Field, PositiveInt
 
 from gcfg_core.input_error import InputError
 
+from ..data.outside import refuse_inside
 from ..evaluate.features import Extractor, Features, extract, open_extractor
 from ..evaluate.memorisation import memorisation, picture_of_pairs
 from ..evaluate.metrics import Scores, score
 from ..evaluate.pictures import PictureFile, by_content, list_pictures
 from ..evaluate.report import Evaluation, table
-from ..sample.source import open_source
+from ..sample.source import Source, open_source
+from ..setting_flags import parse_settings
 from .sample import SceneConfig, open_scene
 
 PROG = "python -m training evaluate"
@@ -42,8 +43,12 @@ class EvaluateConfig(SceneConfig, frozen=True):
 
 
 def parse(arguments: Sequence[str]) -> EvaluateConfig:
-    """Settings of a command line; --help and what is no setting end the program."""
-    return tyro.cli(EvaluateConfig, prog=PROG, description=ABOUT, args=list(arguments))
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    return parse_settings(EvaluateConfig, PROG, ABOUT, arguments)
 
 
 def run(config: EvaluateConfig) -> str:
@@ -57,12 +62,15 @@ def run(config: EvaluateConfig) -> str:
     """
     if (config.generated is None) == (config.run is None):
         raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give one of them.")
+    source = None if config.run is None else open_source(config.run)
+    refuse_inside(config.output, [config.real, config.train, config.generated, source and source.images])
     sets = {"real": list_pictures(config.real)}
     if config.train is not None:
         sets["train"] = list_pictures(config.train)
     extractor = open_extractor(config.features, config.feature_size)
     output = _folder(config.output)
-    sets["generated"] = draw(config, output / GENERATED) if config.run else list_pictures(config.generated or "")
+    drawn = None if source is None else draw(source, config, output / GENERATED)
+    sets["generated"] = drawn or list_pictures(config.generated or "")
     evaluation = evaluate(sets, extractor, config)
     text = json.dumps(evaluation.as_json(), indent=2) + "\n"
     (output / RESULT).write_text(text, encoding="utf-8")
@@ -90,7 +98,7 @@ def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, con
     )
 
 
-def draw(config: EvaluateConfig, folder: Path) -> tuple[PictureFile, ...]:
+def draw(source: Source, config: EvaluateConfig, folder: Path) -> tuple[PictureFile, ...]:
     """Draw ``config.count`` pictures with a concept into a folder.
 
     Raises:
@@ -98,7 +106,7 @@ def draw(config: EvaluateConfig, folder: Path) -> tuple[PictureFile, ...]:
     """
     if config.w_control and config.prompt is None:
         raise InputError("w_control", "0 without a prompt", f"{config.w_control:g}", "Give --prompt.")
-    scene, how, _ = open_scene(open_source(config.run or ""), config)
+    scene, how, _ = open_scene(source, config)
     folder.mkdir(exist_ok=True)
     told, paths = _counter("drawn"), []
     for first in range(0, config.count, how.batch):

@@ -3,22 +3,24 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-import tyro
 from pydantic import BaseModel, Field, PositiveInt
 
 from gcfg_core.input_error import InputError
 
 from ..base.model import Base
 from ..base.read import read_base
+from ..data.outside import refuse_inside
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
+from ..sample.fit import other_base
 from ..sample.sampler import Sampler
 from ..sample.scene import Drawing, Scene, make_scene
 from ..sample.source import Source, load_source, open_source
 from ..sample.weight_grid import PAPER_WEIGHTS, weight_grid
+from ..setting_flags import parse_settings
 
 PROG = "python -m training sample"
 ABOUT = "Draw a concept alone, its base model, and both mixed at several weights, all from the same noise."
@@ -47,7 +49,7 @@ class SceneConfig(BaseModel, extra="forbid", frozen=True):
 class SampleConfig(SceneConfig, frozen=True):
     """Every setting of the command."""
 
-    source: Annotated[str, tyro.conf.Positional] = Field(description="a concept file, or the folder of a run")
+    source: str = Field(description="a concept file, or the folder of a run")
     w_concept: tuple[float, ...] = Field(PAPER_WEIGHTS, description="weights of the concept, a row each")
     w_control: tuple[float, ...] = Field(PAPER_WEIGHTS, description="weights of the prompt, a column each")
     pictures: PositiveInt = Field(1, description="pictures in each cell")
@@ -55,8 +57,12 @@ class SampleConfig(SceneConfig, frozen=True):
 
 
 def parse(arguments: Sequence[str]) -> SampleConfig:
-    """Settings of a command line; --help and what is no setting end the program."""
-    return tyro.cli(SampleConfig, prog=PROG, description=ABOUT, args=list(arguments))
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    return parse_settings(SampleConfig, PROG, ABOUT, arguments, positional=["source"])
 
 
 def run(config: SampleConfig) -> str:
@@ -74,6 +80,7 @@ def run(config: SampleConfig) -> str:
     if not config.w_concept or not config.w_control:
         raise InputError("weights", "at least one of each", "none", "Give --w-concept 2.5 --w-control 2.5.")
     source = open_source(config.source)
+    refuse_inside(output, [source.images])
     scene, how, told = open_scene(source, config)
     title = f"{told}: {config.prompt or 'no prompt'}, seed {config.seed}, {config.steps} steps"
     grid = weight_grid(scene, how, config.w_concept, config.w_control, config.pictures, title, _progress)
@@ -97,6 +104,9 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str
     }
     base = read_base(path, **options)
     concept, name = load_source(source, base, config.average)
+    other = other_base(concept.base, base, name)
+    if other is not None:
+        print(f"warning: {other}", file=sys.stderr)
     size = config.size or _trained_size(base, concept.training.get("resolution"), source)
     how = Drawing(config.seed, config.steps, config.sampler, size, config.batch)
     device = "cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu"

@@ -7,13 +7,13 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import is_lora_concept, merge_lora, read_lora_concept
 from gcfg_core.null_text import remove_text_attention
 
 from ..base.model import Base, Condition
 from ..schedule import NoiseSchedule, noise_schedule
 from .denoiser import Denoiser
+from .fit import check_family
 
 
 def concept_unet(concept: Concept) -> Any:
@@ -51,15 +51,13 @@ def load_concept(path: Path, base: Base) -> Concept:
     """A concept file of any kind; a LoRA concept is merged into the base.
 
     Raises:
-        InputError: its latents are not the base's.
+        InputError: it is of another family than the base.
         ConceptFileError: it cannot be read.
     """
     if is_lora_concept(path):
-        concept = merge_lora(read_lora_concept(path), base.unet.state_dict())
-    else:
-        concept = read_concept(path)
-    channels = int(base.config.get("in_channels", 4))
-    if int(concept.config.get("in_channels", 4)) != channels:
-        raise InputError(path.name, f"a concept with the base's {channels} latent channels",
-                         str(concept.config.get("in_channels", 4)), "Give the base it was trained from.")  # fmt: skip
+        lora = read_lora_concept(path)
+        check_family(lora, base, path.name)
+        return merge_lora(lora, base.unet.state_dict())
+    concept = read_concept(path)
+    check_family(concept, base, path.name)
     return concept

@@ -1,5 +1,6 @@
 """What `sample` and `evaluate` are given: a concept file, or the folder of a run."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +11,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.concept_metadata import FORMAT_KEY
 from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import merge_lora
 from gcfg_core.null_text import FEATURE
-from gcfg_core.tensor_file import SAFETENSORS, tensor_names
 
 from ..base.model import Base
 from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
+from ..export.newest import newest_concept
 from ..run.checkpoint import latest_checkpoint
 from .concept_model import load_concept
+from .fit import base_of_record, check_adapters, check_weights
 
 RECORD, CHECKPOINTS, CONSTANTS = "run.json", "checkpoints", "constants.safetensors"
 WEIGHTS = "weights"
@@ -33,10 +34,12 @@ class Source:
     Attributes:
         path: of the file or folder.
         config: the run's configuration; empty for a file.
+        trained_from: name and hash of the run's base; empty for a file, which says it itself.
     """
 
     path: Path
     config: Mapping[str, Any]
+    trained_from: str = ""
 
     @property
     def is_run(self) -> bool:
@@ -46,6 +49,11 @@ class Source:
     def base(self) -> str | None:
         """Path of the base that the run was started from."""
         return self.config.get("base")
+
+    @property
+    def images(self) -> str | None:
+        """Path of the pictures that the run is trained on."""
+        return self.config.get("data", {}).get("images")
 
 
 def open_source(path: str) -> Source:
@@ -61,10 +69,10 @@ def open_source(path: str) -> Source:
         got = "a folder without run.json" if place.is_dir() else "nothing there"
         raise InputError(path, "a concept file or the folder of a run", got, "Check the name.")
     try:
-        config = json.loads((place / RECORD).read_text(encoding="utf-8"))["config"]
+        record = json.loads((place / RECORD).read_text(encoding="utf-8"))
+        return Source(place, record["config"], base_of_record(record))
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}/{RECORD}", "the record of a run", "another JSON", "Give the concept file.") from None
-    return Source(place, config)
 
 
 def load_source(source: Source, base: Base, average: str | None = None) -> tuple[Concept, str]:
@@ -78,12 +86,13 @@ def load_source(source: Source, base: Base, average: str | None = None) -> tuple
             average of the run's settings without it.
 
     Raises:
-        InputError: there is neither an export nor a whole checkpoint, or no such average.
+        InputError: there is neither an export nor a whole checkpoint, or no such average; or it is of another family
+            than the base.
         ConceptFileError: a file cannot be read.
     """
     if not source.is_run:
         return load_concept(source.path, base), source.path.name
-    exported = _exported(source.path)
+    exported = newest_concept(source.path)
     if exported is not None and average is None:
         return load_concept(exported, base), exported.name
     checkpoint = latest_checkpoint(source.path / CHECKPOINTS)
@@ -95,7 +104,8 @@ def load_source(source: Source, base: Base, average: str | None = None) -> tuple
     if not weights.is_file():
         there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
         raise InputError("average", " or ".join(there), repr(name), "Name one of them.")
-    return _from_checkpoint(source, base, load_file(weights)), f"{checkpoint.name}, {name}"
+    concept = _from_checkpoint(source, base, load_file(weights))
+    return dataclasses.replace(concept, base=source.trained_from), f"{checkpoint.name}, {name}"
 
 
 def first_average(config: Mapping[str, Any]) -> str:
@@ -104,12 +114,6 @@ def first_average(config: Mapping[str, Any]) -> str:
     if ema.get("ema") == "power":
         return f"ema-{ema['sigma_rels'][0]:g}"
     return "ema" if ema.get("ema") == "constant" else WEIGHTS
-
-
-def _exported(folder: Path) -> Path | None:
-    """The newest format 1 file in a run's folder."""
-    files = [file for file in folder.iterdir() if file.suffix in SAFETENSORS and FORMAT_KEY in tensor_names(file)[1]]
-    return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
 def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) -> Concept:
@@ -121,7 +125,9 @@ def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) 
     if kind == "null-text-lora":
         rank = int(model["lora_rank"])
         lora = lora_concept_of(base, state, facts, rank=rank, alpha=float(model.get("lora_alpha") or rank))
+        check_adapters(lora, str(source.path))
         return merge_lora(lora, base.unet.state_dict())
+    check_weights(state, base, kind != "text", str(source.path))
     return concept_of(base, state, facts, null_text=kind != "text")
 
 

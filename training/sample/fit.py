@@ -1,0 +1,88 @@
+"""Whether a concept can be mixed with a base: of its family, and best of all trained from that very base."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from gcfg_core.architectures import family_of
+from gcfg_core.concept_error import ConceptFileError
+from gcfg_core.concept_file import Concept
+from gcfg_core.input_error import InputError
+from gcfg_core.lora_concept import LoraConcept, check_lora_concept
+from gcfg_core.unet_layout import layout_of
+from gcfg_core.unet_tensors import tensor_shapes
+
+from ..base.model import Base
+
+GIVE = "Give the base it was trained from."
+HASH = re.compile(r"sha256 ([0-9a-f]{64})")
+
+
+def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
+    """Raise InputError where a concept is of another family than the base.
+
+    Args:
+        concept: as it was read.
+        base: that it shall be mixed with.
+        name: of the concept's file, for the message.
+    """
+    mine, theirs = layout_of(concept.config), layout_of(base.config)
+    for what, got, wanted in (
+        ("latent channels", mine.in_channels, theirs.in_channels),
+        ("output channels", mine.out_channels, theirs.out_channels),
+    ):
+        if got != wanted:
+            raise InputError(name, f"a concept with the base's {wanted} {what}", str(got), GIVE)
+    if concept.latent_format and concept.latent_format != base.latent_format:
+        raise InputError(name, f"a concept of the base's latents, {base.latent_format}", concept.latent_format, GIVE)
+    if (got := family_of(concept.config)) != (wanted := family_of(base.config)):
+        raise InputError(name, f"a concept of the base's family, {wanted}", got, GIVE)
+    if mine.context_dim != theirs.context_dim:
+        expected = f"a concept whose text features are {theirs.context_dim} wide, as the base's"
+        raise InputError(name, expected, str(mine.context_dim), GIVE)
+
+
+def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, name: str) -> None:
+    """Raise InputError where a checkpoint's UNet is not of the base's shape.
+
+    Args:
+        weights: by their names in the UNet.
+        base: that the run is said to have begun with.
+        null_text: whether the run replaced cross-attention by constants.
+        name: of the checkpoint, for the message.
+    """
+    shapes = tensor_shapes(layout_of(base.config), null_text)
+    odd = [key for key, value in weights.items() if key in shapes and tuple(value.shape) != shapes[key]]
+    odd += [key for key in shapes if key not in weights]
+    if odd:
+        raise InputError(name, "the network of this base", f"a difference at {odd[0]}", GIVE)
+
+
+def check_adapters(lora: LoraConcept, name: str) -> None:
+    """Raise InputError where a checkpoint's LoRA is not for the base that its configuration was taken from."""
+    try:
+        check_lora_concept(lora, name)
+    except ConceptFileError as error:
+        raise InputError(name, f"a LoRA of this base: {error.expected}", error.got, GIVE) from None
+
+
+def other_base(told: str, base: Base, name: str) -> str | None:
+    """A sentence where a concept says that it came from other weights than the base's.
+
+    Args:
+        told: what it says, its base's name and hash; nothing is said where there is no hash.
+        base: that it is mixed with.
+        name: of the concept, for people.
+    """
+    found = HASH.search(told)
+    if found is None or found[1] == base.sha256:
+        return None
+    return f"{name} was trained from another base: {told}; this is {base.name} (sha256 {base.sha256})"
+
+
+def base_of_record(record: Mapping[str, Any]) -> str:
+    """What run.json says about a run's base, in the words of a concept file."""
+    base = record.get("base")
+    return f"{base.get('name')} (sha256 {base.get('sha256')})" if isinstance(base, Mapping) else ""
