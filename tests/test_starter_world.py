@@ -1,15 +1,19 @@
 """A small world in ComfyUI's own workflows: sampled, inpainted, mixed with a concept, patched and saved."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
 from rigs.graphs import norm_error
+from rigs.host import ROOT
+from rigs.workflows import WorkflowRunner
 from rigs.worlds import tiny_world, write_tiny_concept, write_tiny_world
 
 SAMPLER = {"seed": 3, "steps": 3, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
@@ -57,6 +61,28 @@ def test_stock_nodes_make_pictures(pack: Any, world: Loaded) -> None:
     factor = 1 if "downscale_ratio_spacial" in latent else world.block / 8
     assert images.shape == (2, 128 * factor, 64 * factor, 3)
     assert torch.isfinite(images).all() and images.min() >= 0 and images.max() <= 1 and images.std() > 0.01
+
+
+def test_it_takes_a_checkpoint_loaders_place_in_a_workflow(
+    pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through ComfyUI's own validation and executor; an image that is encoded gives the size on every host."""
+    world = write_tiny_world(tmp_path / "worlds" / "tiny", tiny_world(2))
+    concept = write_tiny_concept(tmp_path / "concept.safetensors", 2)
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "gcfg_worlds", ([str(world.parent)], {".json"}))
+    prompt = json.loads((ROOT / "workflows" / "api" / "concept_and_control.json").read_text(encoding="utf-8"))
+    by_class = {node["class_type"]: key for key, node in prompt.items()}
+    loader = by_class["CheckpointLoaderSimple"]
+    prompt[loader] = {"class_type": "GCFG_LoadStarterWorld", "inputs": {"world": "tiny"}}
+    prompt[by_class["GCFG_LoadConceptModel"]]["inputs"]["concept_name"] = concept.name
+    sizes = {"width": 64, "height": 32, "batch_size": 2, "color": 0}
+    prompt["image"] = {"class_type": "EmptyImage", "inputs": sizes}
+    encode = {"class_type": "VAEEncode", "inputs": {"pixels": ["image", 0], "vae": [loader, 2]}}
+    prompt[by_class["EmptyLatentImage"]] = encode
+    with WorkflowRunner(pack, tmp_path / "base") as runner:
+        done = runner.run(prompt, 3, models={"gcfg_concepts": {concept.name: concept}})
+    assert done.evaluations == [[3] * 3] and len(done.images) == 2
+    assert Image.open(done.images[0]).size == (64, 32)
 
 
 def test_prompts_matter(pack: Any, world: Loaded) -> None:
