@@ -14,6 +14,7 @@ from train_rigs.pictures import save_noise
 from gcfg_core.concept_file import read_concept
 from gcfg_core.input_error import InputError
 from training.base.read import read_base
+from training.cli import main
 from training.commands.prepare import run as prepare
 from training.prepare.config import PrepareConfig
 from training.prepare.pictures import folder_latents, latent_side
@@ -133,3 +134,22 @@ def test_an_output_that_exists_stays(folder: Path, tmp_path: Path) -> None:
 def test_unknown_settings_are_errors() -> None:
     with pytest.raises(ValidationError, match="pictures"):
         PrepareConfig.model_validate({"base": "b", "output": "o.safetensors", "pictures": 3})
+
+
+def test_progress_is_shown_and_ctrl_c_is_one_line(
+    folder: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["prepare", "--base", str(folder), "--images", str(images), "--levels", "2", "--output"]
+    assert main([*words, str(tmp_path / "start.safetensors")]) == 0
+    shown = capsys.readouterr().err
+    for part in ("looking at files", "latents", "measuring null-text", "comparing with"):
+        assert part in shown
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.prepare.calibrate.predict", interrupted)
+    assert main([*words, str(tmp_path / "other.safetensors")]) == 130
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and told.endswith("\ninterrupted: prepare was not finished\n")
+    assert not (tmp_path / "other.safetensors").exists()

@@ -121,6 +121,12 @@ def test_all_processes_end_when_one_cannot_go_on(tmp_path: Path) -> None:
     assert read_record(tmp_path)["config"]["optimizer"]["lr"] == 1e-3
 
 
+def test_all_processes_stop_when_one_is_asked_to(tmp_path: Path) -> None:
+    code, output = finish(spawn(tmp_path, settings(tmp_path, loop={"steps": 40}), processes=2, stop_at=3))
+    assert code == 0 and output.count("stopped by 15 at 4") == 2, output
+    assert world_of(tmp_path) == 2
+
+
 def test_losses_do_not_depend_on_the_logs(tmp_path: Path) -> None:
     run_toy(tmp_path / "often", record={"log_every": 1})
     run_toy(tmp_path / "seldom", record={"log_every": 100})

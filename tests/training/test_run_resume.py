@@ -124,7 +124,8 @@ def test_a_signal_saves_and_ends_cleanly(tmp_path: Path, name: signal.Signals) -
     time.sleep(0.3)
     process.send_signal(name)
     code, output = finish(process)
-    assert code == 0 and "stopping after this step" in output and "stopped" in output, output
+    assert code == 0 and "stopping after this step" in output, output
+    assert f"stopped by {name.value} at" in output
     assert 0 < int(final_tensors(tmp_path / "stopped")["step"]) < 60
     run_toy(tmp_path / "stopped", loop={"steps": 60}, record={"save_every": 1000})
     run_toy(tmp_path / "whole", loop={"steps": 60}, record={"save_every": 1000})

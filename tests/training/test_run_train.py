@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from train_rigs.bases import tiny_base
+from train_rigs.commands import SIZES, train
 from train_rigs.pictures import save_noise
 from train_rigs.runs import final_tensors
 from train_rigs.worlds import CAPTIONS, TINY
@@ -21,8 +21,6 @@ from training.cli import main
 from training.run.checkpoint import latest_checkpoint
 from training.run.record import read_record
 
-SIZES = [(40, 30), (32, 32), (20, 33), (64, 64), (50, 50), (32, 32)]
-
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,16 +32,6 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.with_suffix(".txt").write_text(CAPTIONS[number % 3])
     (folder / "world.json").write_text(json.dumps(TINY))
     return folder
-
-
-def train(given: Path, output: Path, *arguments: str, base: str = "sd15") -> int:
-    """The command line with small settings; returns the exit code."""
-    AcceleratorState._reset_state()
-    small = {"resolution": 16, "bucket-step": 8, "workers": 0, "steps": 4, "batch-size": 2, "save-every": 2,
-             "log-every": 1, "device": "cpu", "calibration-images": 3}  # fmt: skip
-    flags = [part for key, value in small.items() if f"--{key}" not in arguments for part in (f"--{key}", str(value))]
-    paths = ["--base", str(given / base), "--images", str(given / "images"), "--output", str(output)]
-    return main(["train", *paths, *flags, *arguments])
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

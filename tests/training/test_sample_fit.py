@@ -119,9 +119,10 @@ def test_no_output_lands_among_the_pictures(place: Path) -> None:
     with pytest.raises(InputError, match="^output: expected a place outside the pictures"):
         run(parse([folder, "--output", str(inside / "grid.png"), "--device", "cpu"]))
     pictures = str(place / "pictures")
-    for given in (["--real", pictures, "--generated", str(place)], ["--real", str(place / "world"), "--run", folder],
-                  ["--real", str(place / "world"), "--generated", pictures],
-                  ["--real", str(place / "world"), "--generated", str(place / "run"), "--train", pictures]):  # fmt: skip
+    other = str(place / "world")
+    for given in (["--real", pictures, "--generated", other], ["--real", other, "--generated", pictures],
+                  ["--real", other, "--generated", other, "--train", pictures],
+                  ["--real", other, "--run", folder]):  # fmt: skip
         with pytest.raises(InputError, match="^output: expected a place outside the pictures"):
             evaluate(parse_evaluate([*given, "--output", str(inside / "evaluation"), "--device", "cpu"]))
     assert list(inside.iterdir()) == []

@@ -10,6 +10,17 @@ from .prediction import ReadOptions
 KINDS = "a diffusers folder, a single-file checkpoint or a world"
 
 
+def find_base(path: str) -> Path:
+    """Where a base is.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    if not Path(path).exists():
+        raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
+    return Path(path)
+
+
 def read_base(
     path: str,
     *,
@@ -29,9 +40,7 @@ def read_base(
     Raises:
         InputError: nothing is there, it is damaged, or it is another kind of model.
     """
-    place = Path(path)
-    if not place.exists():
-        raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
+    place = find_base(path)
     from . import world
 
     options = ReadOptions(prediction_type, zero_terminal_snr, tokenizer)

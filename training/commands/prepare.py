@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -50,9 +50,10 @@ def run(config: PrepareConfig) -> str:
     device = chosen_device(config.device)
     base = read_base(config.base, prediction_type=config.prediction_type, zero_terminal_snr=config.zero_terminal_snr)
     latents = _latents(base, config, device)
-    measured = _shown(latents, "measuring null-text constants")
-    calibration = calibrate(base, measured, levels=config.levels, seed=config.seed, device=device)
-    change = output_change(base, calibration, _shown(latents, "comparing with the base"), device=device)
+    with bar("measuring null-text constants", "picture", iterable=latents) as shown:
+        calibration = calibrate(base, shown, levels=config.levels, seed=config.seed, device=device)
+    with bar("comparing with the base", "picture", iterable=latents) as shown:
+        change = output_change(base, calibration, shown, device=device)
     sizes = tuple(sorted({(int(x.shape[-2]), int(x.shape[-1])) for x in latents}))
     report = report_of(base, config.images is not None, sizes, calibration, change)
     concept = start_concept(base, calibration, prepared=report.summary(), title=config.title)
@@ -108,8 +109,3 @@ def _latents(base: Base, config: PrepareConfig, device: torch.device) -> list[Te
     if config.images is None:
         return noise_latents(base, side, config.count, config.seed)
     return folder_latents(base, config.images, side, config.count, config.seed, device)
-
-
-def _shown(latents: list[Tensor], what: str) -> Iterable[Tensor]:
-    """The latents with a progress bar."""
-    return bar(what, "picture", iterable=latents)

@@ -75,5 +75,5 @@ def folder_latents(
     with bar("looking at files", "file") as shown:
         found = scan_folder(config, on(shown)).pictures
     order = torch.randperm(len(found), generator=generator(seed, "pictures")).tolist()[:count]
-    chosen = bar("latents", "picture", iterable=order)
-    return encoded(base, (load_pixels(found[i], Size(pixels, pixels)) for i in chosen), seed, device)
+    with bar("latents", "picture", iterable=order) as chosen:
+        return encoded(base, (load_pixels(found[i], Size(pixels, pixels)) for i in chosen), seed, device)

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
 
 from gcfg_core.input_error import InputError
 
@@ -21,6 +19,7 @@ from ..data.latent_reader import LatentReader, wanted_latents
 from ..data.order import BatchPlan
 from ..data.placement import placement
 from ..data.scan import Scan, scan_folder
+from ..progress import bar, on
 from ..seeds import generator
 from .config import RunConfig
 from .step import Batch
@@ -89,10 +88,10 @@ class ImageFeed:
             yield self.reader.get(self.scan.pictures[member], size, self.plan.flip >= 1.0).mean
 
 
-def scan_images(config: DataConfig, output: Path, quiet: bool = False) -> Scan:
-    """Look at the folder, with a progress bar; facts about the files are kept in the cache."""
-    with tqdm(desc="looking at files", unit="file", disable=quiet, leave=False) as bar:
-        return scan_folder(with_cache(config, output), _on(bar))
+def scan_images(config: DataConfig, output: Path, quiet: bool = False, keep: bool = True) -> Scan:
+    """Look at the folder, with a progress bar; ``keep``: facts about the files go into the cache."""
+    with bar("looking at files", "file", quiet=quiet) as shown:
+        return scan_folder(with_cache(config, output), on(shown), keep)
 
 
 def with_cache(config: DataConfig, output: Path) -> DataConfig:
@@ -134,20 +133,12 @@ def open_images(
     assert folder is not None
     cache = LatentCache(folder, codec)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
-    with tqdm(desc="latents", unit="picture", disable=not accelerator.is_main_process, leave=False) as bar:
+    with bar("latents", "picture", quiet=not accelerator.is_main_process) as shown:
         cache.fill(
             wanted, accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
-            workers=config.data.workers, progress=_on(bar),
+            workers=config.data.workers, progress=on(shown),
         )  # fmt: skip
     codec.to("cpu")
     accelerator.wait_for_everyone()
     pin = accelerator.device.type == "cuda"
     return ImageFeed(scan, plan, kept_out, cache.reader(), config.data.workers, pin)
-
-
-def _on(bar: Any):  # noqa: ANN202  a progress callback of training.data
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from ..durable import write_bytes
+from ..progress import bar
 
 METRICS = "metrics.jsonl"
 
@@ -52,8 +51,7 @@ class Metrics:
         rewind(folder / METRICS, start)
         self._file = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
-        interval = 0.5 if sys.stderr.isatty() else 30.0
-        self._bar = tqdm(total=steps, initial=start, unit="step", mininterval=interval, dynamic_ncols=True)
+        self._bar = bar("training", "step", steps, initial=start, leave=True)
 
     def __enter__(self) -> "Metrics":
         return self

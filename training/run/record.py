@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 
 from gcfg_core.input_error import InputError
 
+from ..data.picture import Picture
 from ..durable import sha256_of, write_json
 from .config import RunConfig
+from .dataset_list import changes, write_pictures
 
 RECORD = "run.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
@@ -53,7 +55,13 @@ def _start(path: str | None) -> str | None:
         ) from None
 
 
-def open_record(folder: Path, config: RunConfig, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def open_record(
+    folder: Path,
+    config: RunConfig,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
+) -> None:
     """Write run.json, or check that the one that is there is of the same run.
 
     Args:
@@ -61,19 +69,41 @@ def open_record(folder: Path, config: RunConfig, settings: Mapping[str, Any], fa
         config: all settings.
         settings: of `result_settings`.
         facts: more about the run, for people.
+        pictures: of the run; those that it began with are noted beside.
 
     Raises:
         InputError: the run there has other settings.
     """
-    path = folder / RECORD
-    told = json.loads(json.dumps(settings))
-    if path.exists():
-        _check_same(path, told)
+    check_record(folder, settings, pictures)
+    if is_begun(folder):
         record = read_record(folder)
     else:
-        record = {"format": 1, "started": datetime.now(timezone.utc).isoformat(timespec="seconds"), "settings": told}
+        started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record = {"format": 1, "started": started, "settings": _plain(settings)}
+        write_pictures(folder, pictures)
     record |= {"config": config.model_dump(mode="json"), "versions": versions(), **facts}
-    write_json(path, record)
+    write_json(folder / RECORD, record)
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (folder / RECORD).exists()
+
+
+def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> None:
+    """Raise InputError where the folder holds a run that another setting, or other pictures, would end differently."""
+    if not is_begun(folder):
+        return
+    before, told = read_record(folder)["settings"], _plain(settings)
+    for key in [*before, *told]:
+        if before.get(key) == told.get(key):
+            continue
+        found = changes(folder, pictures) if key == "images" else None
+        if found is not None:
+            raise InputError("images", f"the pictures that the run in {folder} began with", found,
+                             "Put them back to continue it, or give another output folder.")  # fmt: skip
+        raise InputError(key, f"{_short(before.get(key))} as in the run in {folder}", _short(told.get(key)),
+                         "Give the same settings to continue it, or another output folder.")  # fmt: skip
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -85,12 +115,17 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record["settings"], dict):
-            raise ValueError("settings")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(str(path), "the record of a run", f"{type(error).__name__}: {error}",
-                         "Give the folder of a run, or another output.") from None  # fmt: skip
+    except OSError as error:
+        raise _no_record(path, error.strerror or str(error)) from None
+    except ValueError:
+        raise _no_record(path, "a damaged file (no JSON)") from None
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("settings", "config")):
+        raise _no_record(path, "JSON without the settings of one")
     return record
+
+
+def _no_record(path: Path, got: str) -> InputError:
+    return InputError(str(path), "the record of a run", got, "Give the folder of a run, or another output.")
 
 
 def add_facts(folder: Path, **facts: Any) -> None:
@@ -98,16 +133,15 @@ def add_facts(folder: Path, **facts: Any) -> None:
     write_json(folder / RECORD, {**read_record(folder), **facts})
 
 
-def _check_same(path: Path, told: Mapping[str, Any]) -> None:
-    before = read_record(path.parent)["settings"]
-    for key in [*before, *told]:
-        if before.get(key) != told.get(key):
-            raise InputError(key, f"{_short(before.get(key))} as in the run in {path.parent}", _short(told.get(key)),
-                             "Give the same settings to continue it, or another output folder.")  # fmt: skip
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return json.loads(json.dumps(settings))
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 40 else f"{text[:20]}..."
 
 

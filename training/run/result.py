@@ -77,6 +77,12 @@ def title_of(config: RunConfig) -> str:
     return config.record.title or Path(config.output).resolve().name
 
 
+def file_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings that change the file that comes out, but not its weights."""
+    told = config.record.model_dump(include={"description", "author", "license", "export_dtype"})
+    return {**told, "title": title_of(config)}
+
+
 def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:
     """Write the concept file and its card into the run's folder; a world of one's own becomes a folder there.
 

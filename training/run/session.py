@@ -1,6 +1,6 @@
 """A run from its settings to its result: everything is opened in the order in which it depends on each other."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -10,19 +10,24 @@ from gcfg_core.input_error import InputError
 
 from ..base.model import Base
 from ..base.read import read_base
-from ..base.world_config import is_recipe
+from ..base.world_config import is_recipe, read_world_config
 from ..base.world_new import world_from_recipe
 from ..data.scan import Scan
+from ..interrupted import Interrupted
 from ..prepare.calibrate import calibrate
+from ..progress import bar
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig
 from .image_feed import ImageFeed, open_images, scan_images
 from .machine import global_batch, open_machine
 from .network import Network
+from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
+from .places import check_places, make_folder
 from .record import add_facts, open_record, result_settings
-from .result import write_result
+from .result import file_settings, write_result
 from .start import kept_constants
+from .status import status_of
 from .trainer import Trainer, agree, open_trainer
 
 LEVELS = 10  # noise levels at which the constants are measured
@@ -36,58 +41,69 @@ def train(config: RunConfig) -> str:
 
     Raises:
         InputError: something given cannot be used.
+        Interrupted: a signal asked to stop; the state is saved.
         ConceptFileError, OSError, SafetensorError: something cannot be read or written.
     """
     accelerator = open_machine(config.loop)
-    agree(accelerator, lambda: make_folder(Path(config.output)))
+    agree(accelerator, lambda: check_places(config))
     trainer, painter = open_run(config, accelerator)
     trainer.resume()
+    main = accelerator.is_main_process
+    status = agree(accelerator, lambda: status_of(config, trainer.step))
+    if status.is_finished:
+        return f"the run {status.text()}" if main else ""
+    if main:
+        print(f"run       {status.text()}", flush=True)
     if not trainer.run():
-        return f"stopped at step {trainer.step}; the same command goes on from there"
+        where = f"stopped at step {trainer.step}; the same command goes on from there"
+        raise Interrupted(trainer.stopped_by, where if main else "")
     weights, average = trainer.result_weights()
-    if not accelerator.is_main_process:
+    if not main:
         return ""
     path = write_result(trainer, weights, average, thumbnail_of(painter, weights))
-    add_facts(trainer.folder, result={"file": path.name, "average": average, "steps": trainer.step})
+    told = {"file": path.name, "average": average, "steps": trainer.step, "settings": file_settings(config)}
+    add_facts(trainer.folder, result=told)
     return f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
 
 
-def make_folder(folder: Path) -> None:
-    """Make the run's folder.
-
-    Raises:
-        InputError: it cannot be made or written into.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("output", "a folder that can be made", str(error), "Give another one.") from None
-    if not os.access(folder, os.W_OK):
-        raise InputError("output", "a folder to write into", f"{folder}, which is not", "Give another one.")
-
-
 def open_run(config: RunConfig, accelerator: Accelerator) -> tuple[Trainer, Painter]:
-    """Everything a run needs, on its device and before its first step."""
-    folder, quiet = Path(config.output), not accelerator.is_main_process
+    """Everything a run needs, on its device and before its first step; the first process tells the plan.
+
+    The base is read first: one that cannot be used leaves no folder behind.
+    """
+    folder, main = Path(config.output), accelerator.is_main_process
+    base = trained_base(config)
+    agree(accelerator, lambda: make_folder(folder))
     with accelerator.main_process_first():
-        scan = scan_images(config.data, folder, quiet)
-    base = open_base(config, scan)
+        scan = scan_images(config.data, folder, not main)
     batch = global_batch(config.loop, accelerator)
+    if main:
+        print(scan.report(batch), flush=True)
+    if base is None:
+        base = open_base(config, scan)
     settings = result_settings(config, base.sha256, scan.digest, batch)
     facts = {"base": {"name": base.name, "sha256": base.sha256}, "images": len(scan.pictures),
              "processes": accelerator.num_processes, "device": str(accelerator.device)}  # fmt: skip
-    agree(accelerator, lambda: open_record(folder, config, settings, facts))
+    agree(accelerator, lambda: open_record(folder, config, settings, facts, scan.pictures))
     feed = open_images(config, scan, base.codec, accelerator, batch)
     frozen = frozen_constants(config, base, feed, accelerator)
-    trainer = open_trainer(config, accelerator, base, feed, open_network(config, base, frozen), frozen)
+    network = open_network(config, base, frozen)
+    if main:
+        print(training_lines(config, base, network, feed.plan, feed.pictures, accelerator))
+        print(memory_line(config, network), flush=True)
+    trainer = open_trainer(config, accelerator, base, feed, network, frozen)
     painter = Painter(config, lambda: open_base(config, scan), frozen, accelerator.device)
-    if accelerator.is_main_process:
+    if main:
         trainer.paint = painter.as_tensor
     return trainer, painter
 
 
-def open_base(config: RunConfig, scan: Scan) -> Base:
-    """The base that the settings name; a new world, its words the captions', where they name a recipe."""
+def trained_base(config: RunConfig) -> Base | None:
+    """The base that the settings name; None for the recipe of a new world, whose words the pictures' captions give.
+
+    Raises:
+        InputError: neither can be used.
+    """
     model = config.model
     if not is_recipe(config.base):
         options = {"prediction_type": model.prediction_type, "zero_terminal_snr": model.zero_terminal_snr}
@@ -95,7 +111,14 @@ def open_base(config: RunConfig, scan: Scan) -> Base:
     if not (model.kind == "text" and model.train_text):
         raise InputError(config.base, "a trained base", "a recipe for a new world",
                          "Train it first: --kind text --train-text.")  # fmt: skip
-    return world_from_recipe(config.base, [picture.caption or "" for picture in scan.pictures])
+    read_world_config(config.base)
+    return None
+
+
+def open_base(config: RunConfig, scan: Scan) -> Base:
+    """The base that the settings name; a new world, its words the captions', where they name a recipe."""
+    captions = (picture.caption or "" for picture in scan.pictures)
+    return trained_base(config) or world_from_recipe(config.base, list(captions))
 
 
 def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator: Accelerator) -> dict[str, Tensor]:
@@ -104,13 +127,15 @@ def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator
         return {}
     if config.model.start is not None:
         return read_start(Path(config.model.start), config.model.kind == "null-text-lora")
-    latents = feed.calibration(config.model.calibration_images)
     seed, device, folder = config.loop.seed, accelerator.device, Path(config.output)
+    count = min(config.model.calibration_images, feed.pictures)
 
-    def keep() -> None:
-        kept_constants(folder, lambda: calibrate(base, latents, levels=LEVELS, seed=seed, device=device).constants)
+    def measured() -> Mapping[str, Tensor]:
+        latents = feed.calibration(count)
+        with bar("measuring null-text constants", "picture", count, iterable=latents) as shown:
+            return calibrate(base, shown, levels=LEVELS, seed=seed, device=device).constants
 
-    agree(accelerator, keep)
+    agree(accelerator, lambda: kept_constants(folder, measured))
     return kept_constants(folder, dict)
 
 

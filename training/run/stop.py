@@ -9,10 +9,14 @@ from accelerate import Accelerator
 
 
 class Stop:
-    """While the block runs, the first signal is remembered; a second one ends the program at once."""
+    """While the block runs, the first signal is remembered; a second one ends the program at once.
+
+    Attributes:
+        signal: the number of the one that came, 0 before.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.signal = 0
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> "Stop":
@@ -25,14 +29,14 @@ class Stop:
             signal.signal(name, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.signal:
             raise KeyboardInterrupt
-        self.asked = True
+        self.signal = number
         print("\nstopping after this step; once more to stop without saving", file=sys.stderr, flush=True)
 
-    def agreed(self, accelerator: Accelerator) -> bool:
-        """Whether any process was asked; all must call this at the same step."""
+    def agreed(self, accelerator: Accelerator) -> int:
+        """The signal by which any process was asked, 0 for none; all must call this at the same step."""
         if accelerator.num_processes == 1:
-            return self.asked
-        flag = torch.tensor(int(self.asked), device=accelerator.device)
-        return bool(accelerator.reduce(flag, "sum"))  # type: ignore[arg-type]
+            return self.signal
+        mine = torch.tensor([self.signal], device=accelerator.device)
+        return int(accelerator.gather(mine).max())  # type: ignore[union-attr]

@@ -41,6 +41,7 @@ class Trainer:
         frozen: null-text constants that are not trained, by their names in the UNet.
         paint: draws a picture [3, H, W] from 0 to 1 of weights at a step; None in all but the first process.
         step: optimization steps done.
+        stopped_by: the signal that ended `run` before its last step, 0 for none.
     """
 
     config: RunConfig
@@ -53,6 +54,7 @@ class Trainer:
     frozen: Mapping[str, Tensor] = field(default_factory=dict)
     paint: Callable[[Mapping[str, Tensor], int], Tensor] | None = None
     step: int = 0
+    stopped_by: int = 0
     moments: Moments = field(default_factory=Moments)
 
     @property
@@ -97,15 +99,15 @@ class Trainer:
                 self.averages.update(self.step)
                 self.moments.add(self.step, rate, loss, norm)
                 log = self._every(config.record.log_every)
-                asked = (log or world == 1) and stop.agreed(self.accelerator)
-                save = self._every(config.record.save_every) or asked
+                self.stopped_by = stop.agreed(self.accelerator) if log or world == 1 else 0
+                save = self._every(config.record.save_every) or self.stopped_by != 0
                 if log or save:
                     metrics.steps(self.moments.take(self.accelerator))
                 if save:
                     self.save(metrics)
                     saved = self.step
                 self._look(metrics)
-                if asked:
+                if self.stopped_by:
                     break
             metrics.steps(self.moments.take(self.accelerator))
             if saved != self.step:

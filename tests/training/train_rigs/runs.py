@@ -234,7 +234,22 @@ def main(path: str) -> None:
     spec = json.loads(Path(path).read_text())
     _arm(spec)
     trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0), spec.get("sharded", False))
-    print(f"{'finished' if trainer.run() else 'stopped'} {trainer.step}", flush=True)
+    if "stop_at" in spec and not trainer.accelerator.is_main_process:
+        trainer.feed.batches = _stopping(trainer.feed.batches, spec["stop_at"])  # type: ignore[method-assign]
+    told = "finished" if trainer.run() else f"stopped by {trainer.stopped_by} at"
+    print(f"{told} {trainer.step}", flush=True)
+
+
+def _stopping(batches: Callable[..., Iterator[Batch]], at: int) -> Callable[..., Iterator[Batch]]:
+    """Batches of a process that is asked to stop when it comes to a step."""
+
+    def some(start_step: int, *place: int) -> Iterator[Batch]:
+        for step, batch in enumerate(batches(start_step, *place), start_step):
+            if step == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    return some
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""What `train` tells: before it begins, when it goes on, when it is done, and when it is stopped."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from train_rigs.commands import make_given, spawn_train, train
+
+from training.data import scan as scan_module
+from training.run.checkpoint import checkpoints, step_of
+from training.run.dataset_list import changes
+from training.run.record import read_record
+
+INSIDE = "output: expected a place outside the pictures"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_given(tmp_path_factory.mktemp("given"))
+
+
+@pytest.fixture
+def given(shared: Path, tmp_path: Path) -> Path:
+    """A base and pictures that a test may change."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "sd15").symlink_to(shared / "sd15")
+    shutil.copytree(shared / "images", folder / "images")
+    return folder
+
+
+def errors(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+
+
+def test_the_pictures_and_the_plan_are_told_before_training(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    examine = scan_module.examine
+    monkeypatch.setattr(scan_module, "examine", lambda *one: (looked.append(one), examine(*one))[1])
+    (given / "images" / "broken.png").write_bytes(b"no picture")
+    assert train(given, tmp_path / "run", "--held-out", "1") == 0
+    told = capsys.readouterr()
+    places = [told.out.index(part) for part in (
+        "6 pictures in", "left out, not an image: 1", "broken.png", "base      sd15", "training  null-text: ",
+        "batch     2 = 2 x 1", "steps     4 = ", "5 pictures, 1 held out", "memory    weights", "run       begins",
+        "run.safetensors: null-text, 4 steps",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert len(looked) == 7  # each file once
+    assert "measuring null-text constants" in told.err and "3 [" in told.err  # of three pictures
+
+
+def test_one_process_of_several_tells_the_plan(given: Path, tmp_path: Path) -> None:
+    process = spawn_train(given, tmp_path / "run", "--batch-size", "1", processes=2)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    for part in ("6 pictures in", "batch     2 = 1 x 1 accumulated x 2", "run       begins", "2 processes"):
+        assert out.count(part) == 1, out
+
+
+def test_a_run_tells_how_far_it_has_come(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def told(*arguments: str) -> str:
+        capsys.readouterr()
+        assert train(given, run, *arguments) == 0
+        return capsys.readouterr().out
+
+    assert "run       begins" in told("--dry-run") and not run.exists()
+    told("--steps", "2")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert "run       continues at step 2 of 4" in told("--dry-run")
+    assert f"run       was finished before, after 2 steps: {run}/run.safetensors" in told("--dry-run", "--steps", "2")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert "run       continues at step 2 of 4" in told()
+    written = (run / "run.safetensors").stat().st_mtime_ns
+    assert f"the run was finished before, after 4 steps: {run}/run.safetensors" in told().splitlines()[-1]
+    assert (run / "run.safetensors").stat().st_mtime_ns == written
+    again = told("--title", "Cats")  # the same weights in another file
+    assert "all 4 steps are done, the result is still to be written" in again and (run / "Cats.safetensors").exists()
+    assert read_record(run)["result"]["file"] == "Cats.safetensors"
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(given, tmp_path / "run", "--steps", "1") == 0
+    capsys.readouterr()
+    assert train(given, tmp_path / "run", "--dry-run", "--lr", "1e-3") == 2
+    assert [line.split(":")[1] for line in errors(capsys)] == [" optimizer.lr"]
+
+
+@pytest.mark.parametrize("order", [[], ["--dry-run"]])
+def test_no_output_lands_among_the_pictures(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], order: list[str]
+) -> None:
+    (tmp_path / "link").symlink_to(given / "images")
+    for place in (given / "images", given / "images" / "run", tmp_path / "link" / "run"):
+        assert train(given, place, *order) == 2
+        told = errors(capsys)
+        assert len(told) == 1 and INSIDE in told[0]
+    assert len(list((given / "images").iterdir())) == 6
+    assert train(given, tmp_path / "run", "--cache", str(given / "images"), *order) == 2
+    assert "cache: expected a folder of its own" in errors(capsys)[0]
+
+
+def test_a_cache_among_the_pictures_is_passed_over(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = ["--cache", str(given / "images" / "cache")]
+    assert train(given, tmp_path / "run", *cache, "--steps", "2") == 0
+    for order in ([], ["--dry-run"]):
+        capsys.readouterr()
+        assert train(given, tmp_path / "run", *cache, *order) == 0
+        assert "6 pictures in" in (told := capsys.readouterr().out) and "0 files left out" in told
+
+
+@pytest.mark.parametrize("base", ["sd16", "images", "world.json"])
+def test_a_mistyped_base_leaves_nothing_behind(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str
+) -> None:
+    (given / "world.json").write_text('{"chanels": [32]}')
+    assert train(given, tmp_path / "deep" / "run", "--kind", "text", "--train-text", base=base) == 2
+    assert len(errors(capsys)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["given"]
+
+
+def test_pictures_that_changed_are_named(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, images = tmp_path / "run", given / "images"
+    assert train(given, run, "--steps", "1") == 0
+    Image.new("RGB", (32, 32), "red").save(images / "000.png")
+    for name in ("new-1.png", "new-2.png", "new-3.png", "new-4.png"):
+        Image.new("RGB", (32, 32), (1, 2, int(name[4]))).save(images / name)
+    (images / "005.png").unlink()
+    capsys.readouterr()
+    for order in ([], ["--dry-run"]):
+        assert train(given, run, *order) == 2
+        told = errors(capsys)
+        assert len(told) == 1 and f"images: expected the pictures that the run in {run} began with" in told[0]
+        assert "4 added (new-1.png, new-2.png, new-3.png and 1 more), 1 removed (005.png)" in told[0]
+        assert ", 1 changed (000.png). Put them back" in told[0]
+    (run / "pictures.json").unlink()
+    assert train(given, run) == 2
+    assert '"' not in (told := errors(capsys)[0]) and f"... as in the run in {run}, got " in told
+
+
+def test_captions_that_changed_are_named(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ["--kind", "text", "--captions", "sidecar", "--steps", "1"]
+    (given / "images" / "001.txt").write_text("a cat")
+    assert train(given, tmp_path / "run", *text) == 0
+    (given / "images" / "001.txt").write_text("a dog")
+    capsys.readouterr()
+    assert train(given, tmp_path / "run", *text) == 2
+    assert "got 1 with another caption (001.png). Put them back" in errors(capsys)[0]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [1]}'])
+def test_a_damaged_list_of_pictures_says_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pictures.json").write_text(content)
+    assert changes(tmp_path, []) is None
+
+
+def test_ctrl_c_while_constants_are_measured_is_one_line(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run.session.calibrate", interrupted)
+        assert train(given, tmp_path / "run") == 130
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and told.endswith("\ninterrupted: train was not finished\n")
+    assert train(given, tmp_path / "run") == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_so_by_its_exit_code(given: Path, tmp_path: Path, name: signal.Signals, code: int) -> None:
+    process = spawn_train(given, tmp_path / "run", "--steps", "100000", "--save-every", "100000")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.1)
+    process.send_signal(name)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    step = step_of(checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    assert err.endswith(f"stopped at step {step}; the same command goes on from there\n") and "Traceback" not in err

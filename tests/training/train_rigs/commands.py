@@ -1,0 +1,54 @@
+"""`python -m training train` with small settings, in this process or in one of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from accelerate.state import AcceleratorState
+
+from training.cli import main
+
+from .bases import tiny_base
+from .pictures import save_noise
+from .runs import ROOT
+
+SIZES = [(40, 30), (32, 32), (20, 33), (64, 64), (50, 50), (32, 32)]
+SMALL = {"resolution": 16, "bucket-step": 8, "workers": 0, "steps": 4, "batch-size": 2, "save-every": 2,
+         "log-every": 1, "device": "cpu", "calibration-images": 3}  # fmt: skip
+
+
+def make_given(folder: Path) -> Path:
+    """A base, sd15, and six pictures, images, in a folder."""
+    tiny_base("sd15", folder / "tokenizer", width=64).save_folder(folder / "sd15")
+    save_noise(folder / "images", SIZES)
+    return folder
+
+
+def words(given: Path, output: Path, *arguments: str, base: str = "sd15") -> list[str]:
+    """The command line: small settings, and arguments in their place."""
+    flags = [part for key, value in SMALL.items() if f"--{key}" not in arguments for part in (f"--{key}", str(value))]
+    paths = ["--base", str(given / base), "--images", str(given / "images"), "--output", str(output)]
+    return ["train", *paths, *flags, *arguments]
+
+
+def train(given: Path, output: Path, *arguments: str, base: str = "sd15") -> int:
+    """Run the command in this process; returns the exit code."""
+    AcceleratorState._reset_state()
+    return main(words(given, output, *arguments, base=base))
+
+
+def spawn_train(given: Path, output: Path, *arguments: str, processes: int = 1) -> subprocess.Popen[str]:
+    """Run the command in a process of its own, or in several under torchrun."""
+    torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
+    command = [
+        sys.executable,
+        *(torchrun if processes > 1 else []),
+        "-m",
+        "training",
+        *words(given, output, *arguments),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, cwd=output.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )

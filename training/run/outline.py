@@ -1,0 +1,72 @@
+"""The plan of a run as text: what is trained, how long, and what it costs."""
+
+import datetime
+
+from accelerate import Accelerator
+
+from ..base.model import Base
+from ..data.order import BatchPlan
+from .config import RunConfig
+from .cost import Measured, checkpoint_bytes, memory_of
+from .ema import trainable
+from .network import Network
+
+
+def training_lines(
+    config: RunConfig, base: Base, network: Network, order: BatchPlan, pictures: int, accelerator: Accelerator
+) -> str:
+    """Base, network, batch and steps; ``pictures`` are those that are trained on."""
+    loop, trained = config.loop, sum(value.numel() for value in trainable(network).values())
+    whole = sum(value.numel() for value in network.parameters())
+    return "\n".join([
+        f"base      {base.name}, {base.schedule.prediction_type}, sha256 {base.sha256[:12]}",
+        f"training  {config.model.kind}: {trained / 1e6:.2f} M of {whole / 1e6:.2f} M parameters, {loop.precision}, "
+        f"{config.optimizer.optimizer} at {config.optimizer.lr:g}",
+        f"batch     {order.batch} = {loop.batch_size} x {loop.accumulation} accumulated x "
+        f"{accelerator.num_processes} processes on {accelerator.device.type}",
+        f"steps     {loop.steps} = {loop.steps / order.steps_per_epoch:.1f} epochs of {order.steps_per_epoch} steps, "
+        f"{pictures} pictures, {loop.held_out} held out",
+    ])  # fmt: skip
+
+
+def memory_line(config: RunConfig, network: Network, activations: int | None = None, why: str = "") -> str:
+    """Bytes on each device; ``why`` tells why the activations were not measured."""
+    memory = memory_of(network, config, activations)
+    parts = [
+        f"weights {size_text(memory.weights)}",
+        f"gradients {size_text(memory.gradients)}",
+        f"optimizer {size_text(memory.optimizer)}",
+        f"averages {size_text(memory.averages)}",
+    ]
+    if memory.activations is None:
+        last = f"and the activations{why}"
+    else:
+        together = size_text(memory.counted + memory.activations)
+        last = f"and activations {size_text(memory.activations)}, measured: {together}"
+    return f"memory    {', '.join(parts)}: {size_text(memory.counted)} on each device, {last}"
+
+
+def disk_line(config: RunConfig, network: Network, latents: int) -> str:
+    """Bytes of latents and checkpoints."""
+    return (
+        f"disk      {size_text(latents)} of latents, {size_text(checkpoint_bytes(network, config))} a checkpoint, "
+        f"{config.record.keep_last + 1} of them while one is written"
+    )
+
+
+def time_line(config: RunConfig, found: Measured | None) -> str:
+    """Seconds of a step and of all; None: they were not measured."""
+    if found is None:
+        return "time      not measured: the network is large for a CPU"
+    step = found.seconds * config.loop.accumulation
+    whole = datetime.timedelta(seconds=round(step * config.loop.steps))
+    return f"time      {step:.3g} s a step, measured on random data without the optimizer; {whole} for all steps"
+
+
+def size_text(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000.0:
+            return f"{count:.3g} {unit}"
+        count /= 1000.0
+    return f"{count:.2f} GB"
