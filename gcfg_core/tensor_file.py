@@ -116,7 +116,8 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ConceptFileError(name, "a whole file of tensors", "one that cannot be read", DAMAGED) from error
     tensors = _unwrapped(loaded)
     if not tensors or not all(isinstance(key, str) for key in tensors):
-        raise ConceptFileError(name, "a state dict of tensors", "something else", "Give the UNet's state dict.")
+        got = "a dict without them" if isinstance(loaded, Mapping) else type(loaded).__name__
+        raise ConceptFileError(name, "a state dict of tensors", got, "Give the UNet's state dict.")
     return tensors
 
 
