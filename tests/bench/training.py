@@ -31,7 +31,7 @@ from torch import nn
 from gcfg_core.null_text import remove_text_attention
 from training.run.config import RunConfig
 from training.run.machine import open_machine
-from training.run.session import make_folder, open_run
+from training.run.session import open_run
 
 LR = 1e-5
 
@@ -48,7 +48,6 @@ class OurLoop:
             "ema": {"sigma_rels": [0.1]},
             "loop": {"batch_size": batch, "device": "cpu", "steps": 10_000}, "record": {"log_every": 10_000},
         })  # fmt: skip
-        make_folder(output)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             self.trainer, _ = open_run(config, open_machine(config.loop))
         self.stepper = self.trainer._stepper()
