@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from train_rigs.bases import tiny_base
-from train_rigs.commands import SIZES, train
+from train_rigs.commands import SIZES, SMALL, train
 from train_rigs.pictures import save_noise
 from train_rigs.runs import final_tensors
 from train_rigs.worlds import CAPTIONS, TINY
@@ -20,6 +21,9 @@ from training.base.read import read_base
 from training.cli import main
 from training.run.checkpoint import latest_checkpoint
 from training.run.record import read_record
+from training.sample.denoiser import base_denoiser
+from training.sample.scene import Drawing, make_scene
+from training.sample.weight_grid import weight_grid
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +124,19 @@ def test_a_new_world_learns_with_its_text_encoder(given: Path, tmp_path: Path) -
     assert torch.equal(world.unet.conv_in.weight, trained["ema-0.05: unet.conv_in.weight"])
     assert any(key.startswith("weights: text.") for key in trained)
     assert train(given, tmp_path / "concept", base=str(tmp_path / "run" / "world")) == 0  # and a concept of it
+
+
+def test_a_text_model_is_painted_as_it_is_trained(given: Path, tmp_path: Path) -> None:
+    """The grid shows the trained model under its prompt, not the untrained one that a new world begins with."""
+    words = ["--kind", "text", "--train-text", "--captions", "sidecar", "--export-dtype", "fp32", "--lr", "1e-2"]
+    output = tmp_path / "run"
+    assert train(given, output, *words, "--sample-every", "4", "--prompt", CAPTIONS[0], base="world.json") == 0
+    world = read_base(str(output / "world"))
+    scene = make_scene(world, base_denoiser(world), None, CAPTIONS[0])
+    how = Drawing(0, 25, size=SMALL["resolution"], batch=1)
+    painted = Image.open(output / "samples" / "step-00000004.png")
+    assert painted.tobytes() == weight_grid(scene, how, title="step 4").tobytes()
+    assert scene.pictures((0.0, 0.0), 1, how)[0].tobytes() != scene.pictures((0.0, 2.5), 1, how)[0].tobytes()
 
 
 def test_a_run_starts_from_a_prepared_file(given: Path, tmp_path: Path) -> None:

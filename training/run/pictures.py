@@ -1,4 +1,5 @@
-"""Pictures while a run goes on: the concept alone and mixed with its base, always from the same noise."""
+"""Pictures while a run goes on, always from the same noise: a concept alone and mixed with its base, or the trained
+model under its own prompt where the run trains one that reads text."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import LoraConcept, merge_lora
 
 from ..base.model import Base
+from ..base.world_text import WordText
 from ..export.facts import TrainingFacts
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.scene import Drawing, Scene, make_scene
-from ..sample.weight_grid import CONCEPT_ALONE, weight_grid
+from ..sample.weight_grid import BASE_ALONE, CONCEPT_ALONE, weight_grid
 from .config import RunConfig
 from .result import concept_from
 
@@ -43,7 +45,7 @@ class Painter:
     base: Base | None = None
 
     def grid(self, weights: Mapping[str, Tensor], step: int) -> Image.Image:
-        """The concept alone, the base, and both mixed at several weights; also saved in the run's folder.
+        """A concept, its base and both mixed, or a text model under its prompt; also saved in the run's folder.
 
         Raises:
             InputError: a prompt and no text encoder.
@@ -63,9 +65,9 @@ class Painter:
         return values.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255.0
 
     def thumbnail(self, weights: Mapping[str, Tensor]) -> Image.Image:
-        """One picture of the concept alone."""
+        """One picture of the trained model, without a prompt."""
         scene, how = self._scene(weights, None)
-        picture = scene.pictures(CONCEPT_ALONE, 1, how)[0]
+        picture = scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, how)[0]
         self._put_back(scene)
         return picture
 
@@ -77,11 +79,13 @@ class Painter:
         if isinstance(concept, LoraConcept):
             concept = merge_lora(concept, base.unet.state_dict())
         dtype = DTYPES[self.config.loop.precision] if self.device.type == "cuda" else torch.float32
-        concept_model = concept_denoiser(concept, base).to(self.device, dtype)
-        base_model = base_denoiser(base).to(self.device, dtype)
+        trained = concept_denoiser(concept, base).to(self.device, dtype)
         base.codec.to(self.device)
         how = Drawing(self.config.loop.seed, STEPS, size=self._side(base), batch=1)
-        return make_scene(base, base_model, concept_model, prompt), how
+        if self.config.model.kind == "text":
+            _take_text(base, weights)
+            return make_scene(base, trained, None, prompt), how
+        return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), how
 
     def _side(self, base: Base) -> int:
         """The largest resolution that is trained, as far as the network can halve it."""
@@ -94,6 +98,15 @@ class Painter:
         scene.base.codec.to("cpu")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _take_text(base: Base, weights: Mapping[str, Tensor]) -> None:
+    """Give the base's text encoder the weights of one that was trained with the UNet; nothing where there are none."""
+    own = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
+    if own and isinstance(base.text, WordText):
+        base.text.load_state_dict({**base.text.state_dict(), **own})
+        with torch.no_grad():
+            base.null = base.text.encode([""])
 
 
 def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image | None:

@@ -1,4 +1,7 @@
-"""The grid that shows a concept: alone, the base, and both mixed at several weights, all from the same noise."""
+"""The grid that shows a concept: alone, the base, and both mixed at several weights, all from the same noise.
+
+Of a model without a concept it shows one row: the model under its prompt at several weights.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -24,17 +27,16 @@ def weight_grid(
 ) -> Image.Image:
     """Concept alone, base and prompt alone in a strip; below it a row for each w_concept, a column for each w_control.
 
-    Without a prompt in the scene there is one column.
+    Without a prompt in the scene there is one column, without a concept one row and no strip.
 
     Args:
         pictures: in each cell, from noises of their own.
         progress: called with (cells done, cells) after each distinct one.
     """
     columns = list(w_control) if scene.control is not None else [0.0]
-    strip = {"concept alone": CONCEPT_ALONE, "base alone": BASE_ALONE}
-    if scene.control is not None:
-        strip["base, prompt at 1"] = PROMPT_ALONE
-    matrix: list[list[Weights]] = [[(float(w), float(c)) for c in columns] for w in w_concept]
+    lines = list(w_concept) if scene.concept is not None else [0.0]
+    strip = _strip(scene)
+    matrix: list[list[Weights]] = [[(float(w), float(c)) for c in columns] for w in lines]
     wanted = dict.fromkeys([*strip.values(), *[weights for row in matrix for weights in row]])
     drawn: dict[Weights, Image.Image] = {}
     for weights in wanted:
@@ -42,6 +44,16 @@ def weight_grid(
         if progress is not None:
             progress(len(drawn), len(wanted))
     told = [f"w_control {c:g}" for c in columns] if scene.control is not None else [""]
+    cells = [[drawn[weights] for weights in row] for row in matrix]
+    if not strip:
+        return draw_grid(cells, [""], told, title)
     above = draw_grid([[drawn[weights] for weights in strip.values()]], [""], list(strip), title)
-    rows = [f"w_concept {w:g}" for w in w_concept]
-    return stack([above, draw_grid([[drawn[weights] for weights in row] for row in matrix], rows, told)])
+    return stack([above, draw_grid(cells, [f"w_concept {w:g}" for w in lines], told)])
+
+
+def _strip(scene: Scene) -> dict[str, Weights]:
+    """What stands above the mixtures, by its label."""
+    if scene.concept is None:
+        return {}
+    strip = {"concept alone": CONCEPT_ALONE, "base alone": BASE_ALONE}
+    return strip if scene.control is None else {**strip, "base, prompt at 1": PROMPT_ALONE}
