@@ -29,7 +29,7 @@ class WorldConfig(BaseModel, extra="forbid", frozen=True):
     tokens: Annotated[int, Field(ge=3)] = Field(32, description="tokens of a caption, begin and end included")
     vocabulary: Annotated[int, Field(gt=4)] = Field(2048, description="tokens at most; the rarest words are unknown")
     resolution: PositiveInt = Field(32, description="side of its pictures in pixels")
-    block: Literal[1, 2, 4] = Field(1, description="side of the pixels that share one place of the UNet: 2 is 4 x faster")
+    block: Literal[1, 2, 4] = Field(1, description="side of the pixels in one place of the UNet: 2 is 4 x faster")
     prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
     zero_terminal_snr: bool = True
     seed: NonNegativeInt = Field(0, description="of the first weights")
