@@ -1,0 +1,96 @@
+"""The command line: `python -m training.miniature COMMAND ...`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from gcfg_core.input_error import InputError
+
+from ..interrupted import Interrupted
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0, or 2 after bad input, which is told in one line on stderr."""
+    options = _options(arguments)
+    try:
+        print(COMMANDS[options.command](options))
+    except (InputError, OSError, SafetensorError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as interrupted:
+        print(interrupted)
+        return interrupted.code
+    return 0
+
+
+def _data(options: argparse.Namespace) -> str:
+    from .data import Amounts, make, pack
+
+    digest = make(options.data, Amounts())
+    pack(options.data, options.pictures)
+    return f"SHA-256 of pixels and captions: {digest}"
+
+
+def _train(options: argparse.Namespace) -> str:
+    from .recipe import Amounts
+    from .train import train_all
+
+    train_all(options.data, options.runs, options.weights, Amounts())
+    return f"{options.weights}"
+
+
+def _judge(options: argparse.Namespace) -> str:
+    from .judge import accuracy, train_judge, write_judge
+    from .labelled import read_labelled
+
+    parts = ("open", "toon", "pixel")
+    judge = train_judge(read_labelled(options.data, *(f"{part}/train" for part in parts)))
+    write_judge(options.weights / "judge.safetensors", judge)
+    held_out = read_labelled(options.data, *(f"{part}/test" for part in parts))
+    told = accuracy(judge.told(judge.see(held_out.pixels)), held_out.labels)
+    return ", ".join(f"{name} {share:.4f}" for name, share in told.items())
+
+
+def _report(options: argparse.Namespace) -> str:
+    from .report import report
+
+    return report(options.weights, options.pictures, options.samples, options.output, options.count, options.seeds)
+
+
+COMMANDS = {"data": _data, "train": _train, "judge": _judge, "report": _report}
+HELP = {
+    "data": "draw the pictures (needs Node.js and resvg-py)",
+    "train": "train every starter model (hours on a CPU; an interrupted run goes on)",
+    "judge": "train the judge",
+    "report": "measure what `dev.py bench miniature` sampled: table, numbers, plots",
+}
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.miniature", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in HELP.items():
+        command = commands.add_parser(name, help=about, description=about)
+        for option, default, what in PLACES:
+            command.add_argument(f"--{option}", type=Path, default=default, help=f"{what} (default {default})")
+        if name == "report":
+            command.add_argument("--count", type=int, default=256, help="pictures of each setting and seed")
+            command.add_argument("--seeds", type=int, default=3, help="seeds")
+    return parser.parse_args(arguments)
+
+
+PLACES = (
+    ("data", Path("output/miniature/data"), "folder of all pictures"),
+    ("pictures", Path("starter/pictures.zip"), "archive of the concepts' pictures"),
+    ("runs", Path("output/miniature/runs"), "folder of the training runs"),
+    ("weights", Path("starter"), "folder with world/, concepts/ and the judge"),
+    ("samples", Path("output/miniature/samples"), "folder of the sampled pictures"),
+    ("output", Path("starter/results"), "folder of the results"),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The miniature world's pictures in folders that the trainer reads: PNG files, metadata.jsonl, ATTRIBUTION.md."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..durable import write_bytes
+from .draw import draw
+from .labelled import METADATA
+from .pictures import Picture, pictures
+from .styles import OPEN, PIXEL, SOURCES, TOON
+
+SIDE = 32
+SHIPPED = ("toon/train", "toon/test", "pixel/train", "pixel/test", "open/test")
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many pictures: of each face style and each other style of the open world, and of each concept."""
+
+    faces: int = 2000
+    others: int = 600
+    concept: int = 1500
+    tests: int = 1000
+
+
+def splits(amounts: Amounts) -> dict[str, list[Picture]]:
+    """The pictures of every folder, by its name.
+
+    "a face" alone is half of the open world's captions, so that a prompt need not name a style; a concept's captions
+    never do, and only the model fine-tuned with text ever reads them.
+    """
+    found: dict[str, list[Picture]] = {"open/train": [], "open/test": []}
+    for style in OPEN:
+        count = amounts.faces if style.is_face else amounts.others
+        found["open/train"] += pictures(style, count, "train", names_style=0.5)
+        found["open/test"] += pictures(style, max(1, count * amounts.tests // (10 * amounts.faces)), "test", 0.5)
+    for name, style in (("toon", TOON), ("pixel", PIXEL)):
+        found[f"{name}/train"] = pictures(style, amounts.concept, "train", names_style=0.0)
+        found[f"{name}/test"] = pictures(style, amounts.tests, "test", names_style=0.0)
+    return found
+
+
+def make(folder: Path, amounts: Amounts, side: int = SIDE) -> str:
+    """Draw every picture into ``folder``; the SHA-256 of all pixels and captions.
+
+    Raises:
+        InputError: what `draw.draw` refuses.
+        OSError: a file could not be written.
+    """
+    digest = hashlib.sha256()
+    for name, wanted in splits(amounts).items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        rows = []
+        for index, (picture, image) in enumerate(zip(wanted, tqdm(draw(wanted, side), name, len(wanted)), strict=True)):
+            file = f"{index:05}.png"
+            image.save(folder / name / file)
+            rows.append(json.dumps({"file_name": file, "text": picture.caption, "style": picture.style.name,
+                                    **picture.attributes}))  # fmt: skip
+            digest.update(image.tobytes() + rows[-1].encode())
+        write_bytes(folder / name / METADATA, ("\n".join(rows) + "\n").encode())
+    write_bytes(folder / "ATTRIBUTION.md", attribution().encode())
+    return digest.hexdigest()
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Put the pictures that the experiment measures against into one archive; the same pictures give the same bytes.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w") as packed:  # PNG files are compressed already
+        for part in SHIPPED:
+            for path in sorted((folder / part).iterdir()):
+                packed.writestr(zipfile.ZipInfo(f"{part}/{path.name}"), path.read_bytes())
+        packed.writestr(zipfile.ZipInfo("ATTRIBUTION.md"), attribution())
+
+
+def attribution() -> str:
+    """Who drew what, under which licence; text for people."""
+    lines = [f"- {style.art}, <{SOURCES[style.name]}>" for style in (TOON, PIXEL, *OPEN)]
+    return "\n".join([
+        "# The drawings",
+        "",
+        "Made with [DiceBear](https://www.dicebear.com) 9.4.3 (code: MIT) from these drawings. Colours of background,",
+        "skin and hair were set to a few fixed ones, and the drawings reduced to 32 x 32 pixels.",
+        "",
+        *lines,
+        "",
+    ])  # fmt: skip

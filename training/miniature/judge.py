@@ -1,0 +1,93 @@
+"""The judge: a small network that tells style, background, skin and hair of a picture, and whose features serve FD."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from gcfg_core.tensor_file import write_tensors
+
+from ..seeds import generator, normal
+from .labelled import CLASSES, UNKNOWN, Labelled
+
+FEATURES = 64
+WIDTHS = (32, 64, 128)
+STEPS, BATCH, RATE = 2000, 64, 2e-3
+NOISE = 0.05  # in training, so that it does not stumble over what a sampler leaves
+
+
+class Judge(nn.Module):
+    """Pixels [B, 3, 32, 32] in -1..1 -> features [B, 64]; `told` reads every attribute off them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for wide_in, wide in zip((3, *WIDTHS), WIDTHS, strict=False):
+            layers += [nn.Conv2d(wide_in, wide, 3, 2, 1), nn.GroupNorm(8, wide), nn.SiLU()]
+            layers += [nn.Conv2d(wide, wide, 3, 1, 1), nn.GroupNorm(8, wide), nn.SiLU()]
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * WIDTHS[-1], FEATURES))
+        self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(values)) for name, values in CLASSES.items()})
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return F.silu(self.body(pixels))
+
+    def told(self, features: Tensor) -> dict[str, Tensor]:
+        """The class of each attribute, [B]."""
+        return {name: head(features.float()).argmax(1) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def see(self, pixels: Tensor, batch: int = 256) -> Tensor:
+        """Features [N, 64] float64 of pictures [N, 3, H, W] uint8."""
+        return torch.cat([self(_scaled(part)).double() for part in pixels.split(batch)])
+
+
+def _scaled(pixels: Tensor) -> Tensor:
+    return pixels.float() / 127.5 - 1.0
+
+
+def train_judge(pictures: Labelled, seed: int = 0, steps: int = STEPS) -> Judge:
+    """A judge trained on labelled pictures; the same arguments give the same one on the same machine."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = Judge()
+    optimizer = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.05)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
+    for step in tqdm(range(steps), "judge"):
+        chosen = torch.randint(len(pictures), (BATCH,), generator=generator(seed, "judge", step))
+        pixels = _scaled(pictures.pixels[chosen])
+        features = judge(pixels + NOISE * normal(tuple(pixels.shape), seed, "judge noise", step))
+        loss = torch.stack([
+            F.cross_entropy(head(features), pictures.labels[name][chosen], ignore_index=UNKNOWN)
+            for name, head in judge.heads.items()
+        ]).sum()  # fmt: skip
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rates.step()
+    return judge.eval()
+
+
+def accuracy(told: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, float]:
+    """Share of pictures of which the judge tells what is known; an attribute that none shows is left out."""
+    found = {}
+    for name, truth in labels.items():
+        known = truth != UNKNOWN
+        if bool(known.any()):
+            found[name] = float((told[name][known] == truth[known]).double().mean())
+    return found
+
+
+def write_judge(path: Path, judge: Judge) -> None:
+    """Raises OSError: it could not be written."""
+    write_tensors(path, judge.state_dict(), {"gcfg.kind": "miniature-judge"})
+
+
+def read_judge(path: Path) -> Judge:
+    """Raises OSError, SafetensorError: it cannot be read."""
+    judge = Judge()
+    judge.load_state_dict(load_file(path))
+    return judge.eval().requires_grad_(False)

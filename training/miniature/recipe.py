@@ -1,0 +1,85 @@
+"""How the starter models are trained: settings of the trainer, nothing else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..run.config import RunConfig
+from ..run.settings import merged, run_config
+from .settings import BASE, PIXEL, TOON, TUNED
+
+WORLD = Path(__file__).with_name("world.toml")
+AUTHOR, LICENSE = "the GCFG pack", "CC BY 4.0; drawings: see ATTRIBUTION.md"
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How long each model is trained.
+
+    Args:
+        base, pixel: optimization steps.
+        toon: steps after which the first concept and its fine-tuned counterpart are kept; the run goes on in between.
+        batch: pictures of a step.
+    """
+
+    base: int = 5000
+    toon: tuple[int, ...] = (250, 1000, 4000)
+    pixel: int = 1000
+    batch: int = 32
+
+
+TINY = Amounts(base=60, toon=(10, 20), pixel=10, batch=8)
+
+
+def recipes(data: Path, output: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:
+    """Each model's name and run, in the order in which they depend on each other.
+
+    A name such as "toon@250" is a model after so many steps; the run of the next one goes on from there.
+
+    Args:
+        data: folder that `data.make` drew into.
+        output: folder of the runs.
+    """
+    world = str(output / BASE / "world")
+    yield BASE, _run(output / BASE, amounts.base, amounts, {
+        "base": str(WORLD),
+        "data": {"images": str(data / "open" / "train"), "captions": "metadata"},
+        "model": {"kind": "text", "train_text": True},
+        "optimizer": {"lr": 7e-4},
+        "loop": {"held_out": 64},
+        "record": {"title": "Miniature world"},
+    })  # fmt: skip
+    for steps in amounts.toon:
+        yield f"{TOON}@{steps}", _run(output / TOON, steps, amounts, _concept(world, data / TOON))
+        yield f"{TUNED}@{steps}", _run(output / TUNED, steps, amounts, _tuned(world, data / TOON))
+    yield f"{PIXEL}@{amounts.pixel}", _run(output / PIXEL, amounts.pixel, amounts, _concept(world, data / PIXEL))
+
+
+def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> RunConfig:
+    common = {
+        "output": str(folder),
+        "data": {"resolution": 32, "fit": "crop", "bucket_step": 32, "flip": 0.0, "workers": 0},
+        "optimizer": {"lr": 3e-4, "warmup_steps": 200 if amounts is not TINY else 5},
+        "loop": {"steps": steps, "batch_size": amounts.batch, "device": "cpu"},
+        "record": {"save_every": 500, "log_every": 20, "author": AUTHOR, "license": LICENSE},
+    }
+    return run_config(merged(common, own))
+
+
+def _concept(world: str, pictures: Path) -> dict[str, Any]:
+    """A null-text concept model, from pictures alone."""
+    return {
+        "base": world,
+        "data": {"images": str(pictures / "train")},
+        "model": {"kind": "null-text", "calibration_images": 256},
+    }
+
+
+def _tuned(world: str, pictures: Path) -> dict[str, Any]:
+    """Its counterpart: the base fine-tuned on the same pictures with captions."""
+    return {
+        "base": world,
+        "data": {"images": str(pictures / "train"), "captions": "metadata"},
+        "model": {"kind": "text"},
+    }

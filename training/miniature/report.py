@@ -1,0 +1,88 @@
+"""Measure what was sampled and write it down: results.json, results.md and plots."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from gcfg_core.input_error import InputError
+
+from ..durable import write_bytes, write_json
+from .drift import measure_drift
+from .experiment import available, concept_of, models_in, over_seeds
+from .judge import accuracy, read_judge
+from .labelled import read_labelled
+from .measure import Concept, Measure
+from .plots import write_plots
+from .samples import path_of, read_samples, wanted
+from .settings import PIXEL, TOON, TUNED
+from .styles import PIXEL as PIXEL_STYLE
+from .styles import TOON as TOON_STYLE
+
+DRIFT_PICTURES = 32
+STYLE_OF = {TOON: TOON_STYLE.name, PIXEL: PIXEL_STYLE.name}
+COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
+           "hair": "hair", "nearest": "nearest", "diversity": "diversity",
+           "evaluations": "evaluations a step"}  # fmt: skip
+
+
+def report(weights: Path, pictures: Path, samples: Path, output: Path, count: int, seeds: int) -> str:
+    """Measure every setting that was sampled; the table for people.
+
+    Args:
+        weights: folder with world/, concepts/ and judge.safetensors.
+        pictures: archive or folder of the real ones.
+        samples: as `python dev.py bench miniature` left them.
+        output: folder for the results.
+
+    Raises:
+        InputError: nothing was sampled.
+    """
+    measure = Measure(read_judge(weights / "judge.safetensors"))
+    concepts: dict[str, Concept] = {}
+    facts: dict[str, Any] = {"count": count, "judge": {}, "floor": {}}
+    for name in (TOON, PIXEL):
+        held_out, training = (read_labelled(pictures, f"{name}/{part}") for part in ("test", "train"))
+        concepts[name] = measure.concept(STYLE_OF[name], held_out, training)
+        told = measure.judge.told(measure.judge.see(held_out.pixels))
+        facts["judge"][name] = accuracy(told, held_out.labels)
+        facts["floor"][name] = measure.floor(training.pixels[:count], concepts[name])
+    rows = []
+    for seed in range(seeds):
+        for setting in tqdm(available(weights), f"seed {seed}"):
+            path = path_of(samples, setting, seed, count)
+            if path.is_file():
+                row = measure.row(read_samples(path), wanted(seed, count), concepts[concept_of(setting)])
+                rows.append({"group": setting.group, "name": setting.name, "seed": seed, **row})
+    if not rows:
+        raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
+    summary = over_seeds(rows)
+    names = sorted(name for name in models_in(weights) if name.startswith(TUNED))
+    drift = measure_drift(weights, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "results.json", {**facts, "rows": rows, "summary": summary, "drift": drift})
+    write_plots(output, summary, facts["floor"][TOON]["fd"], drift)
+    text = table(summary)
+    write_bytes(output / "results.md", text.encode())
+    return text
+
+
+def table(summary: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a row a setting, with the standard deviation over the seeds where there are several."""
+    lines = ["| setting | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    group = None
+    for row in summary:
+        if row["group"] != group:
+            group = row["group"]
+            lines.append(f"| **{group}** |" + " |" * len(COLUMNS))
+        lines.append(f"| {row['name']} | " + " | ".join(_cell(row, number) for number in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, Any], number: str) -> str:
+    scale = 1000.0 if number == "kid" else 1.0
+    digits = {"fd": 2, "kid": 1}.get(number, 2 if number == "evaluations" else 3)
+    value, deviation = scale * row[number], scale * row[f"{number}_std"]
+    told = f"{value:.{digits}f}"
+    return told if row["seeds"] < 2 or number == "evaluations" else f"{told} ± {deviation:.{digits}f}"

@@ -1,0 +1,59 @@
+"""Sampled pictures on disk: written where ComfyUI runs, measured where the trainer does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from gcfg_core.tensor_file import write_tensors
+
+from ..seeds import seed_of
+from .settings import Setting
+from .styles import ATTRIBUTES
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Pictures of one setting and seed.
+
+    Attributes:
+        pixels: [N, 3, H, W] uint8.
+        evaluations: of a model on one picture, a step.
+        seconds: of sampling.
+    """
+
+    pixels: Tensor
+    evaluations: float
+    seconds: float
+
+
+def wanted(seed: int, count: int) -> list[dict[str, str]]:
+    """The attributes that the prompts of a seed ask for; the same for every setting."""
+    return [
+        {name: values[seed_of("prompt", seed, index, name) % len(values)] for name, values in ATTRIBUTES.items()}
+        for index in range(count)
+    ]
+
+
+def path_of(folder: Path, setting: Setting, seed: int, count: int) -> Path:
+    """Where samples lie: named after everything that they depend on but the weights."""
+    key = hashlib.sha256(f"{setting.as_json()} {seed} {count}".encode()).hexdigest()[:16]
+    return folder / f"{key}.safetensors"
+
+
+def write_samples(path: Path, samples: Samples, setting: Setting) -> None:
+    """Raises OSError: it could not be written."""
+    told = {"setting": setting.as_json(), "evaluations": repr(samples.evaluations), "seconds": repr(samples.seconds)}
+    write_tensors(path, {"pixels": samples.pixels}, {"miniature": json.dumps(told)})
+
+
+def read_samples(path: Path) -> Samples:
+    """Raises OSError, SafetensorError: it cannot be read."""
+    with safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["miniature"])
+        return Samples(file.get_tensor("pixels"), float(told["evaluations"]), float(told["seconds"]))
