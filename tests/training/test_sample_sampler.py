@@ -7,7 +7,7 @@ from train_rigs.samples import condition, denoiser
 
 from gcfg_core.input_error import InputError
 from training.sample.guided import GuidedPrediction, paper_graph
-from training.sample.sampler import picture_noise, sample, solver
+from training.sample.sampler import picture_noise, sample, solver, spaced_timesteps
 from training.schedule import noise_schedule
 
 NULL, PROMPT = condition(0), condition(1)
@@ -69,6 +69,71 @@ def test_a_perfect_model_is_found_in_every_sampler():
 def test_zero_terminal_snr_starts_at_the_last_timestep():
     steps = solver(noise_schedule(None, "v_prediction", True), "ddim", 25).timesteps
     assert steps[0] == 999 and steps[-1] == 39 and len(steps) == 25
+
+
+@pytest.mark.parametrize("trailing", [False, True])
+def test_timesteps_are_distinct_and_start_at_the_last(trailing):
+    for steps in range(1, 1001):
+        made = spaced_timesteps(1000, steps, trailing)
+        assert len(made) == steps and made[0] == 999 and made[-1] >= 0
+        assert all(above > below for above, below in zip(made, made[1:], strict=False))
+
+
+def test_timesteps_are_diffusers_where_those_are_right():
+    """But for a tie, which their sum of rounded steps may break the other way."""
+    for spacing in ("linspace", "trailing"):
+        theirs = DPMSolverMultistepScheduler(**SD, timestep_spacing=spacing)
+        for steps in (1, 7, 25, 60, 333, 999):
+            theirs.set_timesteps(steps)
+            ours = torch.tensor(spaced_timesteps(1000, steps, spacing == "trailing"))
+            assert int((theirs.timesteps - ours).abs().max()) <= (1 if steps == 60 else 0)
+
+
+class Gaussian:
+    """The ideal model of pictures whose pixels are N(0, 0.5^2): D(x_t) = sqrt(a) v x_t / (a v + 1 - a), v = 0.25."""
+
+    variance = 0.25
+
+    def __init__(self, schedule):
+        self.alphas = schedule.alphas_cumprod
+
+    def __call__(self, x, t):
+        assert t >= 0
+        a = float(self.alphas[t])
+        return a**0.5 * self.variance / (a * self.variance + 1 - a) * x
+
+    def answer(self, noise):
+        """Where the probability flow ends: every pixel keeps its place among the others."""
+        a = float(self.alphas[-1])
+        return noise * (self.variance / (a * self.variance + 1 - a)) ** 0.5
+
+
+AWKWARD = [7, 25, 61, 103, 250, 999, 1000]
+
+
+@pytest.mark.parametrize("steps", AWKWARD)
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_ddim_is_the_formula_at_any_number_of_steps(zero_snr, steps):
+    """x' = sqrt(a') D + sqrt(1 - a') (x - sqrt(a) D) / sqrt(1 - a) (arXiv 2010.02502, Equation 12, no noise)."""
+    schedule = noise_schedule(None, "v_prediction" if zero_snr else "epsilon", zero_snr)
+    model, x = Gaussian(schedule), picture_noise(1, (3, 4, 4), 0)
+    made = sample(model, schedule, x, steps, "ddim")
+    levels = [float(schedule.alphas_cumprod[-1 - int(i * 1000 / steps + 0.5)]) for i in range(steps)] + [1.0]
+    x = x.double()
+    for a, below in zip(levels, levels[1:], strict=False):
+        clean = a**0.5 * model.variance / (a * model.variance + 1 - a) * x
+        x = below**0.5 * clean + (1 - below) ** 0.5 * (x - a**0.5 * clean) / (1 - a) ** 0.5
+    torch.testing.assert_close(made.double(), x, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("steps", AWKWARD)
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_dpm_solver_comes_to_the_end_of_the_flow(zero_snr, steps):
+    schedule = noise_schedule(None, "v_prediction" if zero_snr else "epsilon", zero_snr)
+    model, noise = Gaussian(schedule), picture_noise(1, (3, 4, 4), 0)
+    made = sample(model, schedule, noise, steps, "dpm++")
+    error = float((made - model.answer(noise)).norm() / model.answer(noise).norm())
+    assert error < 2.0 / steps + 0.002
 
 
 def test_noise_belongs_to_the_picture():

@@ -28,7 +28,6 @@ def solver(schedule: NoiseSchedule, sampler: Sampler = "dpm++", steps: int = 25)
 
     "dpm++" is DPM-Solver++(2M) (arXiv 2211.01095), as in the paper. "ddim" is deterministic DDIM (arXiv 2010.02502):
     that solver's first order; diffusers' DDIMScheduler rounds its steps where they do not divide the schedule.
-    Timesteps are trailing (arXiv 2305.08891) for DDIM and wherever the terminal SNR is zero, else evenly spaced.
 
     Raises:
         InputError: an unknown sampler, or a number of steps that the schedule does not have.
@@ -37,16 +36,30 @@ def solver(schedule: NoiseSchedule, sampler: Sampler = "dpm++", steps: int = 25)
         raise InputError("sampler", " or ".join(SAMPLERS), repr(sampler), "Name one of them.")
     if not 1 <= steps <= schedule.steps:
         raise InputError("steps", f"1 to {schedule.steps}", str(steps), "25 is the paper's number.")
-    trailing = sampler == "ddim" or schedule.zero_terminal_snr
     made = DPMSolverMultistepScheduler(
-        num_train_timesteps=schedule.steps,
-        solver_order=1 if sampler == "ddim" else 2,
-        prediction_type="sample",
-        timestep_spacing="trailing" if trailing else "linspace",
+        num_train_timesteps=schedule.steps, solver_order=1 if sampler == "ddim" else 2, prediction_type="sample"
     )
     made.alphas_cumprod = schedule.alphas_cumprod.float().clamp_min(SMALLEST_ALPHA)
-    made.set_timesteps(steps)
+    trailing = sampler == "ddim" or schedule.zero_terminal_snr
+    made.set_timesteps(timesteps=spaced_timesteps(schedule.steps, steps, trailing))
     return made
+
+
+def spaced_timesteps(among: int, steps: int, trailing: bool) -> list[int]:
+    """``steps`` distinct timesteps of ``among``, falling from the last one.
+
+    Counted here, since diffusers' own come to one too many (-1) at some numbers of trailing steps, and repeat one where
+    all of them are asked for.
+
+    Args:
+        among: timesteps of the schedule.
+        steps: at most ``among``.
+        trailing: parts of equal length, each one's noisiest timestep (arXiv 2305.08891, Table 2); else evenly spaced
+            towards 0, which is left out ("linspace" there).
+    """
+    if trailing or steps == among:
+        return [round(among - i * among / steps) - 1 for i in range(steps)]
+    return [round((among - 1) * i / steps) for i in range(steps, 0, -1)]
 
 
 def sample(
