@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .curves import Constant, Curve
@@ -12,6 +12,9 @@ from .hook_needs import NO_HOOKS, HookNeeds
 from .plan import BASE, Plan
 from .schedule import Progress
 from .weights import is_fixed, term_weights
+
+UNKNOWN = "?"
+"""Stands for a weight that only a run will tell."""
 
 
 def model_names(plan: Plan) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ def _curve_text(curve: Curve) -> str:
     return "" if isinstance(curve, Constant) else f" {type(curve).__name__.lower()}"
 
 
-def _term_text(term: GuidanceTerm, positive: str, reference: str, is_projected: bool) -> str:
+def _term_text(term: GuidanceTerm, positive: str, reference: str, is_projected: bool, is_unknown: bool) -> str:
     difference = f"({positive} - {reference})"
     modifiers = term.modifiers
     if modifiers.norm_cap > 0.0:
@@ -91,19 +94,30 @@ def _term_text(term: GuidanceTerm, positive: str, reference: str, is_projected: 
     window = "" if term.window.is_whole else f" @ {term.window.start:.0%}-{term.window.end:.0%}"
     schedule = f"{{{(_curve_text(term.curve) + window).strip()}}}" if not is_fixed(term) else ""
     mask = "" if term.mask is None else f" * mask[{term.label}]" if term.label else " * mask"
-    return f"{_number(abs(term.weight))}{schedule}{mask} * {difference}"
+    weight = UNKNOWN if is_unknown else _number(abs(term.weight))
+    return f"{weight}{schedule}{mask} * {difference}"
 
 
 def formula(plan: Plan) -> str:
     """One line such as 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))'."""
+    return " ".join(formula_lines(plan))
+
+
+def formula_lines(plan: Plan, unknown: Collection[int] = ()) -> list[str]:
+    """The formula with a line for the base and one for each term.
+
+    Args:
+        unknown: terms whose weight only a run will tell; a question mark stands for it.
+    """
     names = prediction_names(plan)
-    text = f"D = {names[BASE]}"
+    lines = [f"D = {names[BASE]}"]
     for i, (term, (positive, reference)) in enumerate(zip(plan.terms, plan.sides, strict=True)):
-        sign = "-" if term.weight < 0 else "+"
-        text += f" {sign} {_term_text(term, names[positive], names[reference], plan.is_projected(i))}"
+        sign = "-" if term.weight < 0 and i not in unknown else "+"
+        text = _term_text(term, names[positive], names[reference], plan.is_projected(i), i in unknown)
+        lines.append(f"{sign} {text}")
     if plan.graph.rescale > 0.0:
-        text += f", rescaled by {_number(plan.graph.rescale)}"
-    return text
+        lines[-1] += f", rescaled by {_number(plan.graph.rescale)}"
+    return lines
 
 
 @dataclass(frozen=True)
@@ -122,21 +136,38 @@ class Cost:
         return f"{mean:.4g} {noun} per call{spread}, {self.evaluations} in {self.calls} calls"
 
 
-def most_evaluations(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> int:
-    """The most predictions that one call may evaluate, over all of sampling.
+@dataclass(frozen=True)
+class Phase:
+    """A part of sampling, from ``start`` to ``end`` percent (0 to 1), and the evaluations of each of its calls."""
+
+    start: float
+    end: float
+    evaluations: int
+
+
+def evaluation_phases(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> list[Phase]:
+    """The most predictions that one call may evaluate, for each part of sampling in which it is the same number.
 
     Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
     of which saves a prediction for longer than a moment.
     """
     edges = sorted({0.0, 1.0, *(edge for term in plan.terms for edge in (term.window.start, term.window.end))})
     progress = Progress(lambda percent: 1.0 - percent)
-    most = 0
+    phases: list[Phase] = []
     for start, end in zip(edges, edges[1:], strict=False):
         middle = 0.5 * (start + end)
         weights = _typical_weights(plan.terms, middle)
         kept = hooks.kept(plan, weights, hooks.see_primary(plan, weights, 1.0 - middle, progress))
-        most = max(most, len(plan.required(weights, kept=kept)))
-    return most
+        count = len(plan.required(weights, kept=kept))
+        if phases and phases[-1].evaluations == count:
+            start = phases.pop().start
+        phases.append(Phase(start, end, count))
+    return phases
+
+
+def most_evaluations(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> int:
+    """The most predictions that one call may evaluate, over all of sampling."""
+    return max(phase.evaluations for phase in evaluation_phases(plan, hooks))
 
 
 def _typical_weights(terms: Sequence[GuidanceTerm], percent: float) -> list[float]:

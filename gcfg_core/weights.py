@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .curves import Constant
+from .curves import Constant, Keyframes
 from .graph import GuidanceTerm
 from .schedule import Progress
 
@@ -26,3 +26,23 @@ def term_weight(term: GuidanceTerm, sigma: float, progress: Progress) -> float:
 
 def term_weights(terms: Sequence[GuidanceTerm], sigma: float, progress: Progress) -> tuple[float, ...]:
     return tuple(term_weight(term, sigma, progress) for term in terms)
+
+
+def weight_profile(term: GuidanceTerm, steps: int = 64) -> list[tuple[float, float]]:
+    """The weight over sampling, as the corners of a line to draw.
+
+    Returns:
+        (percent, weight) from percent 0 to 1. Outside the window the weight is 0; at its edges two points share a
+        percent. Inside it, ``steps`` even parts, and every keyframe.
+    """
+    window, curve = term.window, term.curve
+    if window.end <= window.start:
+        return [(0.0, 0.0), (1.0, 0.0)]
+    positions = {0.0, 1.0} if isinstance(curve, Constant) else {step / steps for step in range(steps + 1)}
+    if isinstance(curve, Keyframes):
+        positions.update(position for position, _ in curve.points)
+    width = window.end - window.start
+    inside = [(window.start + width * position, term.weight * curve(position)) for position in sorted(positions)]
+    before = [(0.0, 0.0), (window.start, 0.0)] if window.start > 0.0 else []
+    after = [(window.end, 0.0), (1.0, 0.0)] if window.end < 1.0 else []
+    return [*before, *inside, *after]

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .guidance_term import GuidanceTermNode
 from .guider import GuiderNode
+from .live.route import add_routes
 from .load_concept_model import LoadConceptModelNode
 from .load_starter_world import LoadStarterWorldNode
 from .merge_terms import MergeTermsNode
@@ -16,6 +17,7 @@ from .sampler import SamplerNode
 
 register_concept_folder()
 register_world_folder()
+add_routes()
 
 
 class GCFGExtension(ComfyExtension):

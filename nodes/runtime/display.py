@@ -24,7 +24,7 @@ def announce(plan: Plan, node_id: str | None, sigmas: torch.Tensor | None = None
     Args:
         sigmas: [steps + 1], where they are known.
     """
-    text = f"{formula(plan)}\n{_price(plan, sigmas, sampler_name)}, {_count(len(plan.models), 'model')}"
+    text = f"{formula(plan)}\n{_price(plan, sigmas, sampler_name)}, {count(len(plan.models), 'model')}"
     logging.info("GCFG: %s", text)
     _show_on_node(text, node_id)
     return text
@@ -37,14 +37,15 @@ def _price(plan: Plan, sigmas: torch.Tensor | None, sampler_name: str) -> str:
     if sigmas is None:
         most, with_cfg_pp = most_evaluations(plan, hooks), most_evaluations(plan, with_both_sides)
         note = "" if most == with_cfg_pp else f" ({with_cfg_pp} under CFG++ samplers)"
-        return f"at most {_count(most, 'evaluation')} per sampler call{note}"
+        return f"at most {count(most, 'evaluation')} per sampler call{note}"
     if CFG_PP in sampler_name:
         hooks = with_both_sides
     progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
     return f"{cost(plan, sigmas[:-1].tolist(), progress, hooks)} at one a step"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things, such as "1 model"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

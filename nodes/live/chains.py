@@ -1,0 +1,144 @@
+"""Chains of terms from a posted graph: our own nodes run, with stand-ins for what only a real run can give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ...gcfg_core.graph import GuidanceTerm
+from ...gcfg_core.input_error import InputError
+from ..guidance_term import GuidanceTermNode
+from ..merge_terms import MergeTermsNode
+from ..modify_term import ModifyTermNode
+from ..types import Terms
+from .posted import Origin, Posted, PostedNode
+from .widgets import PRIMITIVES, check_value
+
+CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
+    "GCFG_GuidanceTerm": GuidanceTermNode,
+    "GCFG_ModifyTerm": ModifyTermNode,
+    "GCFG_MergeTerms": MergeTermsNode,
+}
+MOST_TERMS = 64
+MOST_IN_A_ROW = 128
+"""Nodes of a chain, one behind the other."""
+
+
+class NotKnownYet(Exception):
+    """The answer waits for a link, or for what only a run can tell; the message says for what."""
+
+
+class UnknownWeight(float):
+    """Stands in for a weight that a link brings; a number that neither vanishes nor cancels another."""
+
+
+class Chains:
+    """The terms that nodes of a posted graph give.
+
+    Two sockets hold the same model, condition or mask where their links begin at the same output of the same node; more
+    cannot be known before a run.
+
+    Attributes:
+        notes: what had to be assumed on the way, for people.
+    """
+
+    def __init__(self, posted: Posted) -> None:
+        self.posted = posted
+        self.notes: list[str] = []
+        self._outputs: dict[Origin, Any] = {}
+        self._terms: dict[str, tuple[GuidanceTerm, ...]] = {}
+        self._open: list[str] = []
+        """The nodes whose terms are being found, from the one that was asked for."""
+
+    def terms(self, node_id: str) -> tuple[GuidanceTerm, ...]:
+        """The chain that this node gives.
+
+        Raises:
+            ValueError: it cannot be built; the message names the node and the remedy.
+            NotKnownYet: an input is open, or a node of another pack makes the chain.
+        """
+        if node_id not in self._terms:
+            self._check_way(node_id)
+            self._open.append(node_id)
+            self._terms[node_id] = self._execute(node_id)
+            self._open.pop()
+        return self._terms[node_id]
+
+    def _check_way(self, node_id: str) -> None:
+        name = self.posted.name(node_id)
+        if node_id in self._open:
+            raise ValueError(f"{name}: the links form a loop; remove one of them.")
+        if self._kind(node_id) not in CHAIN_NODES:
+            raise NotKnownYet(f"The terms come from {name}: they are known when it runs.")
+        if len(self._open) >= MOST_IN_A_ROW:
+            raise ValueError(f"{name}: more than {MOST_IN_A_ROW} nodes in a row are not described before a run.")
+
+    def _execute(self, node_id: str) -> tuple[GuidanceTerm, ...]:
+        node = CHAIN_NODES[self._kind(node_id)]
+        arguments, name = self.arguments(node_id, node.GET_SCHEMA().inputs), self.posted.name(node_id)
+        try:
+            terms = node.execute(**arguments).args[0]
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if len(terms) > MOST_TERMS:
+            raise ValueError(f"{name}: more than {MOST_TERMS} terms are not described before a run.")
+        return terms
+
+    def arguments(self, node_id: str, inputs: Sequence[Any]) -> dict[str, Any]:
+        """Values and stand-ins for these inputs of a node.
+
+        Args:
+            inputs: of its schema.
+
+        Raises:
+            ValueError: a value is not one that its widget takes.
+            NotKnownYet: a required input is open.
+        """
+        node = self.posted.nodes[node_id]
+        needed = [one.id for one in inputs if not isinstance(one, io.WidgetInput) and not one.optional]
+        missing = [name for name in needed if not node.origin(name)]
+        if missing:
+            raise NotKnownYet(f"{self.posted.name(node_id)}: connect {' and '.join(missing)}.")
+        arguments = {}
+        for one in inputs:
+            origin = node.origin(one.id)
+            if isinstance(one, io.WidgetInput):
+                arguments[one.id] = self._value(node_id, one, origin)
+            elif origin is not None:
+                is_chain = isinstance(one, Terms.Input)
+                arguments[one.id] = self.terms(origin[0]) if is_chain else self._stand_in(origin, one)
+        return arguments
+
+    def _stand_in(self, origin: Origin, socket: Any) -> Any:
+        """An object for what this output will give. Masks are random: no sum of different ones is flat."""
+        if origin not in self._outputs:
+            random = torch.Generator().manual_seed(len(self._outputs))
+            is_mask = isinstance(socket, io.Mask.Input)
+            self._outputs[origin] = torch.rand(1, 8, 8, generator=random) if is_mask else object()
+        return self._outputs[origin]
+
+    def _value(self, node_id: str, widget: Any, origin: Origin | None) -> Any:
+        value = self.posted.nodes[node_id].inputs.get(widget.id, widget.default)
+        if origin is not None:
+            giver = self.posted.nodes.get(origin[0], PostedNode())
+            if giver.kind not in PRIMITIVES or giver.origin("value") or "value" not in giver.inputs:
+                return self._assumed(node_id, widget, origin)
+            value = giver.inputs["value"]
+        try:
+            return check_value(widget, value)
+        except InputError as error:
+            raise ValueError(f"{self.posted.name(node_id)}: {error}") from None
+
+    def _assumed(self, node_id: str, widget: Any, origin: Origin) -> Any:
+        """In the place of a widget's value that a link brings: an unknown weight, or its default; and a note."""
+        is_weight = widget.id == "weight"
+        assumed = "" if is_weight else f"; {widget.default!r} is assumed"
+        name, giver = self.posted.name(node_id), self.posted.name(origin[0])
+        self.notes.append(f"{name}: {widget.id} comes from {giver}, known when it runs{assumed}.")
+        return UnknownWeight(0.7390851332) if is_weight else widget.default
+
+    def _kind(self, node_id: str) -> str:
+        return self.posted.nodes.get(node_id, PostedNode()).kind

@@ -1,0 +1,92 @@
+"""What the nodes show before a run: the curve of a term, the formula and cost of a guider."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines
+from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
+from ...gcfg_core.hook_needs import NO_HOOKS, HookNeeds
+from ...gcfg_core.plan import Plan, compile_plan
+from ...gcfg_core.weights import weight_profile
+from ..guidance_term import GuidanceTermNode
+from ..guider import base_inputs, rescale_input, terms_input
+from ..runtime.display import CFG_PP, count
+from .chains import Chains, NotKnownYet, UnknownWeight
+from .posted import Posted, PostedNode
+
+GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
+TERM = "GCFG_GuidanceTerm"
+
+
+def describe(posted: Posted, node_id: str) -> dict[str, Any]:
+    """What this node shows.
+
+    Returns:
+        for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider {"formula": [line, ...], "cost",
+        "evaluations": [[start, end, number], ...], "models"}; with "notes" where something had to be assumed. Or
+        {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+    """
+    kind = posted.nodes.get(node_id, PostedNode()).kind
+    try:
+        if kind == TERM:
+            return _describe_term(posted, node_id)
+        if kind in GUIDERS:
+            return _describe_guider(posted, node_id)
+    except NotKnownYet as reason:
+        return {"waits": str(reason)}
+    except ValueError as error:
+        return {"error": str(error)}
+    return {"error": f"{posted.name(node_id)}: only {TERM}, {' and '.join(GUIDERS)} are described."}
+
+
+def _describe_term(posted: Posted, node_id: str) -> dict[str, Any]:
+    chains = Chains(posted)
+    own = [one for one in GuidanceTermNode.GET_SCHEMA().inputs if isinstance(one, io.WidgetInput)]
+    arguments = chains.arguments(node_id, own)
+    try:
+        term: GuidanceTerm = GuidanceTermNode.execute(**arguments).args[0][-1]
+    except ValueError as error:
+        raise ValueError(f"{posted.name(node_id)}: {error}") from None
+    if isinstance(term.weight, UnknownWeight):
+        raise NotKnownYet(chains.notes[0])
+    curve = [[round(percent, 6), round(weight, 6)] for percent, weight in weight_profile(term)]
+    if not all(math.isfinite(weight) for _, weight in curve):
+        raise ValueError(f"{posted.name(node_id)}: keyframes: the weight is too large to compute; use smaller factors.")
+    return {"curve": curve, "notes": chains.notes}
+
+
+def _describe_guider(posted: Posted, node_id: str) -> dict[str, Any]:
+    chains = Chains(posted)
+    own = chains.arguments(node_id, [*base_inputs(), terms_input(), rescale_input()])
+    graph = GuidanceGraph(Side(own["model"], own["conditioning"]), own.get("terms", ()), own["rescale"])
+    plan = compile_plan(graph)
+    unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
+    phases = evaluation_phases(plan, _hooks(posted.nodes[node_id]))
+    return {
+        "formula": formula_lines(plan, unknown),
+        "cost": _cost(plan, phases),
+        "evaluations": [[phase.start, phase.end, phase.evaluations] for phase in phases],
+        "models": len(plan.models),
+        "notes": chains.notes,
+    }
+
+
+def _hooks(node: PostedNode) -> HookNeeds:
+    """What the sampler of a GCFG Sampler asks for; what hooks on the model ask for is known when it runs."""
+    name = node.inputs.get("sampler_name")
+    return HookNeeds(True, True) if isinstance(name, str) and CFG_PP in name else NO_HOOKS
+
+
+def _cost(plan: Plan, phases: list[Phase]) -> str:
+    """Such as "3 evaluations per step (2 from 0% to 30%), 2 models"."""
+    most = max(phase.evaluations for phase in phases)
+    fewer = [
+        f"{phase.evaluations} from {phase.start:.0%} to {phase.end:.0%}" for phase in phases if phase.evaluations < most
+    ]
+    at_most = "at most " if any(term.modifiers.refresh > 1 for term in plan.terms) else ""
+    rest = f" ({', '.join(fewer)})" if fewer else ""
+    return f"{at_most}{count(most, 'evaluation')} per step{rest}, {count(len(plan.models), 'model')}"

@@ -1,0 +1,49 @@
+"""POST /gcfg/describe: the one question that the web interface asks of the server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from .describe import describe
+from .posted import read_posted
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+PATH = "/gcfg/describe"
+MOST_BYTES = 1 << 20
+
+
+def add_routes() -> None:
+    """Add the route to the host's server; nothing where there is none (tests, scripts)."""
+    server = sys.modules.get("server")
+    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
+    if instance is not None:
+        instance.routes.post(PATH)(answer)
+
+
+async def answer(request: web.Request) -> web.Response:
+    """Describe the nodes that are asked about.
+
+    Returns:
+        {"nodes": {id: what it shows}}, see ``describe``; or {"error": what is wrong}, with status 400 or 413.
+    """
+    from aiohttp import web
+
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > MOST_BYTES:
+            return web.json_response({"error": f"more than {MOST_BYTES} bytes: ask about fewer nodes."}, status=413)
+    try:
+        posted = read_posted(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    try:
+        return web.json_response({"nodes": {node_id: describe(posted, node_id) for node_id in posted.asked}})
+    except Exception:  # a defect of ours: for the log, never for the page
+        logging.exception("GCFG: a graph could not be described")
+        return web.json_response({"error": "it could not be described; the log says why."}, status=500)
