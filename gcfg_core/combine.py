@@ -33,11 +33,13 @@ class Combined:
     Attributes:
         result: [B, ...] the guided prediction, before rescale.
         differences: per active term its difference before modifiers; terms with a skipped side are missing.
+        added: of the same terms, what each adds to the base: weight * mask * modified difference.
         computed: term -> (difference, own positive) of the terms that may be stored for reuse.
     """
 
     result: Tensor
     differences: dict[int, Tensor]
+    added: dict[int, Tensor]
     computed: dict[int, tuple[Tensor, Tensor | None]]
 
 
@@ -99,6 +101,7 @@ def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
     plan, active = call.plan, call.active
     differences = {i: call.difference(i) for i in active}
     modified = {i: _modify(call, i, differences) for i in active}
+    added = {i: call.weighted(i, modified[i]) for i in active}
 
     result = call.prediction(BASE)
     primary = plan.primary if plan.primary in active else None
@@ -109,13 +112,14 @@ def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
         result = _inside_mask(call, plan.primary, guided) if call.pair_is_primary else guided
     for i in active:
         if i != primary:
-            result = result + call.weighted(i, modified[i])
+            result = result + added[i]
 
     whole = [i for i in active if call.is_whole(i)]
     refreshing = [i for i in whole if i not in call.reused and plan.terms[i].modifiers.refresh > 1]
     return Combined(
         result=result,
         differences={i: differences[i] for i in whole},
+        added={i: added[i] for i in whole},
         computed={i: (call.raw_difference(i), call.own_positive(i)) for i in refreshing},
     )
 

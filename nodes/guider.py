@@ -37,11 +37,19 @@ def rescale_input() -> Any:
     )  # fmt: skip
 
 
+def preview_input() -> Any:
+    return io.Float.Input(
+        "preview_at", default=0.0, min=0.0, max=1.0, step=0.01, round=0.001, optional=True,
+        tooltip="Share of sampling at which the single predictions are kept for Compare Predictions, 0.5 being half "
+        "way. Costs a small copy, no evaluation, and changes no picture. Neutral: 0, off.",
+    )  # fmt: skip
+
+
 def trace_output() -> Any:
     return TraceType.Output(
         "trace",
         display_name="trace",
-        tooltip="Filled while sampling: per call the sigma, weights, sizes of the terms, evaluations and seconds.",
+        tooltip="Filled while sampling: what each term did in every call, and what it cost. For Guidance Report.",
     )
 
 
@@ -53,7 +61,7 @@ class GuiderNode(io.ComfyNode):
             display_name="GCFG Guider",
             category=CATEGORY,
             description="Guides sampling with any number of terms: D = base + sum of weight * (positive - reference).",
-            inputs=[*base_inputs(), terms_input(), rescale_input()],
+            inputs=[*base_inputs(), terms_input(), rescale_input(), preview_input()],
             outputs=[
                 io.Guider.Output("guider", display_name="guider", tooltip="For SamplerCustomAdvanced."),
                 trace_output(),
@@ -64,8 +72,13 @@ class GuiderNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, conditioning: Any, rescale: float, terms: tuple[GuidanceTerm, ...] = ()
+        cls,
+        model: Any,
+        conditioning: Any,
+        rescale: float,
+        terms: tuple[GuidanceTerm, ...] = (),
+        preview_at: float = 0.0,
     ) -> io.NodeOutput:
-        guider = GCFGGuider(model, conditioning, terms, rescale)
+        guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
         text = announce(guider.plan, cls.hidden.unique_id)
         return io.NodeOutput(guider, guider.trace, ui=ui.PreviewText(text))

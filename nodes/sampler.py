@@ -8,7 +8,7 @@ import comfy.samplers
 from comfy_api.latest import io, ui
 
 from ..gcfg_core.graph import GuidanceTerm
-from .guider import base_inputs, rescale_input, terms_input, trace_output
+from .guider import base_inputs, preview_input, rescale_input, terms_input, trace_output
 from .runtime.display import announce
 from .runtime.guider import GCFGGuider
 from .runtime.sampling import sample_latent, sampling_sigmas
@@ -45,6 +45,7 @@ class SamplerNode(io.ComfyNode):
                     tooltip="Share of noise added to the latent; below 1 the picture keeps its structure. Neutral: 1.",
                 ),
                 rescale_input(),
+                preview_input(),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The denoised latent."), trace_output()],
             hidden=[io.Hidden.unique_id],
@@ -54,9 +55,9 @@ class SamplerNode(io.ComfyNode):
     @classmethod
     def execute(
         cls, model: Any, conditioning: Any, latent_image: dict, seed: int, steps: int, sampler_name: str,
-        scheduler: str, denoise: float, rescale: float, terms: tuple[GuidanceTerm, ...] = (),
+        scheduler: str, denoise: float, rescale: float, terms: tuple[GuidanceTerm, ...] = (), preview_at: float = 0.0,
     ) -> io.NodeOutput:  # fmt: skip
-        guider = GCFGGuider(model, conditioning, terms, rescale)
+        guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
         sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
         text = announce(guider.plan, cls.hidden.unique_id, sigmas, sampler_name)
         latent = sample_latent(guider, latent_image, seed, sampler_name, sigmas)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.trace import Trace
+from gcfg_core.trace import CallRecord, Trace
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, gcfg, points
 from rigs.lora import with_lora
@@ -25,10 +25,20 @@ def root_mean_square(difference: Tensor) -> list[float]:
     return difference.double().flatten(1).square().mean(1).sqrt().tolist()
 
 
-def add(trace: Trace, *differences: Tensor | None) -> None:
-    """One call in which these differences were at hand."""
+def add(trace: Trace, *differences: Tensor | None, weights: Sequence[float] | None = None) -> None:
+    """One call in which these differences were at hand, each added with its weight."""
+    weights = [1.0] * len(differences) if weights is None else weights
     found = {i: difference for i, difference in enumerate(differences) if difference is not None}
-    trace.add(torch.tensor([2.5, 2.5]), [1.0] * len(differences), found, [1], 0.25)
+    added = {i: difference * weights[i] for i, difference in found.items()}
+    trace.add(torch.tensor([2.5, 2.5]), weights, found, added, [1], (1.0, 1.25), [(1.0, 1.2)])
+
+
+def finished(*differences: Tensor | None, weights: Sequence[float] | None = None) -> CallRecord:
+    """The record of one such call."""
+    trace = Trace()
+    add(trace, *differences, weights=weights)
+    trace.finish()
+    return trace.records[0]
 
 
 class TestAdd:
@@ -65,15 +75,17 @@ class TestAdd:
 
     def test_a_record_says_what_it_was_given(self) -> None:
         trace = Trace()
-        trace.add(torch.tensor([2.5, 2.5]), [0.5, -2.0], {}, [3, 1], 0.25)
-        trace.finish()
+        spans = (1.0, 1.25), None
+        trace.add(torch.tensor([2.5, 2.5]), [0.5, -2.0], {}, {}, [3, 0], (1.0, 1.5), spans)
+        trace.finish(lambda sigma: 1.0 - sigma / 10.0)
         record = trace.records[0]
-        assert (record.sigma, record.weights, record.evaluations, record.seconds) == (2.5, (0.5, -2.0), (3, 1), 0.25)
+        assert (record.sigma, record.progress, record.weights) == (2.5, 0.75, (0.5, -2.0))
+        assert (record.evaluations, record.seconds, record.model_seconds) == ((3, 0), 0.5, (0.25, 0.0))
 
     def test_evaluations_of_a_run_are_those_of_all_calls_and_models(self) -> None:
         trace = Trace()
         for evaluations in ([2, 1], [2, 0], [0, 4]):
-            trace.add(torch.tensor([1.0]), [1.0], {}, evaluations, 0.0)
+            trace.add(torch.tensor([1.0]), [1.0], {}, {}, evaluations, (0.0, 0.0), [None, None])
         trace.finish()
         assert trace.evaluations == 9
 

@@ -37,15 +37,18 @@ class GCFGGuider(comfy.samplers.CFGGuider):
 
     ``cfg`` is the primary term's weight and follows ``set_cfg``; the conditions ``positive`` and ``negative`` are the
     primary term's and the base's. A run keeps its state in ``run``, made when it starts and dropped when it ends.
+    ``preview_at``: the share of sampling at which its predictions are kept for pictures; 0 for none.
 
     Raises:
         ValueError: a model of the graph does not live in the base model's latent space.
     """
 
     def __init__(
-        self, model_patcher: ModelPatcher, conditioning: list, terms: Sequence[GuidanceTerm] = (), rescale: float = 0.0
-    ) -> None:
+        self, model_patcher: ModelPatcher, conditioning: list, terms: Sequence[GuidanceTerm] = (), rescale: float = 0.0,
+        preview_at: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__(model_patcher)
+        self.preview_at = preview_at
         graph = GuidanceGraph(Side(model_patcher, conditioning), tuple(terms), rescale)
         self.plan = compile_plan(graph, is_same_model)
         check_latent_spaces(self.plan)
@@ -115,7 +118,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             raise ValueError("latent_image: nested latents (several parts, such as video with audio) are not supported "
                              "by GCFG; use a latent of one part.")  # fmt: skip
         base = self.model_patcher
-        run = Run(self._current_plan(), self.cfg, base, self.term_conds, self.trace)
+        run = Run(self._current_plan(), self.cfg, base, self.term_conds, self.trace, self.preview_at)
         self.run, self.model_patcher = run, run.base.patcher
         is_complete = False
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
+from ...gcfg_core.clock import Span, moment
 from ...gcfg_core.combine import Call, combine
 from ...gcfg_core.masks import fit_mask
 from ...gcfg_core.plan import BASE, Plan
@@ -23,6 +23,7 @@ from ...gcfg_core.weights import is_fixed, term_weights
 from .branch import COND, UNCOND, Branch
 from .cond_state import has_hooks
 from .host import own_clone, without_dynamic_loading
+from .kept_predictions import PredictionKeeper
 from .latent_space import is_flow
 from .result_hooks import ResultHooks, hook_needs
 
@@ -42,12 +43,16 @@ class Run:
     """Created when sampling starts, thrown away when it ends: nothing is kept from one run to the next.
 
     ``conds`` are the converted conditions of every prediction; those of the base model's own pair stay with the guider
-    under their usual names, where samplers and other packs look for them.
+    under their usual names, where samplers and other packs look for them. ``preview_at``: see PredictionKeeper.
     """
 
-    def __init__(self, plan: Plan, cfg: float, base: ModelPatcher, conds: Mapping[int, list], trace: Trace) -> None:
+    def __init__(
+        self, plan: Plan, cfg: float, base: ModelPatcher, conds: Mapping[int, list], trace: Trace, preview_at: float
+    ) -> None:
         self.trace = trace
         self.trace.begin()
+        self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
+        self.keeper = PredictionKeeper(preview_at)
         self.follow(plan, cfg)
         roles = prediction_roles(plan)
         self._delegates: dict[int, ModelPatcher] = {}
@@ -101,7 +106,7 @@ class Run:
             branch.begin(base, noise, sigmas, **options)
         guider.inner_model.current_patcher = base
         self.base.process(self.base.conds, noise, **options)
-        self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
+        self.keeper.begin(sigmas, self.progress)
         self.is_flow = is_flow(base)
         self.masks = [self._fitted_mask(i, noise.shape) for i in range(len(self.plan.terms))]
         self.device_masks = [None if mask is None else mask.to(noise.device) for mask in self.masks]
@@ -119,10 +124,10 @@ class Run:
         Args:
             is_complete: sampling reached its end, where ComfyUI has cleaned up the models that it loaded.
         """
-        self.trace.finish()
         for branch in self.branches[1:]:
             branch.end(is_clean=is_complete and branch in self.loaded)
         comfy.sampler_helpers.cleanup_models(self.base.conds, [])
+        self.trace.finish(self.progress.percent)
 
     def predict(
         self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
@@ -133,7 +138,7 @@ class Run:
             pair: conditions of the base prediction and of the primary term's positive, as they are at the guider now.
             model_options: the base model's, as the sampler passes them.
         """
-        start = time.perf_counter()
+        start = moment(x.device)
         plan = self.plan
         self.base.conds.update(pair)
         weights = self.fixed_weights
@@ -144,7 +149,7 @@ class Run:
         sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress)
         kept = needs.kept(plan, weights, sees_primary, reused)
         required = plan.required(weights, self.masks, reused=frozenset(reused), kept=kept)
-        predictions, evaluations = self._evaluate(required, x, sigma, model_options)
+        predictions, evaluations, spans = self._evaluate(required, x, sigma, model_options)
 
         weight = weights[plan.primary] if sees_primary and plan.primary is not None else 1.0
         hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
@@ -160,20 +165,27 @@ class Run:
             result = hooks.finish(result)
 
         self.store.keep(combined.computed)
-        self.trace.add(sigma, weights, combined.differences, evaluations, time.perf_counter() - start)
+        span = start, moment(x.device)
+        self.trace.add(sigma, weights, combined.differences, combined.added, evaluations, span, spans)
+        if self.keeper.wants(sigma):
+            self.trace.kept = self.keeper.keep(self.base.model, plan, predictions, result, sigma)
         return result
 
     def _evaluate(
         self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
-    ) -> tuple[dict[int, torch.Tensor], list[int]]:
+    ) -> tuple[dict[int, torch.Tensor], list[int], list[Span | None]]:
+        """The predictions, and per model how many they are and when it was asked for them."""
         predictions: dict[int, torch.Tensor] = {}
         evaluations = [0] * len(self.branches)
+        spans: list[Span | None] = [None] * len(self.branches)
         for index, branch in enumerate(self.branches):
             own = [j for j in self._order if j in required and self.plan.predictions[j].model == index]
             evaluations[index] = len(own)
             if own:
+                start = moment(branch.patcher.load_device)
                 predictions |= branch.evaluate(own, x, sigma, model_options if index == BASE else None)
-        return predictions, evaluations
+                spans[index] = start, moment(branch.patcher.load_device)
+        return predictions, evaluations, spans
 
     @property
     def _order(self) -> list[int]:

@@ -1,0 +1,85 @@
+"""What a run did, in means: for each term its weight, size, push and directions, for each model what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .alignment import Samples
+from .trace import Trace
+
+
+@dataclass(frozen=True)
+class TermSummary:
+    """One term over a run. Means are over the calls in which it acted and was measured, and over the batch; nan where
+    there is none.
+
+    Attributes:
+        acted: number of calls in which its weight was not 0.
+        measured: number of those in which both its sides were evaluated.
+        weight: mean over the calls in which it acted.
+        size, push, cosine: of its difference, of what it adds, and of that with the total.
+        between: mean cosine with every term.
+    """
+
+    name: str
+    acted: int
+    measured: int
+    weight: float
+    size: float
+    push: float
+    cosine: float
+    between: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What one model cost in a run."""
+
+    name: str
+    evaluations: int
+    seconds: float
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of those that are numbers, nan where there is none."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def mean_of(calls: Iterable[Samples | None]) -> float:
+    """The mean over all calls and samples at hand."""
+    return mean(value for samples in calls if samples is not None for value in samples)
+
+
+def summarize_terms(trace: Trace) -> tuple[TermSummary, ...]:
+    records = trace.records
+    return tuple(
+        TermSummary(
+            name=name,
+            acted=sum(record.weights[i] != 0.0 for record in records),
+            measured=sum(record.sizes[i] is not None for record in records),
+            weight=mean(record.weights[i] for record in records if record.weights[i] != 0.0),
+            size=mean_of(record.sizes[i] for record in records),
+            push=mean_of(record.pushes[i] for record in records),
+            cosine=mean_of(record.cosines[i] for record in records),
+            between=tuple(mean_of(record.between[i][j] for record in records) for j in range(len(trace.terms))),
+        )
+        for i, name in enumerate(trace.terms)
+    )
+
+
+def summarize_models(trace: Trace) -> tuple[ModelSummary, ...]:
+    return tuple(
+        ModelSummary(
+            name,
+            sum(record.evaluations[i] for record in trace.records),
+            math.fsum(record.model_seconds[i] for record in trace.records),
+        )
+        for i, name in enumerate(trace.models)
+    )
+
+
+def seconds_of_calls(trace: Trace) -> float:
+    return math.fsum(record.seconds for record in trace.records)
