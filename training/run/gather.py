@@ -13,19 +13,18 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
-    get_optimizer_state_dict,
     set_model_state_dict,
-    set_optimizer_state_dict,
 )
 
 from gcfg_core.input_error import InputError
 
 from .checkpoint import Checkpoint
 from .ema import Averages, shard_again
+from .optimizer_state import gather_optimizer, restore_optimizer
 
 READ = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 WRITE = StateDictOptions(full_state_dict=True, strict=False)
-SCALER = "scaler"
+SCALER, OPTIMIZER = "scaler", "optimizer"
 
 
 def gather(
@@ -43,13 +42,7 @@ def gather(
     for name in averages.names:
         with averages.applied(name):
             tensors[name] = trained_weights(network)
-    told: Any = get_optimizer_state_dict(network, _bare(optimizer), options=READ)
-    tensors["optimizer"] = {
-        f"{kind}/{name}": value.contiguous()
-        for name, kinds in told.get("state", {}).items()  # empty on all but the first process
-        for kind, value in kinds.items()  # type: ignore[union-attr]
-        if isinstance(value, Tensor)
-    }
+    tensors["optimizer"], state[OPTIMIZER] = gather_optimizer(network, _bare(optimizer))
     if accelerator.scaler is not None:
         state[SCALER] = accelerator.scaler.state_dict()
     return Checkpoint(step, tensors, state)
@@ -63,7 +56,8 @@ def restore(
     Raises:
         InputError: it is not of this network, optimizer or averages.
     """
-    _restore_optimizer(network, _bare(optimizer), checkpoint.tensors["optimizer"])
+    kept = {**checkpoint.tensors["optimizer"], **checkpoint.state.get(OPTIMIZER, {})}
+    restore_optimizer(network, _bare(optimizer), kept, checkpoint.step, exactly=accelerator.scaler is None)
     for name in averages.names:
         _put_weights(network, checkpoint.tensors.get(name, {}), name)
         averages.take(name)
@@ -90,18 +84,6 @@ def _put_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str) -
         odd = [*left.unexpected_keys, *missing][0]
         raise InputError(what, "the weights of this run's network", f"a difference at {odd}",
                          "The checkpoint is of another run; give another output folder.")  # fmt: skip
-
-
-def _restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind, name = key.split("/", 1)
-        state.setdefault(name, {})[kind] = value
-    groups = get_optimizer_state_dict(network, optimizer, options=StateDictOptions(full_state_dict=True))
-    set_optimizer_state_dict(
-        network, optimizer, {"state": state, "param_groups": groups["param_groups"]},  # type: ignore[dict-item]
-        options=StateDictOptions(full_state_dict=True),
-    )  # fmt: skip
 
 
 def _bare(optimizer: Any) -> torch.optim.Optimizer:
