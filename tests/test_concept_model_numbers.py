@@ -45,6 +45,17 @@ def compare(model, twin, config, v=False, **given):
     return norm_error(denoised_by_concept(model, x, sigma) - shared, expected - shared)
 
 
+@pytest.mark.parametrize("widths", [[64, 96, 96], [96, 64, 32]])
+def test_levels_need_be_no_multiples_of_the_first(load_concept, tmp_path, widths):
+    levels = {"layers_per_block": 1, "transformer_layers_per_block": 1, "attention_head_dim": 4}
+    blocks = {"down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+              "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]}  # fmt: skip
+    config = {**SMALL["sd15"], **levels, **blocks, "block_out_channels": widths}
+    path = concept_path(tmp_path, config)
+    twin = authors_unet(config, load_file(path))
+    assert compare(load_concept(path).model, twin, config) <= 1e-4
+
+
 @pytest.mark.parametrize("name, prediction, zero_snr", CASES)
 def test_same_file_gives_the_same_output_in_diffusers_and_here(load_concept, tmp_path, name, prediction, zero_snr):
     config = SMALL[name]

@@ -21,11 +21,6 @@ def host_unet_config(layout: UNetLayout) -> dict[str, Any]:
         ConceptFileError: diffusers can build the network, ComfyUI's UNetModel cannot.
     """
     width = layout.channels[0]
-    if any(channels % width for channels in layout.channels):
-        raise ConceptFileError(
-            "unet_config.block_out_channels", f"multiples of the first level's width ({width})",
-            str(list(layout.channels)), "ComfyUI's UNet can have no other widths.",
-        )  # fmt: skip
     if len(set(layout.layers)) > 1:
         raise ConceptFileError(
             "unet_config.layers_per_block", "the same number for all levels", str(list(layout.layers)),
@@ -36,7 +31,7 @@ def host_unet_config(layout: UNetLayout) -> dict[str, Any]:
         "in_channels": layout.in_channels,
         "out_channels": layout.out_channels,
         "model_channels": width,
-        "channel_mult": [channels // width for channels in layout.channels],
+        "channel_mult": [_multiple(channels, width) for channels in layout.channels],
         "num_res_blocks": list(layout.layers),
         "transformer_depth": [depth for row in layout.down_depths for depth in row],
         "transformer_depth_output": [depth for row in layout.up_depths for depth in row][::-1],
@@ -65,6 +60,31 @@ def host_names(unet_config: Mapping[str, Any]) -> dict[str, str]:
     if unet_config["adm_in_channels"] is not None:
         return {theirs: ours for theirs, ours in names.items() if not theirs.startswith("class_embedding.")}
     return names
+
+
+class WidthRatio:
+    """A level's width over the first level's where that is no whole number. Times the first width, which is all that
+    ComfyUI does with it, it gives the level's width as the integer that layers need.
+
+    Args:
+        width: of the level.
+        first: width of the first level.
+    """
+
+    def __init__(self, width: int, first: int) -> None:
+        self.width, self.first = width, first
+
+    def __mul__(self, model_channels: int) -> int:
+        return self.width * model_channels // self.first
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"{self.width}/{self.first}"
+
+
+def _multiple(width: int, first: int) -> int | WidthRatio:
+    return WidthRatio(width, first) if width % first else width // first
 
 
 def _heads(layout: UNetLayout) -> dict[str, int]:
