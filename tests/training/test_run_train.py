@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from train_rigs.bases import tiny_base
 from train_rigs.commands import SIZES, SMALL, train
 from train_rigs.pictures import save_noise
@@ -195,3 +195,41 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert train(given, tmp_path / "bad", *arguments) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and told in lines[0], lines
+    assert not list(tmp_path.rglob("*.latent.safetensors"))  # before hours of work
+
+
+@pytest.mark.parametrize("start", [{"other": torch.ones(1)}, "sdxl"])
+def test_what_another_base_was_prepared_for_is_refused(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: Any
+) -> None:
+    path = tmp_path / "start.safetensors"
+    if start == "sdxl":
+        assert main(["prepare", "--base", str(given / "sdxl"), "--output", str(path), "--count", "1"]) == 0
+    else:
+        save_file(start, path)
+    capsys.readouterr()
+    assert train(given, tmp_path / "run", "--start", str(path)) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1 and told[0].startswith("error: start: expected"), told
+
+
+def test_settings_bind_from_the_first_checkpoint_on(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed before it can be given other settings; what is measured is measured for these."""
+    run, other = tmp_path / "run", ["--lr", "1e-3", "--seed", "5"]
+
+    def killed(*place: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run.trainer.Trainer.run", killed)
+        assert train(given, run) == 130
+    assert (run / "run.json").exists() and train(given, run, *other) == 0
+    assert train(given, tmp_path / "fresh", *other) == 0
+    a, b = final_tensors(run), final_tensors(tmp_path / "fresh")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert (run / "constants.safetensors").read_bytes() == (tmp_path / "fresh" / "constants.safetensors").read_bytes()
+    assert read_record(run)["settings"]["loop.seed"] == 5
+    assert train(given, run) == 2  # now there are steps
+    assert "optimizer.lr: expected 0.001 as in the run" in capsys.readouterr().err

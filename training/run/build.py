@@ -37,6 +37,10 @@ def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConf
         odd = sorted(set(start) ^ _constants(unet))[0]
         raise InputError("start", "the constants of this base's layers", f"a difference at {odd}",
                          "Prepare it from this very base.")  # fmt: skip
+    for name, value in unet.state_dict().items():
+        if name in start and start[name].shape != value.shape:
+            raise InputError("start", f"{name} of shape {list(value.shape)}", f"shape {list(start[name].shape)}",
+                             "Prepare it from this very base.")  # fmt: skip
     unet.load_state_dict(dict(start), strict=False)
     lora = config.kind == "null-text-lora"
     unet.requires_grad_(not lora)

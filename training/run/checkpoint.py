@@ -21,6 +21,7 @@ from gcfg_core.input_error import InputError
 
 from ..durable import flush_file, flush_folder, sha256_of
 
+CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
 PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"
 

@@ -29,6 +29,12 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter],
     return _bitsandbytes().optim.AdamW8bit(parameters, **shared)
 
 
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Raise InputError where `build_optimizer` would for want of a package."""
+    if config.optimizer == "adamw8bit":
+        _bitsandbytes()
+
+
 def _bitsandbytes():
     try:
         return importlib.import_module("bitsandbytes")

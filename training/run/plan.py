@@ -5,23 +5,20 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from gcfg_core.null_text import FEATURE, text_attentions
-
 from ..base.model import Base
 from ..data.latent_cache import LatentCache
 from ..data.latent_reader import wanted_latents
 from ..data.order import BatchPlan
 from ..data.picture import Size
-from .build import null_text_network, read_start, text_network
 from .config import RunConfig
 from .cost import Measured, is_cheap, measure
 from .image_feed import scan_images, split
 from .machine import global_batch, open_machine
 from .network import Network
-from .optimizer import build_optimizer
 from .outline import disk_line, memory_line, time_line, training_lines
 from .places import check_places
 from .record import check_record, result_settings
+from .rehearsal import rehearse, untrained_network
 from .session import open_base
 from .status import status_of
 from .step import Batch
@@ -44,8 +41,8 @@ def plan(config: RunConfig) -> str:
     check_record(Path(config.output), result_settings(config, base.sha256, scan.digest, batch), scan.pictures)
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     order = BatchPlan(training, batch, config.loop.seed, config.data.flip)
-    network = _network(config, base)
-    build_optimizer(config.optimizer, [p for p in network.parameters() if p.requires_grad], fused=False)
+    rehearse(config, base)
+    network = untrained_network(config, base)
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
@@ -61,18 +58,6 @@ def plan(config: RunConfig) -> str:
         "nothing was written",
     ]
     return "\n".join(sections)
-
-
-def _network(config: RunConfig, base: Base) -> Network:
-    """The network that would be trained; constants that are not measured yet are zero."""
-    if config.model.kind == "text":
-        return text_network(base, config.data.captions != "none", config.model.train_text)
-    if config.model.start is not None:
-        start = read_start(Path(config.model.start), config.model.kind == "null-text-lora")
-    else:
-        widths = {path: block.attn2.to_q.in_features for path, block in text_attentions(base.unet)}  # type: ignore[union-attr]
-        start = {f"{path}.{FEATURE}": torch.zeros(1, 1, width) for path, width in widths.items()}  # type: ignore[arg-type]
-    return null_text_network(base, start, config.model, config.loop.seed)
 
 
 def _measured(config: RunConfig, base: Base, network: Network, accelerator: Accelerator, size: Size) -> Measured | None:

@@ -12,8 +12,10 @@ from gcfg_core.input_error import InputError
 
 from ..data.picture import Picture
 from ..durable import sha256_of, write_json
+from .checkpoint import CHECKPOINTS, checkpoints
 from .config import RunConfig
 from .dataset_list import changes, write_pictures
+from .start import CONSTANTS
 
 RECORD = "run.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
@@ -64,6 +66,9 @@ def open_record(
 ) -> None:
     """Write run.json, or check that the one that is there is of the same run.
 
+    One that is there binds nobody before the run's first checkpoint: settings that turned out not to work, or not to
+    fit into memory, can be corrected.
+
     Args:
         folder: of the run.
         config: all settings.
@@ -75,9 +80,9 @@ def open_record(
         InputError: the run there has other settings.
     """
     check_record(folder, settings, pictures)
-    if is_begun(folder):
-        record = read_record(folder)
-    else:
+    record = read_record(folder) if is_begun(folder) else {}
+    if not _is_binding(folder, record) and record.get("settings") != _plain(settings):
+        (folder / CONSTANTS).unlink(missing_ok=True)  # of the run that did not come to its first checkpoint
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = {"format": 1, "started": started, "settings": _plain(settings)}
         write_pictures(folder, pictures)
@@ -90,11 +95,18 @@ def is_begun(folder: Path) -> bool:
     return (folder / RECORD).exists()
 
 
+def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether there are steps that another setting would have made otherwise: a checkpoint, or a result."""
+    return bool(checkpoints(folder / CHECKPOINTS)) or "result" in record
+
+
 def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> None:
-    """Raise InputError where the folder holds a run that another setting, or other pictures, would end differently."""
-    if not is_begun(folder):
+    """Raise InputError where the folder holds steps of a run that another setting, or other pictures, would end
+    differently."""
+    record = read_record(folder) if is_begun(folder) else {}
+    if not _is_binding(folder, record):
         return
-    before, told = read_record(folder)["settings"], _plain(settings)
+    before, told = record["settings"], _plain(settings)
     for key in [*before, *told]:
         if before.get(key) == told.get(key):
             continue

@@ -25,6 +25,7 @@ from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
 from .places import check_places, make_folder
 from .record import add_facts, open_record, result_settings
+from .rehearsal import rehearse
 from .result import file_settings, write_result
 from .start import kept_constants
 from .status import status_of
@@ -81,6 +82,7 @@ def open_run(config: RunConfig, accelerator: Accelerator) -> tuple[Trainer, Pain
         print(scan.report(batch), flush=True)
     if base is None:
         base = open_base(config, scan)
+    rehearse(config, base)
     settings = result_settings(config, base.sha256, scan.digest, batch)
     facts = {"base": {"name": base.name, "sha256": base.sha256}, "images": len(scan.pictures),
              "processes": accelerator.num_processes, "device": str(accelerator.device)}  # fmt: skip

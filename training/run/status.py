@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoint import latest_checkpoint, step_of
+from .checkpoint import CHECKPOINTS, latest_checkpoint, step_of
 from .config import RunConfig
 from .record import is_begun, read_record
 from .result import file_settings
-from .trainer import CHECKPOINTS
 
 
 @dataclass(frozen=True)

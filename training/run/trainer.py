@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gcfg_core.input_error import InputError
 
 from ..base.model import Base
-from .checkpoint import Checkpoint, read_checkpoint, recover, write_checkpoint
+from .checkpoint import CHECKPOINTS, Checkpoint, read_checkpoint, recover, write_checkpoint
 from .config import RunConfig
 from .ema import Averages
 from .feed import Feed
@@ -27,8 +27,6 @@ from .profiles import profiles
 from .step import Stepper
 from .stop import Stop
 from .validation import validate
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(eq=False)

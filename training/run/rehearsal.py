@@ -1,0 +1,47 @@
+"""A run's settings tried out before anything is written, encoded or measured: what cannot be is told at once."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from gcfg_core.null_text import FEATURE, text_attentions
+
+from ..base.model import Base
+from .build import null_text_network, read_start, text_network
+from .config import RunConfig
+from .network import Network
+from .optimizer import check_optimizer
+from .profiles import profiles
+
+
+def rehearse(config: RunConfig, base: Base) -> None:
+    """Build what a run trains without its weights; the base's UNet stays as it is.
+
+    Raises:
+        InputError: an optimizer, an average, a start or adapters that cannot be had.
+    """
+    profiles(config.ema)
+    check_optimizer(config.optimizer)
+    with torch.device("meta"):
+        empty: Any = UNet2DConditionModel.from_config(dict(base.config))
+    untrained_network(config, dataclasses.replace(base, unet=empty))
+
+
+def untrained_network(config: RunConfig, base: Base) -> Network:
+    """The network that a run trains, its constants zero where they are not measured yet; changes the base's UNet.
+
+    Raises:
+        InputError: as `null_text_network`, `text_network` and `read_start`.
+    """
+    if config.model.kind == "text":
+        return text_network(base, config.data.captions != "none", config.model.train_text)
+    if config.model.start is not None:
+        start = read_start(Path(config.model.start), config.model.kind == "null-text-lora")
+    else:
+        widths = {path: block.attn2.to_q.in_features for path, block in text_attentions(base.unet)}  # type: ignore[union-attr]
+        start = {f"{path}.{FEATURE}": torch.zeros(1, 1, width) for path, width in widths.items()}  # type: ignore[arg-type]
+    start = {key: value.to(base.unet.device) for key, value in start.items()}
+    return null_text_network(base, start, config.model, config.loop.seed)
