@@ -8,6 +8,7 @@ from train_rigs.bases import END, FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_ba
 
 from gcfg_core.concept_file import EMPTY_PROMPT_IDS
 from gcfg_core.input_error import InputError
+from training.base import tokenizers
 from training.base.model import Condition
 from training.base.read import read_base
 
@@ -71,6 +72,25 @@ def test_a_named_tokenizer_gives_a_single_file_captions(family: str, tmp_path: P
         assert base.text is not None
         assert_equal(base.text.encode(["a fox"]), by_pipeline(tiny, "a fox"))
         assert_equal(base.null, by_pipeline(tiny, ""))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_single_file_takes_comfyuis_tokenizer(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the pack lies in ComfyUI's folder, or a variable names that; a folder of its own is looked at first."""
+    tiny = tiny_base(family, tmp_path / "tokenizers", SINGLE_FILE_WIDTH)
+    path = str(tiny.save_file(tmp_path / "one.safetensors"))
+    host = tmp_path / "ComfyUI"
+    assert read_base(path).text is None  # this encoder knows fewer tokens than CLIP's
+    monkeypatch.setattr("training.base.diffusers_folder.CLIP_VOCABULARY", 514)
+    monkeypatch.setenv("COMFYUI_PATH", str(host))
+    tokenizer(host / "comfy" / "sd1_tokenizer", pad=END)
+    base = read_base(path)
+    assert base.text is not None
+    assert_equal(base.text.encode(["a fox"]), by_pipeline(tiny, "a fox"))
+    assert_equal(base.null, by_pipeline(tiny, ""))
+    monkeypatch.delenv("COMFYUI_PATH")
+    monkeypatch.setattr(tokenizers, "__file__", str(host / "custom_nodes" / "gcfg" / "training" / "base" / "t.py"))
+    assert read_base(path).text is not None
 
 
 def test_an_encoder_without_the_prefix_of_its_names(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from gcfg_core.architectures import family_of
 from gcfg_core.input_error import InputError
 
 from .assemble import Parts, assemble, checked_layout, plain_config
-from .clip import CLASSES, ClipEncoder, ClipText, build_clip
+from .clip import CLASSES, CLIP_VOCABULARY, ClipEncoder, ClipText, build_clip
 from .codec import VaeCodec, build_vae
 from .model import Base
 from .prediction import ReadOptions, Told, decide_schedule, told_by_scheduler
-from .tokenizers import is_tokenizer, read_tokenizer, tokenizer_folder
+from .tokenizers import comfyui_tokenizer, is_tokenizer, read_tokenizer, tokenizer_folder
 from .weights import folder_tensors, read_json
 
 CONFIG = "config.json"
@@ -61,16 +61,17 @@ def _text(folder: Path, options: ReadOptions, pooled: bool, zero_pad: bool) -> C
 
 
 def with_tokenizer(encoder: ClipEncoder, number: int, folder: Path | None, options: ReadOptions) -> ClipEncoder:
-    """The encoder with the tokenizer that the user named, or the one in the base's folder, or none."""
+    """The encoder with the tokenizer that the user named, or the one in the base's folder, or ComfyUI's, or none."""
+    vocabulary = int(encoder.model.config.vocab_size)
     if options.tokenizer is not None:
         place, own = tokenizer_folder(options.tokenizer, number)
-    elif folder is not None:
-        place, own = tokenizer_folder(str(folder), number)
-        if not is_tokenizer(place):
-            return encoder
     else:
+        place, own = tokenizer_folder(str(folder), number) if folder is not None else (None, False)
+        if place is None or not is_tokenizer(place):
+            place, own = (comfyui_tokenizer() if vocabulary >= CLIP_VOCABULARY else None), False
+    if place is None:
         return encoder
-    tokenizer = read_tokenizer(place, int(encoder.model.config.vocab_size))
+    tokenizer = read_tokenizer(place, vocabulary)
     return ClipEncoder(encoder.model, tokenizer.pad_token_id if own else encoder.pad, tokenizer)
 
 

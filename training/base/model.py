@@ -9,6 +9,11 @@ from torch import Tensor
 
 from ..schedule import NoiseSchedule
 
+NAME_TOKENIZER = (
+    "Give --tokenizer DIR, a folder with CLIP's vocab.json and merges.txt such as ComfyUI's comfy/sd1_tokenizer"
+)
+"""What to do about a base that came without one; begins a sentence."""
+
 
 @dataclass(frozen=True, eq=False)
 class Condition:

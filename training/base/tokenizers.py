@@ -1,5 +1,6 @@
-"""Tokenizer files of CLIP, where a base brings them or the user names them."""
+"""Tokenizer files of CLIP, where a base brings them, the user names them or ComfyUI has them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from transformers import CLIPTokenizer
 from gcfg_core.input_error import InputError
 
 FILES = ("tokenizer.json", "vocab.json")
+COMFYUI = "comfy/sd1_tokenizer"  # in ComfyUI's folder: the vocabulary that CLIP-L and both OpenCLIP encoders share
 
 
 def is_tokenizer(folder: Path) -> bool:
@@ -37,6 +39,16 @@ def read_tokenizer(folder: Path, vocabulary: int) -> Any:
         got = f"one of {len(tokenizer)}"
         raise InputError(str(folder), f"a vocabulary of at most {vocabulary} tokens", got, "It is another model's.")
     return tokenizer
+
+
+def comfyui_tokenizer() -> Path | None:
+    """ComfyUI's copy of CLIP's tokenizer files, where this pack lies in its custom_nodes or COMFYUI_PATH names it.
+
+    For single-file checkpoints, which bring none. No code of ComfyUI is run.
+    """
+    pack = Path(__file__).absolute().parents[2]
+    hosts = [Path(os.environ.get("COMFYUI_PATH") or pack.parent.parent), pack.parent.parent]
+    return next((place / COMFYUI for place in hosts if is_tokenizer(place / COMFYUI)), None)
 
 
 def tokenizer_folder(named: str, number: int) -> tuple[Path, bool]:

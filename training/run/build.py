@@ -12,10 +12,11 @@ from gcfg_core.concept_file import read_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE, remove_text_attention
 
-from ..base.model import Base
+from ..base.model import NAME_TOKENIZER, Base
 from ..seeds import seed_of
 from .config import ModelConfig
 from .network import Network
+from .start_check import check_start
 
 NULL_TEXT, PREPARE = "a null-text file", "Make one with `python -m training prepare`."
 
@@ -86,7 +87,7 @@ def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
     """
     if (reads_captions or train_text) and base.text is None:
         raise InputError("captions", "a base with tokenizer and text encoder", "a UNet alone",
-                         "Give --tokenizer, or train without captions.")  # fmt: skip
+                         f"{NAME_TOKENIZER}, or train without captions.")  # fmt: skip
     if train_text and not (reads_captions and isinstance(base.text, nn.Module)):
         got = "one that cannot be" if reads_captions else "no captions"
         raise InputError("train_text", "captions, and a text encoder that can be trained", got,
@@ -97,11 +98,11 @@ def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
     return Network(base.unet, base.null, base.text if reads_captions else None, train_text, null_text=False)
 
 
-def read_start(path: Path, lora: bool) -> dict[str, Tensor]:
+def read_start(path: Path, base: Base, lora: bool) -> dict[str, Tensor]:
     """Tensors of a null-text file from `prepare`; for a LoRA, which builds on the base, its constants alone.
 
     Raises:
-        InputError: it cannot be read, or is no null-text file.
+        InputError: it cannot be read, is no null-text file, or is another base's.
     """
     try:
         concept = read_concept(path)
@@ -109,4 +110,5 @@ def read_start(path: Path, lora: bool) -> dict[str, Tensor]:
         raise InputError("start", NULL_TEXT, str(error), PREPARE) from None
     if not concept.null_text:
         raise InputError("start", NULL_TEXT, concept.kind, PREPARE)
+    check_start(concept, base)
     return {key: value.float() for key, value in concept.tensors.items() if not lora or key.endswith(FEATURE)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from gcfg_core.graph import GuidanceGraph
 from gcfg_core.input_error import InputError
 
-from ..base.model import Base, Condition
+from ..base.model import NAME_TOKENIZER, Base, Condition
 from .denoiser import Denoiser
 from .guided import GuidedPrediction, paper_graph
 from .sampler import Sampler, picture_noise, sample
@@ -96,7 +96,7 @@ def prompt_condition(base: Base, prompt: str) -> Condition:
     """
     if base.text is None:
         raise InputError("prompt", "a base with tokenizer and text encoder", "one without",
-                         "Give --tokenizer, or leave the prompt out.")  # fmt: skip
+                         f"{NAME_TOKENIZER}, or leave the prompt out.")  # fmt: skip
     with torch.no_grad():
         told = base.text.encode([prompt])
     return Condition(told.hidden_states, told.pooled, base.null.time_ids)
