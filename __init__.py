@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .nodes import GCFGExtension
 
+WEB_DIRECTORY = "./web"
+"""What the web interface loads: extension and help pages."""
+
 
 async def comfy_entrypoint() -> GCFGExtension:
     return GCFGExtension()
 
 
-__all__ = ["comfy_entrypoint"]
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

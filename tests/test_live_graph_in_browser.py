@@ -1,0 +1,113 @@
+"""What is posted to be described equals what would be queued, whatever lies between the nodes. Needs Chromium."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rigs.browser import browser, needs_chromium, open_interface, workflow
+from rigs.server import ComfyServer
+
+pytestmark = needs_chromium
+
+HELPERS = """
+window.find = (kind, n = 0) => app.graph.nodes.filter(node => node.comfyClass === kind)[n];
+window.slot = (node, name) => node.inputs.findIndex(input => input.name === name);
+window.put = kind => { const node = LiteGraph.createNode(kind); app.graph.add(node); return node; };
+window.between = (node, name, other, input = 0, output = 0) => {
+  const link = app.graph.getLink(node.inputs[slot(node, name)].link);
+  app.graph.getNodeById(link.origin_id).connect(link.origin_slot, other, input);
+  other.connect(output, node, slot(node, name));
+};
+"""
+READ = """async () => {
+  const {readGraph} = await import('/extensions/comfyui-gcfg/read_graph.js');
+  return [readGraph().prompt, (await app.graphToPrompt()).output];
+}"""
+FORMULA = "() => [...document.querySelectorAll('.gcfg-formula')].map(panel => panel.innerText).join()"
+CHANGES = {
+    "as it was saved": "",
+    "a reroute": "const node = put('Reroute'); between(find('GCFG_Sampler'), 'terms', node);",
+    "two reroutes": """const a = put('Reroute'), b = put('Reroute');
+        between(find('GCFG_Sampler'), 'model', a); between(find('GCFG_Sampler'), 'model', b);""",
+    "a bypassed term": "find('GCFG_GuidanceTerm').mode = 4;",
+    "a muted term": "find('GCFG_GuidanceTerm').mode = 2;",
+    "a bypassed node of another pack": """const lora = put('LoraLoaderModelOnly'); lora.mode = 4;
+        between(find('GCFG_Sampler'), 'model', lora);""",
+    "a muted loader": "find('GCFG_LoadConceptModel').mode = 2;",
+    "a primitive": """const value = put('PrimitiveNode'), term = find('GCFG_GuidanceTerm');
+        value.connect(0, term, slot(term, 'weight')); value.widgets[0].value = 1.5;""",
+    "a float node": """const value = put('PrimitiveFloat'), term = find('GCFG_GuidanceTerm');
+        value.widgets[0].value = 3.25; value.connect(0, term, slot(term, 'weight'));""",
+    "the terms in a subgraph": """app.graph.convertToSubgraph(new Set(
+        app.graph.nodes.filter(node => node.comfyClass === 'GCFG_GuidanceTerm')));""",
+    "one term in a subgraph": "app.graph.convertToSubgraph(new Set([find('GCFG_GuidanceTerm', 1)]));",
+    "a loader in a subgraph": "app.graph.convertToSubgraph(new Set([find('GCFG_LoadConceptModel')]));",
+    "a bypassed subgraph": "app.graph.convertToSubgraph(new Set([find('GCFG_GuidanceTerm', 1)])).node.mode = 4;",
+}
+INSIDE = {
+    "a term": "find('GCFG_GuidanceTerm')",
+    "terms and sampler": "find('GCFG_GuidanceTerm'), find('GCFG_GuidanceTerm', 1), find('GCFG_Sampler')",
+    "the sampler": "find('GCFG_Sampler')",
+}
+UNREAD = {"seed"}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    with ComfyServer() as server, browser() as chromium:
+        page = open_interface(chromium, server)
+        page.evaluate(f"() => {{ {HELPERS} }}")
+        yield page
+
+
+@pytest.fixture
+def papers_graph(page: Any) -> Any:
+    page.evaluate("saved => app.loadGraphData(saved)", workflow("concept_and_control"))
+    return page
+
+
+def compare(page: Any) -> dict[str, dict]:
+    """What is read equals ComfyUI's own prompt, for each of our nodes that is not bypassed or muted; returns it."""
+    read, queued = page.evaluate(READ)
+    ours = {node_id: node for node_id, node in read.items() if node["class_type"].startswith("GCFG_")}
+    for node_id, node in ours.items():
+        if "inputs" in node and node_id in queued:
+            known = {name: value for name, value in queued[node_id]["inputs"].items() if name not in UNREAD}
+            assert node["inputs"] == known, node
+            assert node["class_type"] == queued[node_id]["class_type"]
+    return ours
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_is_what_would_be_queued(papers_graph, change):
+    papers_graph.evaluate(f"() => {{ {CHANGES[change]} }}")
+    assert "GCFG_Sampler" in {node["class_type"] for node in compare(papers_graph).values()}
+
+
+@pytest.mark.parametrize("nodes", INSIDE)
+def test_inside_a_subgraph(papers_graph, nodes):
+    subgraph = f"app.graph.convertToSubgraph(new Set([{INSIDE[nodes]}])).subgraph"
+    papers_graph.evaluate(f"() => app.canvas.setGraph({subgraph})")
+    ours = compare(papers_graph)
+    assert any(":" in node_id for node_id in ours)
+    papers_graph.evaluate("() => app.canvas.setGraph(app.graph)")
+
+
+def test_the_formula_of_a_float_node(papers_graph):
+    papers_graph.evaluate(f"() => {{ {CHANGES['a float node']} }}")
+    papers_graph.wait_for_function(f"() => ({FORMULA})().includes('+ 3.25 * (')", timeout=15_000)
+
+
+def test_widgets_that_act_when_queued_are_left_alone(papers_graph):
+    calls = papers_graph.evaluate(
+        """async () => {
+          const camera = put('LoadImage'); let calls = 0;
+          camera.widgets[0].serializeValue = () => { calls += 1; return 'taken'; };
+          find('GCFG_GuidanceTerm').widgets[0].value = 7;
+          await new Promise(done => setTimeout(done, 1500));
+          return calls;
+        }"""
+    )
+    assert calls == 0
+    papers_graph.wait_for_function(f"() => ({FORMULA})().includes('+ 7 * (')", timeout=15_000)

@@ -1,0 +1,86 @@
+"""The route that describes a graph, in a real ComfyUI server: it answers, and nothing that is posted breaks it."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rigs.host import ROOT
+from rigs.posted import papers_graph
+from rigs.server import ComfyServer
+
+PATH = "/gcfg/describe"
+NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
+DESCRIBED = ("GCFG_GuidanceTerm", "GCFG_Guider", "GCFG_Sampler")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ComfyServer]:
+    with ComfyServer() as running:
+        yield running
+
+
+def post(server: ComfyServer, data: bytes) -> tuple[int, Any]:
+    """Status and JSON of the answer to a body."""
+    request = urllib.request.Request(server.url + PATH, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def ask(server: ComfyServer, prompt: Any, *nodes: str) -> dict[str, Any]:
+    status, answer = post(server, json.dumps({"prompt": prompt, "nodes": nodes}).encode())
+    assert status == 200, answer
+    return answer["nodes"]
+
+
+def test_the_papers_graph(server):
+    shown = ask(server, papers_graph(), "1", "2", "3")
+    assert shown["3"]["formula"][1] == "+ 2.5 * (concept(null) - base(null))"
+    assert shown["3"]["cost"] == "3 evaluations per step, 2 models"
+    assert shown["1"]["curve"] == [[0.0, 2.5], [1.0, 2.5]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_workflow_is_described(server, name):
+    prompt = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    kinds = {node_id: node["class_type"] for node_id, node in prompt.items() if node["class_type"] in DESCRIBED}
+    shown = ask(server, prompt, *kinds)
+    for node_id, kind in kinds.items():
+        assert shown[node_id].keys() >= ({"curve"} if kind == DESCRIBED[0] else {"formula", "cost"}), shown[node_id]
+        assert not shown[node_id]["notes"]
+
+
+def test_a_mistake_is_an_answer(server):
+    shown = ask(server, papers_graph(start_percent=0.9, end_percent=0.1), "1", "2", "3")
+    assert "curve" in shown["1"]
+    assert "swap them" in shown["2"]["error"] and "swap them" in shown["3"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 200_000, 400),
+        (b"[]", 400),
+        (b'{"prompt": {"1": []}, "nodes": ["1"]}', 400),
+        (b'{"prompt": {}, "nodes": [{}]}', 400),
+        (b" " * 3_000_000, 413),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_is_no_question_is_refused_in_words(server, data, status):
+    answered, body = post(server, data)
+    assert answered == status
+    assert body["error"] and "Traceback" not in body["error"]
+
+
+def test_no_traceback_was_logged(server):
+    assert "could not be described" not in server.log_text()
