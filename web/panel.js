@@ -32,14 +32,15 @@ export function addPanel(node, name, panel) {
   panels.set(node, panel);
 }
 
-/** A node that was saved without its panel gets the height for it when it is opened. */
+/** A new node, and one that was saved without its panel, gets the height for it. */
 function makeRoom(node) {
   const onConfigure = node.onConfigure;
+  const grow = () => node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
   node.onConfigure = function (...saved) {
     onConfigure?.apply(this, saved);
-    const needed = this.computeSize()[1];
-    if (this.size[1] < needed) this.setSize([this.size[0], needed]);
+    grow();
   };
+  grow();
 }
 
 /** In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's own face. */

@@ -65,7 +65,7 @@ export function createWeightPlot() {
     area.setAttribute("d", `M0,${height(0)} ${corners} 100,${height(0)}Z`);
     for (const end of ["y1", "y2"]) zero.setAttribute(end, height(0));
     const isZero = points.every(([, weight]) => weight === 0);
-    top.textContent = isZero ? "0: never acts" : high > 0 ? short(high) : "";
+    top.textContent = isZero ? "weight 0: costs nothing" : high > 0 ? short(high) : "";
     bottom.textContent = low < 0 ? short(low) : "";
   }
 

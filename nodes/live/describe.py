@@ -37,10 +37,15 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
         if kind in GUIDERS:
             return _describe_guider(posted, node_id)
     except NotKnownYet as reason:
-        return {"waits": str(reason)}
+        return {"waits": _on_the_node(reason, posted, node_id)}
     except ValueError as error:
-        return {"error": str(error)}
+        return {"error": _on_the_node(error, posted, node_id)}
     return {"error": f"{posted.name(node_id)}: only {TERM}, {' and '.join(GUIDERS)} are described."}
+
+
+def _on_the_node(reason: Exception, posted: Posted, node_id: str) -> str:
+    """The message as it stands on the node itself, which need not be named there."""
+    return str(reason).removeprefix(f"{posted.name(node_id)}: ")
 
 
 def _describe_term(posted: Posted, node_id: str) -> dict[str, Any]:
