@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from gcfg_core.input_error import InputError
 
 from .interrupted import CTRL_C, Interrupted
+from .out_of_memory import is_out_of_memory, memory_line
 
 COMMANDS = {
     "prepare": "turn a base model into a null-text start, and report how far it is from the base",
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: {memory_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except Interrupted as stopped:
         print(stopped, end="\n" if str(stopped) else "", file=sys.stderr)

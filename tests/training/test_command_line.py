@@ -69,7 +69,7 @@ def test_help_names_the_flags_with_their_defaults(capsys: pytest.CaptureFixture[
     if command == "train":
         assert "learning rate (default: 1e-05)" in told and "143 after SIGTERM" in told
     if command == "evaluate":
-        assert "(required)" in told and "weight of the prompt (default: 0)" in told
+        assert "(required)" in told and "weight of the prompt; with a prompt 2.5" in told
 
 
 def test_a_presets_values_are_the_defaults_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:

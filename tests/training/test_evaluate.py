@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from PIL import Image
 from train_rigs.samples import SMALL, noise_pictures, write_pictures
 
 from gcfg_core.input_error import InputError
+from training.evaluate import features
 from training.evaluate.features import extract
 from training.evaluate.memorisation import memorisation, nearest
 from training.evaluate.metrics import frechet_distance, kernel_distance, neighbourhoods, score
@@ -107,6 +109,32 @@ def test_memorisation_detects_copies(tmp_path):
     assert near.copies == 0 and near.ratio < 0.2 and near.nearer > 0.9
     with pytest.raises(InputError, match="not trained on"):
         memorisation(features_of(tmp_path / "copies"), training, training)
+
+
+def test_mirrored_copies_are_copies(tmp_path):
+    train, fresh = noise_pictures(40, seed=0), noise_pictures(80, seed=1)
+    write_pictures(tmp_path / "train", train)
+    write_pictures(tmp_path / "real", fresh[:40])
+    write_pictures(tmp_path / "mirrored", train[:20].flip(2))
+    training, real = features_of(tmp_path / "train"), features_of(tmp_path / "real")
+    turned = extract(list_pictures(tmp_path / "train"), SMALL, mirrored=True)
+    made = features_of(tmp_path / "mirrored")
+    assert memorisation(made, training, real).copies == 0
+    found = memorisation(made, training, real, turned)
+    assert found.copies == 20
+    for pair in found.pairs:
+        one, other = (features.open_picture(file.path) for file in (pair.generated, pair.training))
+        assert one.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes() == other.tobytes()
+
+
+def test_held_out_pictures_that_are_training_images_in_other_files_are_refused(tmp_path):
+    train = noise_pictures(6)
+    for path in write_pictures(tmp_path / "train", train):
+        (tmp_path / "real").mkdir(exist_ok=True)
+        Image.open(path).save(tmp_path / "real" / f"{path.stem}.bmp")
+    training, real = features_of(tmp_path / "train"), features_of(tmp_path / "real")
+    with pytest.raises(InputError, match="not trained on, got pictures whose features are the training images'"):
+        memorisation(training, training, real)
 
 
 def test_nearest_is_brute_force():

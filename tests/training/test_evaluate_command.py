@@ -14,10 +14,11 @@ from gcfg_core.concept_file import write_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
 from training.base.world_write import write_world
-from training.commands.evaluate import evaluate, parse, run
+from training.cli import main
+from training.commands.evaluate import evaluate, halves, parse, run
 from training.evaluate import features as features_module
 from training.evaluate.efficientnet import efficientnet_lite0
-from training.evaluate.features import extract, open_extractor, square
+from training.evaluate.features import Extractor, extract, open_extractor, square
 from training.evaluate.pictures import list_pictures
 from training.evaluate.report import table
 from training.export.concept import concept_of
@@ -46,8 +47,35 @@ def test_square_is_the_picture_itself_at_its_own_size():
     assert torch.equal(square(Image.fromarray(values.numpy()), 12), values.permute(2, 0, 1))
 
 
+def test_a_picture_is_cut_to_its_centre_square():
+    wide = noise_pictures(1, size=12)[0]  # [12, 12, 3]
+    middle = wide[:, 3:9]  # 6 wide, 12 high
+    tall = Image.fromarray(middle.contiguous().numpy())
+    assert torch.equal(square(tall, 6), middle[3:9].permute(2, 0, 1))
+    assert torch.equal(square(tall.rotate(90, expand=True).rotate(-90, expand=True), 6), square(tall, 6))
+
+
+def test_mirrored_features_are_those_of_the_mirror_images(tmp_path):
+    values = noise_pictures(5)
+    write_pictures(tmp_path / "a", values)
+    write_pictures(tmp_path / "b", values.flip(2))
+    mirrored = extract(list_pictures(tmp_path / "a"), SMALL, mirrored=True)
+    found = features_of(tmp_path / "b")
+    assert sorted(mirrored.values[:, 0].tolist()) == pytest.approx(sorted(found.values[:, 0].tolist()))
+    assert mirrored.files == features_of(tmp_path / "a").files
+
+
 def test_efficientnet_gives_imagenet_features():
+    """On a picture given by a formula, the numbers of the published weights."""
     network = efficientnet_lite0()
+    y, x = torch.meshgrid(torch.arange(224), torch.arange(224), indexing="ij")
+    ramps = torch.stack([x, y, (x * y) % 256]).to(torch.uint8)[None]
+    known = network(ramps)[0]
+    assert known[[0, 480, 800]].tolist() == pytest.approx([0.0911, 1.8281, 0.0906], abs=2e-3)
+    assert float(known.norm()) == pytest.approx(18.6935, rel=1e-3) and float(known.sum()) == pytest.approx(
+        220.08, rel=1e-3
+    )
+    assert int(known.argmax()) == 1062 and network._fc(known).topk(3).indices.tolist() == [782, 854, 920]  # screens
     pictures = noise_pictures(2, size=64).permute(0, 3, 1, 2)
     found = network(pictures)
     assert found.shape == (2, 1280) and torch.isfinite(found).all() and (found >= 0).all()
@@ -80,6 +108,51 @@ def test_inception_without_weights_is_told(monkeypatch):
     with pytest.raises(InputError, match="Inception v3's weights.*use --features efficientnet") as caught:
         open_extractor("inception")
     assert "\n" not in str(caught.value)
+
+
+class Two(nn.Module):
+    """Gives a tuple, as a network with several heads does."""
+
+    def forward(self, x: torch.Tensor):
+        return x.flatten(1), x
+
+
+class Sizes(nn.Module):
+    """Gives whole numbers."""
+
+    def forward(self, x: torch.Tensor):
+        return x.flatten(1).long()
+
+
+@pytest.mark.parametrize(
+    "module, told",
+    [
+        (nn.Linear(8, 2), "an error: "),
+        (Two(), "got tuple. Wrap it"),
+        (Sizes(), "torch.int64. Wrap it"),
+        (nn.Conv2d(3, 1, 30), "an error: "),
+    ],
+)
+def test_a_module_of_another_kind_is_refused_in_one_line(tmp_path, module, told):
+    torch.jit.script(module).save(str(tmp_path / "m.pt"))
+    with pytest.raises(InputError, match=r"features .*m.pt: expected a module from \[B, 3, 9, 9\]") as caught:
+        open_extractor(str(tmp_path / "m.pt"), 9)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_features_that_are_no_numbers_are_refused(tmp_path):
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 2), torch.nan)
+
+    write_pictures(tmp_path / "a", noise_pictures(2))
+    with pytest.raises(InputError, match="features nothing at 12 px: expected finite numbers"):
+        extract(list_pictures(tmp_path / "a"), Extractor("nothing", 12, Nothing()))
+
+
+def test_inception_is_at_its_own_size_alone():
+    with pytest.raises(InputError, match="feature_size: expected 299 for inception, which resizes"):
+        open_extractor("inception", 128)
 
 
 @pytest.fixture
@@ -118,6 +191,18 @@ def test_the_command_draws_and_measures_a_concept(tmp_path, quick):
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["scores"]["generated"] == 5
     with pytest.raises(InputError, match="w_control: expected 0 without a prompt"):
         run(parse([*arguments, "--w-control", "2"]))
+    with pytest.raises(InputError, match="w_control: expected a weight that is not 0"):
+        run(parse([*arguments, "--prompt", "a face", "--w-control", "0"]))
+    alone = (tmp_path / "out" / "generated" / "00000.png").read_bytes()
+    (tmp_path / "out" / "generated" / "mine.png").write_bytes(alone)
+    run(parse([*arguments, "--prompt", "a red face", "--count", "3"]))
+    assert sorted(path.name for path in (tmp_path / "out" / "generated").iterdir()) == [
+        "00000.png", "00001.png", "00002.png", "mine.png",
+    ]  # fmt: skip
+    prompted = (tmp_path / "out" / "generated" / "00000.png").read_bytes()
+    assert prompted != alone  # a prompt is never passed over
+    run(parse([*arguments, "--prompt", "a red face", "--count", "3", "--w-control", "2.5"]))
+    assert (tmp_path / "out" / "generated" / "00000.png").read_bytes() == prompted
 
 
 def test_bad_input_is_told(tmp_path, quick):
@@ -133,6 +218,8 @@ def test_bad_input_is_told(tmp_path, quick):
         ([*real, "--generated", str(tmp_path / "text")], "1 other files"),
         ([*real, "--generated", str(tmp_path / "real" / "p000.png")], "a file"),
         ([*real, "--generated", str(tmp_path / "real"), "--output", str(tmp_path / "real" / "p000.png")], "output"),
+        ([*real, "--generated", str(tmp_path / "real"), "--seed", str(2**80)], "seed: expected a number below"),
+        ([*real, "--generated", str(tmp_path / "real"), "--output", "/proc/out"], "output: expected a folder"),
     ):
         with pytest.raises(InputError, match=message):
             run(parse(arguments if "--output" in arguments else [*arguments, *out]))
@@ -146,3 +233,40 @@ def test_the_table_has_a_line_for_each_number(tmp_path):
     assert [line.split("  ")[0] for line in lines[2:10]] == [
         "pictures", "FD", "KID", "KID, deviation", "precision", "recall", "density", "coverage",
     ]  # fmt: skip
+    assert "20 / 20" in lines[2] and "10 / 10" in lines[2]
+    assert any("the real halves have 10 pictures each, so their FD has more of that bias" in line for line in lines)
+
+
+def test_the_halves_share_no_file(tmp_path):
+    """Every picture there twice: one half must not hold the other's."""
+    values = noise_pictures(12)
+    write_pictures(tmp_path / "once", values)
+    write_pictures(tmp_path / "twice", values)
+    write_pictures(tmp_path / "twice", values, "again")
+    once, twice = halves(features_of(tmp_path / "once"), 0), halves(features_of(tmp_path / "twice"), 0)
+    assert (twice.real, twice.generated) == (6, 6) and twice.fd == pytest.approx(once.fd)
+    write_pictures(tmp_path / "odd", noise_pictures(5))
+    assert (lambda found: (found.real, found.generated))(halves(features_of(tmp_path / "odd"), 0)) == (2, 2)
+
+
+def test_no_memory_is_one_line(monkeypatch, capsys):
+    for error in (
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ):
+
+        def fail(config, error=error):
+            raise error
+
+        monkeypatch.setattr("training.commands.evaluate.run", fail)
+        assert main(["evaluate", "--real", "r", "--generated", "g"]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: memory: expected enough of it") and told.count("\n") == 1
+
+    def broken(config):
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("training.commands.evaluate.run", broken)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        main(["evaluate", "--real", "r", "--generated", "g"])

@@ -95,7 +95,7 @@ def run_folder(place: Path, config: dict, kind: str = "null-text") -> Path:
     folder = place / "run"
     folder.mkdir()
     given = {"base": str(place / "world"), "model": {"kind": kind}, "data": {"images": str(place / "pictures")}}
-    told = {"config": {**given, "ema": {"ema": "none"}}, "base": {"name": "old", "sha256": "cd" * 32}}
+    told = {"config": {**given, "ema": {"ema": "none"}}, "settings": {}, "base": {"name": "old", "sha256": "cd" * 32}}
     (folder / "run.json").write_text(json.dumps(told))
     weights = {f"unet.{key}": value for key, value in unet(0, config, null_text=True).state_dict().items()}
     write_checkpoint(folder / "checkpoints", Checkpoint(1, {"weights": weights}, {}), 1)

@@ -2,25 +2,29 @@
 
 import json
 import os
+import time
 
 import pytest
 import torch
 from PIL import Image, ImageChops
 from safetensors.torch import save_file
 from train_rigs.samples import base, concept, denoiser, unet
-from train_rigs.worlds import tiny_world
+from train_rigs.worlds import CAPTIONS, TINY, tiny_world
 
 from gcfg_core.concept_file import write_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
+from training.base.world_config import WorldConfig
+from training.base.world_new import new_world
 from training.base.world_write import write_world
 from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 from training.run.checkpoint import Checkpoint, write_checkpoint
 from training.sample.concept_model import concept_unet
+from training.sample.denoiser import base_denoiser
 from training.sample.grid import GAP, draw_grid
-from training.sample.scene import Drawing, Scene, make_scene, to_images
+from training.sample.scene import Drawing, Scene, fitting_side, make_scene, to_images
 from training.sample.source import load_source, open_source
 from training.sample.weight_grid import weight_grid
 
@@ -29,6 +33,14 @@ HOW = Drawing(seed=3, steps=3, size=8, batch=2)
 
 def scene(prompt: str | None = "a face") -> Scene:
     return make_scene(base(), denoiser(0), denoiser(1, null_text=True), prompt)
+
+
+def watched(mixed: Scene) -> list[tuple[float, float]]:
+    """The weights that a scene is asked to draw, as they come."""
+    asked: list[tuple[float, float]] = []
+    draw = mixed.pictures
+    mixed.pictures = lambda weights, *rest: (asked.append(weights), draw(weights, *rest))[1]  # type: ignore[assignment]
+    return asked
 
 
 def pixels(pictures: list[Image.Image]) -> list[bytes]:
@@ -49,27 +61,28 @@ def test_pictures_depend_on_the_seed_not_on_the_batch():
 
 def test_weights_of_zero_and_one_are_the_models_alone():
     mixed = scene()
-    mixed.pictures((1.0, 0.0), 1, HOW)
-    mixed.pictures((0.0, 0.0), 1, HOW)
-    assert mixed.evaluations == {(1.0, 0.0): [1, 1, 1], (0.0, 0.0): [1, 1, 1]}
+    concept_alone = make_scene(base(), denoiser(1, null_text=True), None)
+    assert pixels(mixed.pictures((1.0, 0.0), 1, HOW)) == pixels(concept_alone.pictures((0.0, 0.0), 1, HOW))
     assert pixels(mixed.pictures((1.0, 0.0), 1, HOW)) != pixels(mixed.pictures((0.0, 0.0), 1, HOW))
 
 
 def test_a_grid_draws_each_cell_once_from_the_same_noise():
     mixed, told = scene(), []
+    asked = watched(mixed)
     grid = weight_grid(
         mixed, HOW, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons", lambda done, cells: told.append((done, cells))
     )
     assert told[-1] == (7, 7)  # six cells and the concept alone; base and prompt alone are among them
-    assert set(mixed.evaluations) == {(0, 0), (0, 1), (0, 3), (2, 0), (2, 1), (2, 3), (1, 0)}
+    assert sorted(asked) == [(0, 0), (0, 1), (0, 3), (1, 0), (2, 0), (2, 1), (2, 3)]
     assert grid.width > 3 * 2 * 96 and grid.height > 3 * 96
     assert weight_grid(scene(), HOW, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons").tobytes() == grid.tobytes()
 
 
 def test_without_a_prompt_there_is_one_column():
     mixed = scene(None)
+    asked = watched(mixed)
     weight_grid(mixed, HOW, (0.0, 2.0), (0.0, 1.0, 3.0))
-    assert set(mixed.evaluations) == {(0, 0), (2, 0), (1, 0)}
+    assert sorted(asked) == [(0, 0), (1, 0), (2, 0)]
 
 
 def test_labels_lie_outside_the_pictures():
@@ -121,6 +134,7 @@ def run_folder(place, made, kind: str = "null-text"):
     record = {
         "config": {"base": str(place / "world"), "model": {"kind": kind, "start": None}, "data": {"resolution": 8},
                    "ema": {"ema": "power", "sigma_rels": [0.05, 0.1]}},
+        "settings": {},
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
     tensors = {}
@@ -157,6 +171,12 @@ def test_a_run_gives_its_latest_average_until_it_has_exported(world):
             assert torch.equal(value, constants[key] if "null_text_feature" in key else state[key])
     write_concept(source.path / "toons.safetensors", world_concept(made, 7))
     assert load_source(source, made)[1] == "toons.safetensors"
+    time.sleep(0.01)
+    write_concept(source.path / "other.safetensors", world_concept(made, 8))
+    assert load_source(source, made)[1] == "other.safetensors"  # the newest, where run.json says nothing
+    record = json.loads((source.path / "run.json").read_text())
+    (source.path / "run.json").write_text(json.dumps({**record, "result": {"file": "toons.safetensors"}}))
+    assert load_source(source, made)[1] == "toons.safetensors"
     assert load_source(source, made, "ema-0.1")[1] == "step-00000005, ema-0.1"
     with pytest.raises(InputError, match="ema-0.05 or ema-0.1 or weights, got 'ema'"):
         load_source(source, made, "ema")
@@ -169,9 +189,53 @@ def test_the_command_takes_base_and_size_from_a_run(world):
     assert output.exists()
 
 
+def test_a_runs_own_size_is_rounded_as_its_grids_are(world):
+    folder, output = run_folder(world, tiny_world()), world / "grid.png"
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["data"]["resolution"] = [9, 4]
+    (folder / "run.json").write_text(json.dumps(record))
+    run(parse([str(folder), "--w-concept", "1", "--steps", "1", "--output", str(output), "--device", "cpu"]))
+    assert Image.open(output).height > 96
+    made = tiny_world()
+    assert [fitting_side(made, side) for side in (1, 8, 9, 11)] == [2, 8, 8, 10]
+
+
+def test_a_text_model_is_drawn_alone_under_its_own_prompt(world, capsys):
+    """From a checkpoint with its trained text encoder, from the world that came out, and from that world itself."""
+    made = tiny_world()
+    folder = run_folder(world, made, "text")
+    trained = new_world(WorldConfig(**TINY), CAPTIONS, "tiny")
+    trained.unet.load_state_dict(unet(5, made.config).state_dict())
+    weights = {f"unet.{key}": value for key, value in trained.unet.state_dict().items()}
+    weights |= {f"text.{key}": value.clone() for key, value in trained.text.named_parameters()}
+    write_checkpoint(folder / "checkpoints", Checkpoint(6, {"ema-0.05": weights, "optimizer": {}}, {}), 2)
+    scene = make_scene(trained, base_denoiser(trained), None, CAPTIONS[0])
+    expected = weight_grid(scene, Drawing(0, 2, size=8), (1.0,), (0.0, 2.5))
+    common = ["--prompt", CAPTIONS[0], "--w-control", "0", "2.5", "--steps", "2", "--device", "cpu"]
+
+    def drawn(*words):
+        run(parse([*words, *common, "--output", str(world / "grid.png")]))
+        picture = Image.open(world / "grid.png")
+        assert picture.height < 2 * expected.height  # one row, no strip
+        return picture.crop((0, picture.height - expected.height, expected.width, picture.height))
+
+    assert drawn(str(folder)).tobytes() == expected.tobytes()
+    write_world(folder / "world", trained)
+    (folder / "run.json").write_text((folder / "run.json").read_text().replace(str(world / "world"), "recipe.toml"))
+    for source in (str(folder), str(folder / "world")):
+        assert drawn(source).tobytes() == expected.tobytes()
+    assert drawn(str(folder), "--average", "ema-0.05").tobytes() == expected.tobytes()
+    assert "another base" not in capsys.readouterr().err
+    with pytest.raises(InputError, match="w_concept: expected none for a model that reads text"):
+        drawn(str(folder), "--w-concept", "1")
+
+
 def test_bad_input_is_one_line(world):
     toons, place = str(world / "toons.safetensors"), str(world / "world")
     os.mkdir(world / "empty")
+    for name, config in (("no-config", []), ("odd-config", {"model": []})):
+        os.mkdir(world / name)
+        (world / name / "run.json").write_text(json.dumps({"config": config, "settings": {}}))
     for arguments, message in (
         ([str(world / "empty")], "a folder without run.json"),
         ([str(world / "nothing")], "nothing there"),
@@ -179,10 +243,19 @@ def test_bad_input_is_one_line(world):
         ([toons, "--base", place, "--output", str(world / "grid.txt")], "output: expected"),
         ([toons, "--base", place, "--size", "9"], "multiple of 2"),
         ([toons, "--base", place, "--steps", "2000"], "1 to 1000"),
+        ([toons, "--base", place, "--average", "ema-0.05"], "average: expected the folder of a run"),
+        ([toons, "--base", place, "--w-concept", "nan"], "w_concept.*a finite number"),
+        ([toons, "--base", place, "--w-control", "2"], "w_control: expected a prompt to weigh"),
+        ([toons, "--base", place, "--output", "/proc/grid.png"], "output: expected a folder to write into"),
+        ([toons, "--base", place, "--output", str(world / "no" / "grid.png")], "Make the folder first"),
+        ([toons, "--base", place, "--seed", "-1"], "seed: expected a number not below 0"),
+        ([toons, "--base", place, "--seed", str(2**63)], "seed: expected a number below"),
+        ([toons, "--base", place, "--device", "cuda:77"], "device: expected a device of this machine"),
+        ([str(world / "no-config")], "the record of a run"),
+        ([str(world / "odd-config")], "the record of a run"),
     ):
         with pytest.raises(InputError, match=message) as caught:
-            run(parse([*arguments, "--device", "cpu"] if "--output" in arguments
-                      else [*arguments, "--device", "cpu", "--output", str(world / "grid.png")]))  # fmt: skip
+            run(parse(["--device", "cpu", "--output", str(world / "grid.png"), *arguments]))
         assert "\n" not in str(caught.value)
 
 

@@ -1,12 +1,13 @@
 """From pictures to feature vectors: which network, at what size, with what preprocessing.
 
-Every picture is resized to a square with Pillow's antialiased bicubic filter and given to the network as uint8, as
-clean-fid does it (arXiv 2104.11222): numbers of one extractor at one size can be compared, others cannot.
+Every picture is cut to its centre square, resized with Pillow's antialiased bicubic filter and given to the network as
+uint8. The filter is what clean-fid asks for (arXiv 2104.11222), but that squashes instead of cutting, and keeps floats:
+numbers of one extractor at one size can be compared with each other, not with those of other programs.
 
 - "efficientnet" (default): EfficientNet-Lite0, pooled features [1280], ImageNet weights from a package: needs no
   network access. FD and KID of other papers use Inception and are on another scale.
-- "inception": torch-fidelity's Inception v3 through torchmetrics, [2048], as FID and KID were defined; its weights are
-  downloaded.
+- "inception": torch-fidelity's Inception v3 through torchmetrics, [2048], as FID and KID were defined, at its own 299
+  pixels; its weights are downloaded.
 - a file: a TorchScript module from [B, 3, size, size] float32 in -1..1 to [B, D]. It is a program: only one you trust.
 """
 
@@ -72,7 +73,8 @@ class Scripted(nn.Module):
         self.module = module.eval()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.module(pictures.float() / 127.5 - 1.0).flatten(1)
+        found = self.module(pictures.float() / 127.5 - 1.0)
+        return found.flatten(1) if isinstance(found, Tensor) else found
 
 
 def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extractor:
@@ -83,12 +85,16 @@ def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extr
         size: pixels along a side; the network's own without it.
 
     Raises:
-        InputError: it cannot be had: no such file, no module, or weights that cannot be downloaded.
+        InputError: it cannot be had: no such file, no module, one of other pictures or features, or weights that cannot
+            be downloaded; or a size that it would change itself.
     """
     if which == "efficientnet":
         return Extractor("efficientnet-lite0", size or NATIVE, efficientnet_lite0())
     if which == "inception":
-        return Extractor("inception-v3", size or INCEPTION_SIZE, _inception())
+        if size not in (None, INCEPTION_SIZE):
+            raise InputError("feature_size", f"{INCEPTION_SIZE} for inception, which resizes to it itself", str(size),
+                             "Leave it out.")  # fmt: skip
+        return Extractor("inception-v3", INCEPTION_SIZE, _inception())
     path = Path(which)
     if not path.is_file():
         raise InputError("features", "efficientnet, inception or a TorchScript file", repr(which), "Name one of them.")
@@ -97,7 +103,27 @@ def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extr
     except (RuntimeError, ValueError, OSError) as error:
         got = str(error).strip().splitlines()[0]
         raise InputError("features", f"a TorchScript file at {path}", got, "Save it with torch.jit.save.") from None
-    return Extractor(path.name, size or NATIVE, Scripted(module))
+    return _tried(Extractor(path.name, size or NATIVE, Scripted(module)), path)
+
+
+def _tried(extractor: Extractor, path: Path) -> Extractor:
+    """The extractor, after it has seen two black pictures.
+
+    Raises:
+        InputError: it does not take them, or does not give a row of numbers for each.
+    """
+    expected = f"a module from [B, 3, {extractor.size}, {extractor.size}] to [B, D]"
+    try:
+        with torch.no_grad():
+            found: object = extractor.network(torch.zeros(2, 3, extractor.size, extractor.size, dtype=torch.uint8))
+    except Exception as error:  # whatever a program of somebody else's raises
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        remedy = "Give another size with --feature-size, or another module."
+        raise InputError(f"features {path}", expected, f"an error: {lines[-1].strip()[:120]}", remedy) from None
+    if not isinstance(found, Tensor) or len(found) != 2 or not found.is_floating_point():
+        got = f"{list(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"features {path}", expected, got, "Wrap it so that it gives its features alone.")
+    return extractor
 
 
 def _inception() -> nn.Module:
@@ -112,7 +138,10 @@ def _inception() -> nn.Module:
 
 
 def square(picture: Image.Image, size: int) -> Tensor:
-    """[3, size, size] uint8 of an RGB picture, its aspect ratio given up."""
+    """[3, size, size] uint8 of the centre square of an RGB picture."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1)
@@ -125,11 +154,17 @@ def extract(
     batch: int = 32,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    mirrored: bool = False,
 ) -> Features:
-    """Features of every picture that can be decoded; ``batch`` changes nothing but speed.
+    """Features of every picture that can be decoded.
+
+    Args:
+        batch: changes nothing but speed.
+        progress: called with (files done, files).
+        mirrored: of the pictures' mirror images.
 
     Raises:
-        InputError: none of the files is a picture.
+        InputError: none of the files is a picture, or features that are no finite numbers.
     """
     network = extractor.network.to(device)
     kept: list[PictureFile] = []
@@ -139,7 +174,7 @@ def extract(
 
     def flush() -> None:
         if waiting:
-            found.append(network(torch.stack(waiting).to(device)).double().cpu())
+            found.append(network(torch.stack(waiting).to(device)).cpu().double())
             waiting.clear()
 
     for number, file in enumerate(files, 1):
@@ -148,7 +183,8 @@ def extract(
             rejected.append(file)
         else:
             kept.append(file)
-            waiting.append(square(picture, extractor.size))
+            pixels = square(picture, extractor.size)
+            waiting.append(pixels.flip(-1) if mirrored else pixels)
         if len(waiting) == batch:
             flush()
         if progress is not None:
@@ -156,4 +192,7 @@ def extract(
     flush()
     if not found:
         raise InputError(str(files[0].path.parent), "pictures", f"{len(files)} other files", "Check the folder.")
-    return Features(tuple(kept), torch.cat(found), tuple(rejected))
+    values = torch.cat(found)
+    if not torch.isfinite(values).all():
+        raise InputError(f"features {extractor}", "finite numbers", "others", "Give another network.")
+    return Features(tuple(kept), values, tuple(rejected))

@@ -1,4 +1,5 @@
-"""Does the model draw its training images again? Distances to the nearest training image, in feature space.
+"""Does the model draw its training images again? Distances to the nearest training image or its mirror image, in
+feature space: what is trained with flips is remembered both ways.
 
 A generated picture should lie as far from the training set as real pictures that were held out. The ratio of the median
 distances is about 1 then, and 0 for copies. A picture is flagged when it lies nearer than all but 5 % of the held-out
@@ -19,6 +20,7 @@ from .pictures import PictureFile, open_picture
 
 QUANTILE = 0.05
 COPY = 1e-4  # of the median distance: what rounding makes of nothing
+NOT_TRAINED, HOLD_OUT = "pictures that were not trained on", "Give held-out pictures, or leave --train out."
 CHUNK = 256  # rows whose distances are held at once
 
 
@@ -62,17 +64,26 @@ class Memorisation:
                 "flagged": len(self.pairs), "nearest_pairs": shown}  # fmt: skip
 
 
-def memorisation(generated: Features, training: Features, held_out: Features) -> Memorisation:
+def memorisation(
+    generated: Features, training: Features, held_out: Features, mirrored: Features | None = None
+) -> Memorisation:
     """Compare generated with held-out pictures by their distance to the training set.
 
     Held-out files that are in the training set as well are left out.
 
+    Args:
+        mirrored: of the training images' mirror images, in the same order.
+
     Raises:
-        InputError: no held-out pictures are left.
+        InputError: no held-out pictures are left, or most of them look like training images.
     """
-    distances, indices = nearest(generated.values, training.values)
-    innocent, _ = nearest(_strangers(held_out, training), training.values)
+    known = training.values if mirrored is None else torch.cat([training.values, mirrored.values])
+    distances, indices = nearest(generated.values, known)
+    indices = indices % len(training)
+    innocent, _ = nearest(_strangers(held_out, training), known)
     median = float(innocent.median())
+    if median == 0.0:
+        raise InputError("--real", NOT_TRAINED, "pictures whose features are the training images'", HOLD_OUT)
     limit = max(float(innocent.quantile(QUANTILE)), COPY * median)
     flagged = [
         Pair(generated.files[i], training.files[int(indices[i])], float(distances[i]), float(distances[i]) / median)
@@ -88,8 +99,7 @@ def _strangers(held_out: Features, training: Features) -> Tensor:
     known = {file.sha256 for file in training.files}
     rows = [i for i, file in enumerate(held_out.files) if file.sha256 not in known]
     if not rows:
-        raise InputError("--real", "pictures that were not trained on", "the training images",
-                         "Give held-out pictures, or leave --train out.")  # fmt: skip
+        raise InputError("--real", NOT_TRAINED, "the training images", HOLD_OUT)
     return held_out.values[rows]
 
 

@@ -18,6 +18,7 @@ class Evaluation:
         features: which network at what size.
         scores: generated against real pictures.
         floor: one half of the real pictures against the other: what no model can be expected to beat at that size.
+            Fewer pictures make its FD larger.
         memorisation: None without training images.
         rejected: files left out of each set, by its name.
         settings: what was evaluated, anything JSON holds.
@@ -46,7 +47,14 @@ def table(evaluation: Evaluation) -> str:
     """Names, numbers and which way is better, one a line; below it what to beware of."""
     scores, floor = evaluation.scores, evaluation.floor
     rows = [("", "generated", "real halves", "better")]
-    rows.append(("pictures", f"{scores.generated} / {scores.real}", "" if floor is None else f"{floor.real}", ""))
+    rows.append(
+        (
+            "pictures",
+            f"{scores.generated} / {scores.real}",
+            "" if floor is None else f"{floor.generated} / {floor.real}",
+            "",
+        )
+    )
     for name, attribute, better in (
         ("FD", "fd", "lower"),
         ("KID", "kid", "lower"),
@@ -59,9 +67,9 @@ def table(evaluation: Evaluation) -> str:
         rows.append((name, _number(scores, attribute), _number(floor, attribute), better))
     if evaluation.memorisation is not None:
         found = evaluation.memorisation
-        rows.append(("nearest-image ratio", f"{found.ratio:.3f}", "1", "about 1"))
-        rows.append(("nearer than 5 % of real", f"{found.nearer:.1%}", "5.0%", "about 5%"))
-        rows.append(("copies", str(found.copies), "0", "0"))
+        rows.append(("nearest-image ratio", f"{found.ratio:.3f}", "", "about 1"))
+        rows.append(("nearer than 5 % of real", f"{found.nearer:.1%}", "", "about 5%"))
+        rows.append(("copies", str(found.copies), "", "0"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([f"features: {evaluation.features}", *lines, *warnings_of(evaluation)])
@@ -75,6 +83,11 @@ def warnings_of(evaluation: Evaluation) -> list[str]:
         told.append(
             f"note: with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
             "prefer KID, and compare only sets of one size"
+        )
+    floor = evaluation.floor
+    if floor is not None and floor.real < min(scores.real, scores.generated):
+        told.append(
+            f"note: the real halves have {floor.real} pictures each, so their FD has more of that bias: prefer KID"
         )
     if scores.precision is None:
         told.append("note: too few pictures for precision and recall")

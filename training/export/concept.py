@@ -17,12 +17,12 @@ from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
 
 from ..base.model import Base
+from ..precision import DTYPES
 from .card import BLANK, CARD, card_text
 from .facts import TrainingFacts, base_line
 from .thumbnail import thumbnail_uri
 
 Exported = Concept | LoraConcept
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
 USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
 

@@ -1,5 +1,6 @@
 """The concept file that a run wrote last."""
 
+import json
 from pathlib import Path
 
 from gcfg_core.concept_metadata import FORMAT_KEY
@@ -7,10 +8,22 @@ from gcfg_core.tensor_file import SAFETENSORS, tensor_names
 
 
 def newest_concept(folder: Path) -> Path | None:
-    """The newest format 1 file in a folder, None where there is none.
+    """The concept file that run.json calls the result, or else the newest format 1 file in the folder, or None.
 
     Raises:
         ConceptFileError: a file of tensors there is damaged.
     """
+    told = _result(folder)
+    if told is not None:
+        return told
     files = [file for file in folder.iterdir() if file.suffix in SAFETENSORS and FORMAT_KEY in tensor_names(file)[1]]
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+
+
+def _result(folder: Path) -> Path | None:
+    try:
+        name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["result"]["file"]
+        path = folder / Path(name).name
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return path if path.suffix in SAFETENSORS and path.is_file() else None

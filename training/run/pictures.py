@@ -1,30 +1,33 @@
 """Pictures while a run goes on, always from the same noise: a concept alone and mixed with its base, or the trained
 model under its own prompt where the run trains one that reads text."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import LoraConcept, merge_lora
 
 from ..base.model import Base
-from ..base.world_text import WordText
 from ..export.facts import TrainingFacts
+from ..precision import DTYPES
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
-from ..sample.scene import Drawing, Scene, make_scene
+from ..sample.scene import Drawing, Scene, fitting_side, make_scene
+from ..sample.text_model import take_text
 from ..sample.weight_grid import BASE_ALONE, CONCEPT_ALONE, weight_grid
 from .config import RunConfig
 from .result import concept_from
 
 STEPS = 25
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FOLDER = "samples"
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(eq=False)
@@ -49,29 +52,41 @@ class Painter:
 
         Raises:
             InputError: a prompt and no text encoder.
+            OSError: it could not be saved.
         """
-        scene, how = self._scene(weights, self.config.record.prompt)
-        picture = weight_grid(scene, how, title=f"step {step}")
+        with self._scene(weights, self.config.record.prompt) as (scene, how):
+            picture = weight_grid(scene, how, title=f"step {step}")
         folder = Path(self.config.output) / FOLDER
         folder.mkdir(exist_ok=True)
         picture.save(folder / f"step-{step:08d}.png")
-        self._put_back(scene)
         return picture
 
-    def as_tensor(self, weights: Mapping[str, Tensor], step: int) -> Tensor:
-        """`grid` as numbers [3, H, W] from 0 to 1."""
-        picture = self.grid(weights, step).convert("RGB")
+    def as_tensor(self, weights: Mapping[str, Tensor], step: int) -> Tensor | None:
+        """`grid` as numbers [3, H, W] from 0 to 1; None where it cannot be drawn, which shall not end a run."""
+        picture = _drawn(f"sample grid at step {step}", lambda: self.grid(weights, step).convert("RGB"))
+        if picture is None:
+            return None
         values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
         return values.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255.0
 
     def thumbnail(self, weights: Mapping[str, Tensor]) -> Image.Image:
         """One picture of the trained model, without a prompt."""
-        scene, how = self._scene(weights, None)
-        picture = scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, how)[0]
-        self._put_back(scene)
-        return picture
+        with self._scene(weights, None) as (scene, how):
+            return scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, how)[0]
 
-    def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> tuple[Scene, Drawing]:
+    @contextmanager
+    def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> Iterator[tuple[Scene, Drawing]]:
+        """The models on the device while the block runs; after it, and after any error, it is the training's again."""
+        try:
+            yield self._placed(weights, prompt)
+        finally:
+            if self.base is not None:
+                torch.nn.Module.to(self.base.unet, device="cpu", dtype=torch.float32)
+                self.base.codec.to("cpu")
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _placed(self, weights: Mapping[str, Tensor], prompt: str | None) -> tuple[Scene, Drawing]:
         if self.base is None:
             self.base = self.fresh_base()
         base = self.base
@@ -81,37 +96,23 @@ class Painter:
         dtype = DTYPES[self.config.loop.precision] if self.device.type == "cuda" else torch.float32
         trained = concept_denoiser(concept, base).to(self.device, dtype)
         base.codec.to(self.device)
-        how = Drawing(self.config.loop.seed, STEPS, size=self._side(base), batch=1)
+        how = Drawing(self.config.loop.seed, STEPS, size=fitting_side(base, max(self.config.data.resolutions)), batch=1)
         if self.config.model.kind == "text":
-            _take_text(base, weights)
+            take_text(base, weights)
             return make_scene(base, trained, None, prompt), how
         return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), how
-
-    def _side(self, base: Base) -> int:
-        """The largest resolution that is trained, as far as the network can halve it."""
-        multiple = base.codec.factor * 2 ** (len(base.config["block_out_channels"]) - 1)
-        return max(1, max(self.config.data.resolutions) // multiple) * multiple
-
-    def _put_back(self, scene: Scene) -> None:
-        """Free the device for training."""
-        scene.base_model.to("cpu", torch.float32)
-        scene.base.codec.to("cpu")
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-
-def _take_text(base: Base, weights: Mapping[str, Tensor]) -> None:
-    """Give the base's text encoder the weights of one that was trained with the UNet; nothing where there are none."""
-    own = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
-    if own and isinstance(base.text, WordText):
-        base.text.load_state_dict({**base.text.state_dict(), **own})
-        with torch.no_grad():
-            base.null = base.text.encode([""])
 
 
 def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image | None:
     """A picture for the concept's file; None where none can be drawn, which shall not lose the file."""
+    return _drawn("thumbnail", lambda: painter.thumbnail(weights))
+
+
+def _drawn(what: str, draw: Callable[[], Drawn]) -> Drawn | None:
+    """What ``draw`` gives; a warning of one line and None where it fails: a run is there to train, not to draw."""
     try:
-        return painter.thumbnail(weights)
-    except InputError:
+        return draw()
+    except Exception as error:  # whatever a device, a disk or a format may say
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        print(f"\nwarning: no {what} could be drawn: {told}", file=sys.stderr, flush=True)
         return None

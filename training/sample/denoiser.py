@@ -19,16 +19,12 @@ class Denoiser:
         schedule: its own noise levels, and what it predicts.
         constant: the condition it was trained with and is always given (a null-text SDXL model); None: the one asked
             for.
-
-    Attributes:
-        evaluations: predictions made so far, a batch of pictures under one condition counted once.
     """
 
     def __init__(self, unet: Any, schedule: NoiseSchedule, constant: Condition | None = None) -> None:
         self.unet = unet
         self.schedule = schedule
         self.constant = constant
-        self.evaluations = 0
 
     @property
     def device(self) -> torch.device:
@@ -55,7 +51,6 @@ class Denoiser:
             alpha: a_t of x_t.
             conditions: at least one.
         """
-        self.evaluations += len(conditions)
         signal, noise = alpha**0.5, (1.0 - alpha) ** 0.5
         most = float(self.schedule.alphas_cumprod[-1])
         if alpha < most:

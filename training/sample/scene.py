@@ -1,7 +1,7 @@
 """A base model, a concept and a prompt, ready to draw pictures under any weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from PIL import Image
@@ -53,7 +53,6 @@ class Scene:
     concept: Denoiser | None
     null: Condition
     control: Condition | None = None
-    evaluations: dict[Weights, list[int]] = field(default_factory=dict)
 
     def graph(self, weights: Weights) -> GuidanceGraph:
         return paper_graph(self.base_model, self.null, self.concept, self.control, *weights)
@@ -79,7 +78,6 @@ class Scene:
             predict = GuidedPrediction(self.graph(weights))
             told = None if progress is None else _shifted(progress, number, len(batches))
             latents = sample(predict, self.base_model.schedule, noise, how.steps, how.sampler, told)
-            self.evaluations[weights] = predict.counts
             made += to_images(self.base.codec.decode(latents))
         return made
 
@@ -115,13 +113,24 @@ def make_scene(
     return Scene(base, base_model, concept, null, control)
 
 
+def side_step(base: Base) -> int:
+    """Pixels that a picture's sides are a multiple of: the network halves its latents once between two levels."""
+    return base.codec.factor * 2 ** (len(base.config["block_out_channels"]) - 1)
+
+
+def fitting_side(base: Base, pixels: int) -> int:
+    """The largest side up to ``pixels`` that the network can halve as often as it does; never less than one step."""
+    step = side_step(base)
+    return max(1, pixels // step) * step
+
+
 def latent_shape(base: Base, size: int) -> tuple[int, int, int]:
     """[C, h, w] of a square picture's latent.
 
     Raises:
         InputError: a size that the network cannot halve as often as it does.
     """
-    multiple = base.codec.factor * 2 ** (len(base.config["block_out_channels"]) - 1)
+    multiple = side_step(base)
     if size < multiple or size % multiple:
         raise InputError("size", f"a multiple of {multiple} pixels", str(size), "Round it to one.")
     side = size // base.codec.factor

@@ -1,7 +1,6 @@
-"""What `sample` and `evaluate` are given: a concept file, or the folder of a run."""
+"""What `sample` and `evaluate` are given: a concept file, or the folder of a run or of a world."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,26 @@ from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import merge_lora
 from gcfg_core.null_text import FEATURE
+from gcfg_core.world_page import WORLD as PAGE
 
 from ..base.model import Base
 from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
-from ..run.checkpoint import latest_checkpoint
+from ..run.checkpoint import CHECKPOINTS, latest_checkpoint
+from ..run.record import RECORD, read_record
+from ..run.result import WORLD
+from ..run.start import CONSTANTS
 from .concept_model import load_concept
 from .fit import base_of_record, check_adapters, check_weights
+from .text_model import take_text
 
-RECORD, CHECKPOINTS, CONSTANTS = "run.json", "checkpoints", "constants.safetensors"
 WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A concept file, or a run folder.
+    """A concept file, or the folder of a run or of a world.
 
     Attributes:
         path: of the file or folder.
@@ -43,12 +46,18 @@ class Source:
 
     @property
     def is_run(self) -> bool:
-        return self.path.is_dir()
+        return (self.path / RECORD).is_file()
+
+    @property
+    def world(self) -> str | None:
+        """Path of the world that this is, or that the run gave."""
+        return next((str(place) for place in (self.path, self.path / WORLD) if (place / PAGE).is_file()), None)
 
     @property
     def base(self) -> str | None:
-        """Path of the base that the run was started from."""
-        return self.config.get("base")
+        """Path of what a trained network is put into: the world that came out, or else the base that the run was
+        started from."""
+        return self.world or self.config.get("base")
 
     @property
     def images(self) -> str | None:
@@ -60,36 +69,41 @@ def open_source(path: str) -> Source:
     """Look at what was given.
 
     Raises:
-        InputError: neither a file nor the folder of a run.
+        InputError: neither a file nor the folder of a run or a world, or a run.json that is none.
     """
     place = Path(path)
-    if place.is_file():
+    if place.is_file() or (place / PAGE).is_file():
         return Source(place, {})
     if not (place / RECORD).is_file():
-        got = "a folder without run.json" if place.is_dir() else "nothing there"
+        got = f"a folder without {RECORD}" if place.is_dir() else "nothing there"
         raise InputError(path, "a concept file or the folder of a run", got, "Check the name.")
-    try:
-        record = json.loads((place / RECORD).read_text(encoding="utf-8"))
-        return Source(place, record["config"], base_of_record(record))
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}/{RECORD}", "the record of a run", "another JSON", "Give the concept file.") from None
+    record = read_record(place)
+    config = record["config"]
+    if not all(isinstance(config.get(section, {}), dict) for section in ("data", "model", "ema")):
+        raise InputError(str(place / RECORD), "the record of a run", "other JSON", "Give the concept file.")
+    return Source(place, config, base_of_record(record))
 
 
 def load_source(source: Source, base: Base, average: str | None = None) -> tuple[Concept, str]:
     """The concept and what it was read from, for people.
 
-    A run gives the file it exported last; with ``average``, or before it has exported, its latest checkpoint.
+    A run gives the result it wrote last; with ``average``, or before it has one, its latest checkpoint.
 
     Args:
-        base: what it is mixed with; a LoRA is merged into it.
+        base: what it is mixed with; a LoRA is merged into it, and a text encoder that was trained is put into it.
         average: of a run's checkpoint, such as "ema-0.05", or "weights" for the last weights themselves; the first
             average of the run's settings without it.
 
     Raises:
-        InputError: there is neither an export nor a whole checkpoint, or no such average; or it is of another family
-            than the base.
+        InputError: there is neither a result nor a whole checkpoint, or no such average, or an average of what is no
+            run; or it is of another family than the base.
         ConceptFileError: a file cannot be read.
     """
+    if average is not None and not source.is_run:
+        remedy = "Leave --average out, or give the run's folder."
+        raise InputError("average", "the folder of a run, which keeps several", str(source.path), remedy)
+    if source.world is not None and average is None:
+        return concept_of(base, base.unet.state_dict(), TrainingFacts(), null_text=False), Path(source.world).name
     if not source.is_run:
         return load_concept(source.path, base), source.path.name
     exported = newest_concept(source.path)
@@ -128,6 +142,7 @@ def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) 
         check_adapters(lora, str(source.path))
         return merge_lora(lora, base.unet.state_dict())
     check_weights(state, base, kind != "text", str(source.path))
+    take_text(base, weights)
     return concept_of(base, state, facts, null_text=kind != "text")
 
 

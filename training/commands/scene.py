@@ -1,0 +1,100 @@
+"""What `sample` and `evaluate` draw: their common settings, and the models that these name."""
+
+import sys
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, PositiveInt
+
+from gcfg_core.input_error import InputError
+
+from ..base.model import Base
+from ..base.read import read_base
+from ..device import DEVICE_HELP, chosen_device
+from ..precision import DTYPES
+from ..sample.concept_model import concept_denoiser
+from ..sample.denoiser import base_denoiser
+from ..sample.fit import other_base
+from ..sample.sampler import Sampler
+from ..sample.scene import Drawing, Scene, fitting_side, make_scene
+from ..sample.source import Source, load_source
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class SceneConfig(BaseModel, extra="forbid", frozen=True):
+    """What is drawn and how."""
+
+    base: str | None = Field(None, description="the base model; a run folder's own without it")
+    prompt: str | None = Field(None, description="what to draw; without it there is no control guidance")
+    negative: str | None = Field(None, description="what not to draw, in place of the empty prompt")
+    steps: PositiveInt = Field(25, description="sampling steps")
+    sampler: Sampler = Field("dpm++", description="dpm++: DPM-Solver++(2M), as in the paper; ddim: deterministic DDIM")
+    seed: Seed = Field(0, description="picture i of a seed has the same noise under all weights")
+    size: PositiveInt | None = Field(None, description="width and height in pixels; as it was trained without it")
+    batch: PositiveInt = Field(4, description="pictures drawn at once")
+    average: str | None = Field(None, description="a run's latest checkpoint with this average: ema-0.05, weights ...")
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the networks")
+    device: str = Field("auto", description=DEVICE_HELP)
+    tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
+    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
+    zero_terminal_snr: bool | None = Field(None, description="the base's noise schedule has zero terminal SNR")
+
+
+def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str]:
+    """Both models in place, how to draw, and what the concept was read from.
+
+    A model that reads text stands alone, under its own prompt.
+
+    Raises:
+        InputError, ConceptFileError: something given cannot be used.
+    """
+    device = chosen_device(config.device)
+    base = read_scene_base(source, config)
+    concept, name = load_source(source, base, config.average)
+    size = config.size or fitting_side(base, _trained_size(base, concept.training.get("resolution"), source))
+    how = Drawing(config.seed, config.steps, config.sampler, size, config.batch)
+    dtype = DTYPES[config.precision]
+    trained = concept_denoiser(concept, base).to(device, dtype)
+    base.codec.to(device)
+    if not concept.null_text:
+        if "w_concept" in config.model_fields_set:
+            raise InputError("w_concept", "none for a model that reads text", "one", "Weigh its prompt: --w-control.")
+        return make_scene(base, trained, None, config.prompt, config.negative), how, name
+    other = other_base(concept.base, base, name)
+    if other is not None:
+        print(f"warning: {other}", file=sys.stderr)
+    beside = base_denoiser(base).to(device, dtype)
+    return make_scene(base, beside, trained, config.prompt, config.negative), how, name
+
+
+def read_scene_base(source: Source, config: Any) -> Base:
+    """The base that a command names, or else the run's own.
+
+    Args:
+        config: settings with ``base``, and any of ``prediction_type``, ``zero_terminal_snr`` and ``tokenizer``.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = source.world or config.base or source.base  # a world brings all of it
+    if path is None:
+        raise InputError("base", "the base model of this concept", "none", "Give --base.")
+    if path == source.world:
+        return read_base(path)
+    told = source.config.get("model", {})
+    options = {}
+    for key in ("prediction_type", "zero_terminal_snr", "tokenizer"):
+        given = getattr(config, key, None)
+        options[key] = told.get(key) if given is None else given
+    return read_base(path, **options)
+
+
+def _trained_size(base: Base, resolution: object, source: Source) -> int:
+    """Pixels along a side: the training's, the run's, or the base's own."""
+    given = resolution or source.config.get("data", {}).get("resolution")
+    if isinstance(given, list):
+        given = max(given, default=None)
+    if isinstance(given, int | float) and given > 0:
+        return int(given)
+    side = base.config.get("sample_size") or 64
+    return int(side if isinstance(side, int) else side[0]) * base.codec.factor
