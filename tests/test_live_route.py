@@ -82,5 +82,13 @@ def test_what_is_no_question_is_refused_in_words(server, data, status):
     assert body["error"] and "Traceback" not in body["error"]
 
 
+def test_help_and_languages_are_served(server):
+    for path in (ROOT / "web" / "docs").iterdir():
+        assert server.client.get(f"/extensions/comfyui-gcfg/docs/{path.name}") == path.read_bytes()
+    languages = json.loads(server.client.get("/i18n"))
+    for language in ("en", "ja", "zh"):
+        assert languages[language]["nodeDefs"]["GCFG_GuidanceTerm"]["display_name"]
+
+
 def test_no_traceback_was_logged(server):
     assert "could not be described" not in server.log_text()

@@ -39,19 +39,22 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def open_interface(chromium: Any, server: ComfyServer, *, vue: bool = False, extension: bool = True) -> Any:
+def open_interface(
+    chromium: Any, server: ComfyServer, *, vue: bool = False, extension: bool = True, sharpness: float = 1
+) -> Any:
     """A page with the web interface of this server, ready to use.
 
     Args:
         vue: the new rendering of nodes, else the classic one.
         extension: load the pack's own extension, else empty files in its place.
+        sharpness: pixels of a screenshot for each of the page.
 
     Returns:
         Playwright's page; ``page.errors`` holds what its console reports as errors.
     """
     for name, value in (SETTINGS | {"Comfy.VueNodes.Enabled": vue}).items():
         server.client.post(f"/settings/{name}", value)
-    page = chromium.new_page(viewport={"width": 1600, "height": 1000})
+    page = chromium.new_page(viewport={"width": 1600, "height": 1000}, device_scale_factor=sharpness)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
