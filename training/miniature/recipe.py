@@ -21,18 +21,20 @@ class Amounts:
         base, pixel: optimization steps.
         toon: steps after which the first concept and its fine-tuned counterpart are kept; the run goes on in between.
         batch: pictures of a step.
+        warmup: steps in which the learning rate rises.
     """
 
     base: int = 5000
     toon: tuple[int, ...] = (250, 1000, 4000)
     pixel: int = 1000
     batch: int = 32
+    warmup: int = 200
 
 
-TINY = Amounts(base=60, toon=(10, 20), pixel=10, batch=8)
+TINY = Amounts(base=60, toon=(10, 20), pixel=10, batch=8, warmup=5)
 
 
-def recipes(data: Path, output: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:
+def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:
     """Each model's name and run, in the order in which they depend on each other.
 
     A name such as "toon@250" is a model after so many steps; the run of the next one goes on from there.
@@ -40,8 +42,8 @@ def recipes(data: Path, output: Path, amounts: Amounts = Amounts()) -> Iterator[
     Args:
         data: folder that `data.make` drew into.
         output: folder of the runs.
+        world: where the base is once it is trained.
     """
-    world = str(output / BASE / "world")
     yield BASE, _run(output / BASE, amounts.base, amounts, {
         "base": str(WORLD),
         "data": {"images": str(data / "open" / "train"), "captions": "metadata"},
@@ -60,26 +62,26 @@ def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> Run
     common = {
         "output": str(folder),
         "data": {"resolution": 32, "fit": "crop", "bucket_step": 32, "flip": 0.0, "workers": 0},
-        "optimizer": {"lr": 3e-4, "warmup_steps": 200 if amounts is not TINY else 5},
+        "optimizer": {"lr": 3e-4, "warmup_steps": amounts.warmup},
         "loop": {"steps": steps, "batch_size": amounts.batch, "device": "cpu"},
         "record": {"save_every": 500, "log_every": 20, "author": AUTHOR, "license": LICENSE},
     }
     return run_config(merged(common, own))
 
 
-def _concept(world: str, pictures: Path) -> dict[str, Any]:
+def _concept(world: Path, pictures: Path) -> dict[str, Any]:
     """A null-text concept model, from pictures alone."""
     return {
-        "base": world,
+        "base": str(world),
         "data": {"images": str(pictures / "train")},
         "model": {"kind": "null-text", "calibration_images": 256},
     }
 
 
-def _tuned(world: str, pictures: Path) -> dict[str, Any]:
+def _tuned(world: Path, pictures: Path) -> dict[str, Any]:
     """Its counterpart: the base fine-tuned on the same pictures with captions."""
     return {
-        "base": world,
+        "base": str(world),
         "data": {"images": str(pictures / "train"), "captions": "metadata"},
         "model": {"kind": "text"},
     }

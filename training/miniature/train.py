@@ -23,7 +23,7 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         InputError, ConceptFileError, OSError: what `training.run.session.train` raises.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
-    for name, config in recipes(data, runs, amounts):
+    for name, config in recipes(data, runs, weights / "world", amounts):
         target = weights / "world" if name == BASE else weights / "concepts" / f"{name}.safetensors"
         if target.exists():
             continue
