@@ -137,7 +137,7 @@ def mean_constant(outputs: Iterable[Tensor]) -> tuple[Tensor, float]:
 
 
 class _LayerMean:
-    """Running mean and mean square of one layer's output, in float64."""
+    """Running mean and mean square of one layer's output, in float64 on the CPU: not every device has it (MPS)."""
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
@@ -145,8 +145,8 @@ class _LayerMean:
         self.tokens = 0
 
     def add(self, output: Tensor) -> None:
-        tokens = output.detach().double().flatten(0, -2)  # [B * N, C]
-        total = tokens.sum(0).cpu()
+        tokens = output.detach().cpu().double().flatten(0, -2)  # [B * N, C]
+        total = tokens.sum(0)
         self.total = total if self.total is None else self.total + total
         self.squares += float(tokens.square().sum())
         self.tokens += tokens.shape[0]

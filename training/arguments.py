@@ -57,7 +57,9 @@ class Arguments(argparse.ArgumentParser):
             InputError: an unknown flag, one without its value, or something missing.
             SystemExit: --help.
         """
-        found, unknown = self.parse_known_args([_with_dashes(word) for word in words])
+        in_places = any(action.nargs == "?" and not action.option_strings for action in self._actions)
+        read = self.parse_known_intermixed_args if in_places else self.parse_known_args
+        found, unknown = read([_with_dashes(word) for word in words])
         if unknown:
             flags = [word.split("=")[0] for word in unknown if word.startswith("--")]
             known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]

@@ -15,11 +15,17 @@ from .arguments import Arguments
 from .setting_error import setting_error
 
 NAMES = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}  # of values, in the help
+PLACE = "place of "  # begins the name of what stands in a place where there is a flag too
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_settings(
-    model: type[Model], prog: str, about: str, words: Sequence[str], positional: Sequence[str] = ()
+    model: type[Model],
+    prog: str,
+    about: str,
+    words: Sequence[str],
+    positional: Sequence[str] = (),
+    beside: bool = False,
 ) -> Model:
     """The settings that a command line gives.
 
@@ -27,6 +33,7 @@ def parse_settings(
         model: has a flag for every field, except for those in ``positional``.
         prog, about: of the help.
         words: of the command line.
+        beside: those in ``positional`` have their flags too; what both say has to be said once.
 
     Raises:
         InputError: the first thing that is wrong, unknown or missing.
@@ -34,20 +41,35 @@ def parse_settings(
     """
     parser = Arguments(prog, about)
     for name, field in model.model_fields.items():
-        add_flag(parser, name, field, positional=name in positional)
-    given = vars(parser.read(words))
+        if name not in positional or beside:
+            add_flag(parser, name, field)
+    for name in positional:
+        add_flag(parser, name, model.model_fields[name], positional=True, dest=f"{PLACE}{name}" if beside else name)
+    given = _once(vars(parser.read(words)))
     try:
         return model.model_validate({name: typed(value, model.model_fields[name]) for name, value in given.items()})
     except ValidationError as error:
         for name, field in model.model_fields.items():
             if field.is_required() and name not in given:
-                flag = name.upper() if name in positional else f"--{name.replace('_', '-')}"
+                flag = name.upper() if name in positional and not beside else f"--{name.replace('_', '-')}"
                 about = f"Give it: {field.description}; `{prog} --help` tells more."
                 raise InputError(flag, "a value", "none", about) from None
         raise setting_error(error, model) from None
 
 
-def add_flag(parser: Any, name: str, field: FieldInfo, shown: Any = None, positional: bool = False) -> None:
+def _once(given: dict[str, Any]) -> dict[str, Any]:
+    """Places and flags under the names of their fields."""
+    for key in [key for key in given if key.startswith(PLACE)]:
+        name, value = key.removeprefix(PLACE), given.pop(key)
+        if name in given:
+            raise InputError(name, "one value", f"{value} and {given[name]}", "Give it in its place or as a flag.")
+        given[name] = value
+    return given
+
+
+def add_flag(
+    parser: Any, name: str, field: FieldInfo, shown: Any = None, positional: bool = False, dest: str | None = None
+) -> None:
     """Add a field's flag, --name or --name and --no-name, to a parser or a group of one; its value stays text.
 
     Args:
@@ -55,6 +77,7 @@ def add_flag(parser: Any, name: str, field: FieldInfo, shown: Any = None, positi
         field: gives type, description and default.
         shown: the default that the help shows in place of the field's own.
         positional: a place instead of a flag.
+        dest: of a place, where it goes under another name than the field's.
     """
     kinds = _kinds(field.annotation)
     default = field.get_default(call_default_factory=True) if shown is None else shown
@@ -66,7 +89,7 @@ def add_flag(parser: Any, name: str, field: FieldInfo, shown: Any = None, positi
     else:
         told |= {"metavar": _metavar(kinds), "nargs": "*" if _is_many(kinds) else None}
     if positional:
-        parser.add_argument(name, **told | {"metavar": name.upper(), "nargs": "?"})
+        parser.add_argument(dest or name, **told | {"metavar": name.upper(), "nargs": "?"})
     else:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **told)
 

@@ -8,9 +8,11 @@ import pytest
 from train_rigs.samples import concept
 
 from gcfg_core.concept_file import write_concept
+from gcfg_core.input_error import InputError
 from training.arguments import nearest
 from training.cli import main
 from training.commands.evaluate import parse as parse_evaluate
+from training.commands.prepare import parse as parse_prepare
 from training.commands.sample import parse as parse_sample
 from training.interrupted import Interrupted
 from training.run.checkpoint import fault_of
@@ -50,6 +52,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["evaluate", "--real", "r", "--runs", "r"], "got --runs. Did you mean --run?"),
         (["prepare", "--base", "b", "--output", "o", "--count", "0"], "count: expected a number not below 1, got '0'"),
         (["prepare"], "--base: expected a value, got none. Give it: a diffusers folder"),
+        (["prepare", "b", "o", "--base", "c"], "base: expected one value, got b and c"),
+        (["prepare", "b", "o", "p"], "expected flags with their values, got p"),
+        (["prepare", "b"], "--output: expected a value, got none"),
         (["inspect"], "expected a value for file, got none"),
         (["inspect", "a", "b"], "expected flags with their values, got b"),
         (["convert", "a", "b", "--prediction-type", "z"], "--prediction-type: expected one of"),
@@ -87,6 +92,18 @@ def test_words_become_settings() -> None:
     assert parse_evaluate(["--real", "r", "--feature-size", "8"]).feature_size == 8
     config = parse_train([*TRAIN[1:], "--preset", "lora", "--min-snr-gamma", "None", "--resolution", "64"]).config
     assert config.loss.min_snr_gamma is None and config.data.resolution == 64
+
+
+def test_prepare_takes_base_and_output_in_places_or_as_flags() -> None:
+    wanted = parse_prepare(["--base", "b", "--output", "o.safetensors", "--count", "3"])
+    assert (wanted.base, str(wanted.output), wanted.count) == ("b", "o.safetensors", 3)
+    for words in ("b o.safetensors --count 3", "b --count 3 o.safetensors", "--count 3 b o.safetensors",
+                  "o.safetensors --base b --count 3", "--output o.safetensors b --count=3"):  # fmt: skip
+        if words.startswith("o."):
+            with pytest.raises(InputError, match="base: expected one value"):  # the first place is the base's
+                parse_prepare(words.split())
+        else:
+            assert parse_prepare(words.split()) == wanted
 
 
 def test_names_of_other_trainers_are_known() -> None:

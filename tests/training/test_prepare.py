@@ -11,11 +11,12 @@ from train_rigs.bases import FAMILIES, tiny_base
 
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.input_error import InputError
-from gcfg_core.null_text import text_attentions
+from gcfg_core.null_text import mean_constant, text_attentions
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world_config import WorldConfig
 from training.base.world_new import new_world
+from training.prepare import change
 from training.prepare.calibrate import Calibration, calibrate, to_null_text
 from training.prepare.change import output_change
 from training.prepare.inputs import noise_levels
@@ -179,3 +180,27 @@ def test_levels_spread_over_the_schedule() -> None:
     assert noise_levels(schedule, 1) == (500,)
     assert noise_levels(schedule, 4) == (125, 375, 625, 875)
     assert noise_levels(schedule, 5000) == tuple(range(1000))
+
+
+class OnMps(Tensor):
+    """A tensor of a device without float64, as far as asking for it goes."""
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.double, torch.Tensor.double):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        found = super().__torch_function__(function, types, args, kwargs or {})
+        return found.as_subclass(Tensor) if function is Tensor.cpu else found
+
+
+def test_a_device_without_float64_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = [torch.randn(2, 5, 4) + 1.0 for _ in range(3)]
+    constant, deviation = mean_constant(output.as_subclass(OnMps) for output in outputs)
+    expected, its = mean_constant(outputs)
+    assert torch.equal(constant, expected) and deviation == its
+    base = read_family("sd15", tmp_path)
+    calibration = measure(base)
+    before = output_change(base, calibration, latents(), device="cpu")
+    plain = change.predict
+    monkeypatch.setattr(change, "predict", lambda *given: plain(*given).as_subclass(OnMps))
+    assert output_change(base, calibration, latents(), device="cpu").levels == before.levels

@@ -40,9 +40,9 @@ def run(folder: Path, output: Path, **changes: Any) -> str:
 def test_with_images(folder: Path, images: Path, tmp_path: Path) -> None:
     output = tmp_path / "start.safetensors"
     text = run(folder, output, images=images)
-    report = json.loads((tmp_path / "start.json").read_text(encoding="utf-8"))
+    report = json.loads((tmp_path / "start.report.json").read_text(encoding="utf-8"))
     concept = read_concept(output)
-    assert report["measured_on"] == "images" and report["pictures"] == 3 and report["latent_sizes"] == [[8, 8]]
+    assert report["measured_on"] == "images" and report["pictures"] == 3 and report["latent_side"] == 8
     assert report["levels"] == [125, 375, 625, 875] and "NO IMAGES" not in text
     layers = [key.removesuffix(".null_text_feature") for key in concept.tensors if key.endswith("null_text_feature")]
     assert sorted(report["deviation"]["layers"]) == sorted(layers)
@@ -129,6 +129,19 @@ def test_an_output_that_exists_stays(folder: Path, tmp_path: Path) -> None:
     assert output.read_bytes() == b"mine"
     run(folder, output, overwrite=True, count=1, levels=1)
     assert read_concept(output).null_text
+    output.unlink()  # its report is there
+    with pytest.raises(InputError, match="start.report.json, one that exists"):
+        run(folder, output)
+    (tmp_path / "run.json").write_bytes(b"a run's")
+    run(folder, tmp_path / "run.safetensors", count=1, levels=1)
+    assert (tmp_path / "run.json").read_bytes() == b"a run's"
+
+
+def test_nothing_is_written_among_the_pictures(folder: Path, images: Path) -> None:
+    before = sorted(images.iterdir())
+    with pytest.raises(InputError, match="output: expected a place outside the pictures"):
+        run(folder, images / "start.safetensors", images=images)
+    assert sorted(images.iterdir()) == before
 
 
 def test_unknown_settings_are_errors() -> None:

@@ -17,6 +17,7 @@ from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
 
 from ..base.model import Base
+from ..durable import write_bytes
 from ..precision import DTYPES
 from .card import BLANK, CARD, card_text
 from .facts import TrainingFacts, base_line
@@ -50,7 +51,8 @@ def concept_of(
         raise InputError("trained state", "every tensor of the UNet", f"none called {missing[0]}",
                          "Give the whole UNet: trained tensors and those that were frozen.")  # fmt: skip
     kind = "null-text-unet" if null_text else "unet"
-    return Concept({key: named[key] for key in expected}, base.config, kind, title=title, **_described(base, facts))
+    return Concept({key: named[key] for key in expected}, base.config, kind, title=title, training=facts.as_json(),
+                   **described(base))  # fmt: skip
 
 
 def lora_concept_of(
@@ -67,8 +69,9 @@ def lora_concept_of(
     named = {key.replace(".default.", "."): value for key, value in _unet_tensors(state).items()}
     factors = {key: value for key, value in named.items() if ".lora_" in key}
     features = {key: value for key, value in named.items() if key.endswith(f".{FEATURE}")}
-    told = _described(base, facts)
-    return LoraConcept(factors, features, base.config, rank, alpha, told.pop("base"), title=title, **told)
+    return LoraConcept(
+        factors, features, base.config, rank, alpha, title=title, training=facts.as_json(), **described(base)
+    )
 
 
 def as_dtype(concept: Exported, name: str = "fp16") -> Exported:
@@ -126,7 +129,7 @@ def export_run(
         write_lora_concept(path, written, extra)
     if license_line or not _filled_in(folder / CARD):
         card = card_text(written, facts, path.name, dtype, description, author, license_line)
-        _replace_text(folder / CARD, card)
+        write_bytes(folder / CARD, card.encode())
     return path
 
 
@@ -141,15 +144,14 @@ def _unet_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return inside or dict(state)
 
 
-def _described(base: Base, facts: TrainingFacts) -> dict[str, Any]:
-    """The fields that every kind of concept takes from its base and its run."""
+def described(base: Base) -> dict[str, Any]:
+    """The fields that every kind of concept takes from its base."""
     pooled = layout_of(base.config).pooled_dim is not None
     return {
         "prediction_type": base.schedule.prediction_type,
         "zero_terminal_snr": base.schedule.zero_terminal_snr,
         "latent_format": base.latent_format,
         "base": base_line(base),
-        "training": facts.as_json(),
         "text_embeds": base.null.pooled if pooled else None,
         "time_ids": base.null.time_ids if pooled else None,
     }
@@ -182,12 +184,3 @@ def _modelspec(
 
 def _filled_in(card: Path) -> bool:
     return card.exists() and BLANK not in card.read_text(encoding="utf-8")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

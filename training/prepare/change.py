@@ -51,9 +51,9 @@ def output_change(
         for number, latent in enumerate(latents):
             place = (calibration.seed, "change", number)
             for x, t in noisy_inputs(base.schedule, latent, calibration.levels, *place):
-                whole = predict(base, null, x, t).double()
+                whole = predict(base, null, x, t).cpu().double()  # not every device has float64
                 with constant_attention(base.unet, calibration.constants):
-                    difference = predict(base, null, x, t).double() - whole
+                    difference = predict(base, null, x, t).cpu().double() - whole
                 for level, off, all_of_it in zip(t.tolist(), difference, whole, strict=True):
                     error[level] += float(off.square().sum())
                     size[level] += float(all_of_it.square().sum())

@@ -1,22 +1,24 @@
 """What a user can say about preparing a null-text start."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+
+from ..device import DEVICE_HELP
 
 
 class PrepareConfig(BaseModel, extra="forbid", frozen=True):
     """From a base to a null-text file."""
 
     base: str = Field(description="a diffusers folder, a single-file checkpoint, or a world")
-    output: Path = Field(description="the .safetensors file to write; a report is written beside it as .json")
+    output: Path = Field(description="the .safetensors file to write; a report is written beside it as .report.json")
     images: Path | None = Field(None, description="folder of pictures to measure on; without it, on noise alone")
     count: int = Field(16, ge=1, description="pictures to measure on")
     levels: int = Field(10, ge=1, description="noise levels each picture is seen at, spread over the whole schedule")
     resolution: int | None = Field(None, ge=8, description="side of the pictures in pixels; the base's own without it")
-    seed: int = Field(0, description="of the choice of pictures and of the noise")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...; auto: a GPU where there is one")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of the choice of pictures and of the noise")
+    device: str = Field("auto", description=DEVICE_HELP)
     dtype: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the file's weights; measured in fp32 always")
     overwrite: bool = Field(False, description="replace an output file that exists")
     title: str = Field("", description="a name for people")

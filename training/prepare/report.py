@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.model import Base
 from .calibrate import Calibration
 from .change import OutputChange
 
@@ -19,7 +18,7 @@ class PrepareReport:
         base: name of the base.
         base_sha256: of its UNet.
         images: whether real pictures were seen.
-        sizes: of the latents [h, w], each once.
+        side: of the square latents.
         calibration: constants' deviations.
         change: of the UNet's output.
     """
@@ -27,7 +26,7 @@ class PrepareReport:
     base: str
     base_sha256: str
     images: bool
-    sizes: tuple[tuple[int, int], ...]
+    side: int
     calibration: Calibration
     change: OutputChange
 
@@ -43,7 +42,7 @@ class PrepareReport:
             "base_sha256": self.base_sha256,
             "measured_on": "images" if self.images else "standard normal noise",
             "pictures": self.calibration.pictures,
-            "latent_sizes": [list(size) for size in self.sizes],
+            "latent_side": self.side,
             "levels": list(self.calibration.levels),
             "seed": self.calibration.seed,
             "deviation": {"mean": self.mean_deviation, "layers": dict(self.calibration.deviations)},
@@ -61,12 +60,11 @@ class PrepareReport:
     def text(self) -> str:
         """A table: deviation of each layer, change of the output at each noise level."""
         kind = "images" if self.images else "pictures of noise"
-        sizes = ", ".join(f"{height}x{width}" for height, width in self.sizes)
         lines = [] if self.images else [NOISE_ALONE, ""]
         lines += [
-            f"base {self.base} (sha256 {self.base_sha256})",
-            f"measured on {self.calibration.pictures} {kind} (latents {sizes}) at {len(self.calibration.levels)} "
-            f"noise levels, seed {self.calibration.seed}",
+            f"base {self.base} (sha256 of its UNet's tensors {self.base_sha256})",
+            f"measured on {self.calibration.pictures} {kind} (latents {self.side}x{self.side}) "
+            f"at {len(self.calibration.levels)} noise levels, seed {self.calibration.seed}",
             "",
             ROW.format("cross-attention", "deviation"),
         ]
@@ -74,13 +72,6 @@ class PrepareReport:
         lines += [ROW.format("mean", _percent(self.mean_deviation)), "", ROW.format("noise level t", "output change")]
         lines += [ROW.format(level, _percent(value)) for level, value in self.change.levels.items()]
         return "\n".join([*lines, ROW.format("mean", _percent(self.change.mean))])
-
-
-def report_of(
-    base: Base, images: bool, sizes: tuple[tuple[int, int], ...], calibration: Calibration, change: OutputChange
-) -> PrepareReport:
-    """The report on a base."""
-    return PrepareReport(base.name, base.sha256, images, sizes, calibration, change)
 
 
 def _percent(value: float) -> str:

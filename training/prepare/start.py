@@ -9,7 +9,7 @@ from gcfg_core.concept_file import Concept
 from gcfg_core.null_text import FEATURE, NullTextAttention, text_attentions
 
 from ..base.model import Base
-from ..export.facts import base_line
+from ..export.concept import described
 from .calibrate import Calibration
 
 
@@ -24,19 +24,9 @@ def start_concept(
         prepared: how it was measured, anything JSON can hold.
         title: a name for people.
     """
-    return Concept(
-        tensors=null_text_tensors(base.unet, calibration.constants),
-        config=base.config,
-        kind="null-text-unet",
-        prediction_type=base.schedule.prediction_type,
-        zero_terminal_snr=base.schedule.zero_terminal_snr,
-        latent_format=base.latent_format,
-        base=base_line(base),
-        training={"prepared": dict(prepared or {})},
-        title=title,
-        text_embeds=base.null.pooled,
-        time_ids=base.null.time_ids,
-    )
+    tensors = null_text_tensors(base.unet, calibration.constants)
+    training = {"prepared": dict(prepared or {})}
+    return Concept(tensors, base.config, title=title, training=training, **described(base))
 
 
 def null_text_tensors(unet: Any, constants: Mapping[str, Tensor]) -> dict[str, Tensor]:
