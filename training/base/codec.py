@@ -10,6 +10,7 @@ from torch import Tensor
 from gcfg_core.input_error import InputError
 from gcfg_core.tensor_digest import digest_of
 
+from ..full_float32 import full_float32
 from .weights import fill
 
 CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents
@@ -71,7 +72,8 @@ class VaeCodec:
             latents = self.vae.encode(part).latent_dist  # type: ignore[union-attr]
             return torch.stack([(latents.mean - self.shift) * self.scaling, latents.std * self.scaling])
 
-        mean, deviation = self._in_chunks(encode, pixels, dim=1)
+        with full_float32():
+            mean, deviation = self._in_chunks(encode, pixels, dim=1)
         return mean, deviation
 
     @torch.no_grad()

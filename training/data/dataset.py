@@ -1,6 +1,6 @@
 """Batches of latents, step by step, the same in any number of processes and workers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from .order import BatchPlan, Slot, share
 from .picture import Picture
 from .placement import placement
 from .scan import Scan
+from .worker import closed_at_exit, ignore_signals, signals_held
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +44,6 @@ class LatentBatch:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def parts(self, count: int) -> list["LatentBatch"]:
-        """``count`` batches of nearly equal size, in order, for gradient accumulation; an empty one is left out."""
-        bounds = [len(self) * index // count for index in range(count + 1)]
-        return [self._cut(slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
-
-    def _cut(self, part: slice) -> "LatentBatch":
-        return replace(
-            self,
-            latents=self.latents[part],
-            captions=self.captions[part],
-            time_ids=self.time_ids[part],
-            positions=self.positions[part],
-            pictures=self.pictures[part],
-        )
-
     def pin_memory(self) -> "LatentBatch":
         """Called by DataLoader."""
         return replace(self, latents=self.latents.pin_memory(), time_ids=self.time_ids.pin_memory())
@@ -74,7 +60,6 @@ class LatentDataset(Dataset[LatentBatch]):
         start_step: first step.
         steps: number of steps.
         rank, world: this process and the number of them; it has every world-th slot, see `share`.
-        run_seed: of the run.
         caption_dropout: probability of an empty caption.
     """
 
@@ -85,7 +70,6 @@ class LatentDataset(Dataset[LatentBatch]):
     steps: int
     rank: int
     world: int
-    run_seed: int
     caption_dropout: float
 
     def __len__(self) -> int:
@@ -111,11 +95,11 @@ class LatentDataset(Dataset[LatentBatch]):
         mean, std = self.reader.get(self.pictures[slot.picture], self.plan.buckets[slot.bucket].size, slot.flip)
         if not bool(std.any()):
             return mean
-        return mean + std * normal(tuple(mean.shape), self.run_seed, "latent", step, slot.position)
+        return mean + std * normal(tuple(mean.shape), self.plan.seed, "latent", step, slot.position)
 
     def _caption(self, slot: Slot, step: int) -> str:
         caption = self.pictures[slot.picture].caption or ""
-        if caption and uniform(self.run_seed, "caption", step, slot.position) < self.caption_dropout:
+        if caption and uniform(self.plan.seed, "caption", step, slot.position) < self.caption_dropout:
             return ""
         return caption
 
@@ -132,7 +116,6 @@ def batches(
     steps: int,
     rank: int = 0,
     world: int = 1,
-    run_seed: int = 0,
     workers: int | None = None,
     pin_memory: bool = False,
 ) -> Iterator[LatentBatch]:
@@ -146,7 +129,6 @@ def batches(
         steps: how many.
         rank: this process.
         world: number of processes, which must divide the plan's batch.
-        run_seed: of the run.
         workers: processes that read ahead; the configuration's if None. Any number gives the same bits.
         pin_memory: for copies to a GPU that do not wait.
 
@@ -156,13 +138,14 @@ def batches(
     share(plan.slots(start_step), rank, world)
     reader = cache.reader() if isinstance(cache, LatentCache) else cache
     dropout = scan.config.caption_dropout
-    data = LatentDataset(plan, reader, scan.pictures, start_step, steps, rank, world, run_seed, dropout)
+    data = LatentDataset(plan, reader, scan.pictures, start_step, steps, rank, world, dropout)
     workers = scan.config.workers if workers is None else workers
     if workers == 0 and not pin_memory:
         return (data[index] for index in range(steps))
     # A generator of its own: DataLoader would draw its workers' seed from the global one.
     settings = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator().manual_seed(0)}
-    return _answers(DataLoader(_Answering(data), batch_size=None, **settings))
+    loader = DataLoader(_Answering(data), batch_size=None, worker_init_fn=ignore_signals, **settings)
+    return closed_at_exit(_answers(loader))
 
 
 @dataclass(frozen=True)
@@ -190,9 +173,14 @@ class _Answering(Dataset[_Answer]):
             return _Answer(None, (error.name, error.expected, error.got, error.remedy))
 
 
-def _answers(loader: Iterable[_Answer]) -> Iterator[LatentBatch]:
-    for answer in loader:
-        if answer.error is not None:
-            raise InputError(*answer.error)
-        if answer.batch is not None:
-            yield answer.batch
+def _answers(loader: Iterable[_Answer]) -> Generator[LatentBatch, None, None]:
+    with signals_held():
+        answers = iter(loader)
+    try:
+        for answer in answers:
+            if answer.error is not None:
+                raise InputError(*answer.error)
+            if answer.batch is not None:
+                yield answer.batch
+    finally:
+        del answers  # ends the workers, though a traceback may still hold this frame

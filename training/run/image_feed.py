@@ -62,7 +62,7 @@ class ImageFeed:
         if start_step >= steps:
             return
         given = batches(
-            self.plan, self.reader, self.scan, start_step, steps - start_step, rank, world, self.plan.seed,
+            self.plan, self.reader, self.scan, start_step, steps - start_step, rank, world,
             workers=self.workers, pin_memory=self.pin_memory,
         )  # fmt: skip
         for one in given:
@@ -99,6 +99,11 @@ def with_cache(config: DataConfig, output: Path) -> DataConfig:
     return config if config.cache is not None else config.model_copy(update={"cache": output / "cache"})
 
 
+def cache_folder(config: RunConfig) -> Path:
+    """Where a run's latents are."""
+    return with_cache(config.data, Path(config.output)).cache  # type: ignore[return-value]
+
+
 def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
     """Buckets to train on, and buckets of the ``held_out`` pictures, drawn by the seed; each of these is in one bucket.
 
@@ -129,9 +134,7 @@ def open_images(
     """
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     plan = BatchPlan(training, global_batch, config.loop.seed, config.data.flip)
-    folder = with_cache(config.data, Path(config.output)).cache
-    assert folder is not None
-    cache = LatentCache(folder, codec)
+    cache = LatentCache(cache_folder(config), codec, {"precision": "float32"})
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     with bar("latents", "picture", quiet=not accelerator.is_main_process) as shown:
         cache.fill(
