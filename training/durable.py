@@ -37,8 +37,12 @@ def flush_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:
     """Replace a file's content; what was there stays whole until the new one is on the disk. Missing folders are made.
+
+    Args:
+        wait: for the disk. Without, a file is whole whenever a process dies, but may be torn after a power failure: for
+            files whose reader checks a hash, and that can be made again.
 
     Raises:
         OSError: it could not be written.
@@ -47,11 +51,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         partial.write_bytes(content)
-        flush_file(partial)
+        if wait:
+            flush_file(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    flush_folder(path.parent)
+    if wait:
+        flush_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,11 +8,17 @@ from hypothesis import strategies as st
 from train_rigs.pictures import data_config
 
 from gcfg_core.input_error import InputError
-from training.data.buckets import bucket_sizes, make_buckets, repeats, sizes_of
+from training.data.buckets import bucket_sizes, make_buckets, repeats
+from training.data.config import DataConfig
 from training.data.picture import Size
 from training.data.placement import placement
 
 HERE = Path()
+
+
+def sizes_of(picture: Size, config: DataConfig) -> list[Size]:
+    """Of the buckets that a picture alone is in."""
+    return [bucket.size for bucket in make_buckets([picture], config)]
 
 
 def test_sizes_for_512() -> None:

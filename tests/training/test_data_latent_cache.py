@@ -105,18 +105,19 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: Callable[[bytes],
     cache.fill(wanted, batch=2)
     whole = _entries(tmp_path / "cache")
     path = next((tmp_path / "cache").rglob("*.safetensors"))
-    for make_again in (lambda: cache.fill(wanted, batch=2), lambda: _get_all(cache, wanted)):
-        path.write_bytes(damage(path.read_bytes()))
-        with pytest.raises(InputError, match="missing or damaged"):
-            _all(cache, wanted)
-        make_again()
-        assert _entries(tmp_path / "cache") == whole
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="missing or damaged"):
+        _all(cache, wanted)
+    cache.fill(wanted, batch=2)
+    assert _entries(tmp_path / "cache") == whole
 
 
-def _get_all(cache: LatentCache, wanted: list[Wanted]) -> None:
-    for picture, size, flips in wanted:
-        for flip in flips:
-            cache.get(picture, size, flip)
+def test_no_entry_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries say themselves whether they are whole; a flush takes far longer than making a small one."""
+    wanted = _wanted(_scan(tmp_path))
+    flushed: list[int] = []
+    monkeypatch.setattr("training.durable.os.fsync", flushed.append)
+    assert LatentCache(tmp_path / "cache", TinyCodec()).fill(wanted) == 12 and flushed == []
 
 
 def test_an_entry_under_anothers_name_is_none(tmp_path: Path) -> None:
@@ -176,22 +177,21 @@ def test_an_interrupted_fill_ends_with_the_same_bits(tmp_path: Path, calls: int)
     assert _entries(tmp_path / "whole") == _entries(tmp_path / "halves")
 
 
-def test_pruning_only_on_request_and_only_what_is_stale(tmp_path: Path) -> None:
+def test_temporary_files_go_once_nobody_writes_them(tmp_path: Path) -> None:
     wanted = _wanted(_scan(tmp_path))
     folder = tmp_path / "cache"
-    LatentCache(folder, TinyCodec("old")).fill(wanted)
     cache = LatentCache(folder, TinyCodec())
     cache.fill(wanted)
-    assert len(_entries(folder)) == 24
     place = next(folder.rglob("*.safetensors")).parent
-    old, new, strange = place / "a.1-2.partial", place / "b.1-2.partial", place / "mine.txt"
-    for path in (old, new, strange):
+    old, older = place / "a.1-2.partial", folder / "scan-0.json.1-2.partial"
+    new, strange = place / "b.1-2.partial", place / "mine.txt"
+    for path in (old, older, new, strange):
         path.touch()
-    os.utime(old, (time.time() - 7200,) * 2)
-    (folder / "scan-0.json").touch()
-    assert cache.prune(wanted) == 13
-    assert len(_all(cache, wanted)) == 24 and not old.exists()
-    assert new.exists() and strange.exists() and (folder / "scan-0.json").exists()
+    for path in (old, older, strange):
+        os.utime(path, (time.time() - 7200,) * 2)
+    cache.fill(wanted)
+    assert len(_all(cache, wanted)) == 24 and not old.exists() and not older.exists()
+    assert new.exists() and strange.exists()
 
 
 class _Infinite(TinyCodec):
@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "bucket_step" in told(LatentCache(tmp_path / "a", TinyCodec()), [odd])
     (tmp_path / "file").touch()
     assert "space and permission" in told(LatentCache(tmp_path / "file", TinyCodec()))
-    monkeypatch.setattr("training.durable.os.fsync", _no_space)
+    monkeypatch.setattr("training.durable.os.replace", _no_space)
     assert "No space left" in told(LatentCache(tmp_path / "b", TinyCodec()))
     assert not _entries(tmp_path / "b")
     monkeypatch.setattr("training.data.latent_cache.shutil.disk_usage", lambda place: type("", (), {"free": 10}))
@@ -226,5 +226,5 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "cannot be read" in told(LatentCache(tmp_path / "c", TinyCodec()))
 
 
-def _no_space(descriptor: int) -> None:
+def _no_space(*paths: object) -> None:
     raise OSError(28, "No space left on device")

@@ -61,16 +61,12 @@ def choices(config: DataConfig) -> list[tuple[int, tuple[Size, ...]]]:
     return [(side, bucket_sizes(side, config.bucket_step, config.max_aspect)) for side in config.resolutions]
 
 
-def sizes_of(picture: Size, config: DataConfig) -> list[Size]:
+def _sizes_of(picture: Size, offered: Sequence[tuple[int, tuple[Size, ...]]]) -> list[Size]:
     """The sizes at which a picture is trained, each once.
 
     The bucket of every resolution that the picture fills without being enlarged; one that fills none is enlarged to
     the bucket of the smallest resolution. No picture is left out.
     """
-    return _sizes_of(picture, choices(config))
-
-
-def _sizes_of(picture: Size, offered: Sequence[tuple[int, tuple[Size, ...]]]) -> list[Size]:
     found = [nearest(picture, sizes, side * side) for side, sizes in offered]
     filled = [size for size in found if placement(picture, size).scale <= 1.0]
     return list(dict.fromkeys(filled or found[:1]))

@@ -1,5 +1,6 @@
 """Latents of every picture on disk, made once."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from gcfg_core.input_error import InputError
 from ..base.model import LatentCodec
 from ..durable import PARTIAL
 from .image_file import quiet, told
-from .latent_entry import SUFFIX, Latent, entry_path, write_entry
+from .latent_entry import Latent, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
 from .lookahead import lookahead
 from .picture import Picture, Size, printable
@@ -26,30 +27,21 @@ Progress = Callable[[int, int], None]
 
 
 class LatentCache(LatentReader):
-    """Latents by picture bytes, VAE, size, mirroring and facts: whatever changes, changes the name.
+    """Latents by picture bytes, VAE, size, mirroring and encoding: whatever changes, changes the name.
 
     Args:
         folder: of the cache; several runs and data sets can share it.
         codec: the VAE. `fill` moves it to its device and leaves it there.
-        facts: what else decides the values of latents, such as the encoder's precision.
+        encoding: what else decides the values of latents, such as the encoder's precision.
     """
 
-    def __init__(self, folder: Path, codec: LatentCodec, facts: Mapping[str, str] | None = None) -> None:
-        super().__init__(folder, codec.digest, dict(facts or {}))
+    def __init__(self, folder: Path, codec: LatentCodec, encoding: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, codec.digest, dict(encoding or {}))
         self.codec = codec
 
     def reader(self) -> LatentReader:
         """This cache without its VAE."""
-        return LatentReader(self.folder, self.codec_digest, self.facts)
-
-    def get(self, picture: Picture, size: Size, flip: bool) -> Latent:
-        """Mean and standard deviation, each [C, h, w] float32; made now, alone, where there is no whole entry."""
-        latent = self.read(picture, size, flip)
-        if latent is None:
-            pixels = load_pixels(picture, size)[None]
-            self._store([Wanted(picture, size, (flip,))], pixels, flip)
-            latent = super().get(picture, size, flip)
-        return latent
+        return LatentReader(self.folder, self.codec_digest, self.encoding)
 
     def estimate(self, wanted: Iterable[Wanted]) -> int:
         """Bytes of the entries on disk, at most (a deviation of 0 is not stored)."""
@@ -88,6 +80,8 @@ class LatentCache(LatentReader):
                 no finite numbers.
         """
         self._check_sizes({w.size for w in wanted})
+        if rank == 0:
+            self._remove_abandoned()
         self._check_space(wanted)
         self.codec = self.codec.to(device)
         groups = list(_groups(wanted, batch))[rank::world]
@@ -142,20 +136,12 @@ class LatentCache(LatentReader):
     def _there(self, wanted: Wanted, flip: bool) -> bool:
         return entry_path(self.folder, self.key(wanted.picture, wanted.size, flip)).exists()
 
-    def prune(self, wanted: Iterable[Wanted]) -> int:
-        """Delete entries that ``wanted`` does not name, and abandoned temporary files; returns their number.
-
-        Only on request: another run may share the folder.
-        """
-        keep = {self.key(w.picture, w.size, flip) for w in wanted for flip in w.flips}
-        removed = 0
-        for path in self.folder.glob("??/*"):
-            stale = path.name.endswith(SUFFIX) and path.name.removesuffix(SUFFIX) not in keep
-            left = path.name.endswith(PARTIAL) and time.time() - path.stat().st_mtime > ABANDONED
-            if stale or left:
-                path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+    def _remove_abandoned(self) -> None:
+        """Remove temporary files of processes that were killed; another run may be writing into the folder now."""
+        for path in self.folder.glob(f"**/*{PARTIAL}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
 
 
 def _groups(wanted: Sequence[Wanted], batch: int) -> Iterator[list[Wanted]]:

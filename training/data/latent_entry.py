@@ -25,7 +25,7 @@ class Latent(NamedTuple):
     std: Tensor
 
 
-def entry_key(picture: str, codec: str, size: Size, flip: bool, facts: Mapping[str, str]) -> str:
+def entry_key(picture: str, codec: str, size: Size, flip: bool, encoding: Mapping[str, str]) -> str:
     """The name of a latent: all that decides its values.
 
     Args:
@@ -33,9 +33,9 @@ def entry_key(picture: str, codec: str, size: Size, flip: bool, facts: Mapping[s
         codec: digest of the VAE.
         size: of the bucket.
         flip: whether the picture is mirrored.
-        facts: whatever else decides, such as the precision of the encoder.
+        encoding: whatever else decides, such as the precision of the encoder.
     """
-    parts = [DECODE_VERSION, picture, codec, *size, flip, sorted(facts.items())]
+    parts = [DECODE_VERSION, picture, codec, *size, flip, sorted(encoding.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -55,6 +55,9 @@ def _digest(key: str, mean: Tensor, std: Tensor | None) -> Tensor:
 def write_entry(folder: Path, key: str, latent: Latent) -> None:
     """Write a latent, whole or not at all; a deviation of 0 takes no space.
 
+    Nobody waits for the disk, which takes longer than all else where latents are small: an entry that a power failure
+    tears is none to `read_entry`, and made again.
+
     Raises:
         OSError: no space, no permission.
     """
@@ -63,7 +66,7 @@ def write_entry(folder: Path, key: str, latent: Latent) -> None:
     tensors = {"mean": mean, "digest": _digest(key, mean, std)}
     if std is not None:
         tensors["std"] = std
-    write_bytes(entry_path(folder, key), save(tensors))
+    write_bytes(entry_path(folder, key), save(tensors), wait=False)
 
 
 def read_entry(folder: Path, key: str) -> Latent | None:

@@ -33,15 +33,15 @@ class LatentReader:
     Attributes:
         folder: of the entries.
         codec_digest: of the VAE that made them.
-        facts: what else is in their names.
+        encoding: what else is in their names.
     """
 
     folder: Path
     codec_digest: str
-    facts: Mapping[str, str] = field(default_factory=dict)
+    encoding: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, picture: Picture, size: Size, flip: bool) -> str:
-        return entry_key(picture.sha256, self.codec_digest, size, flip, self.facts)
+        return entry_key(picture.sha256, self.codec_digest, size, flip, self.encoding)
 
     def read(self, picture: Picture, size: Size, flip: bool) -> Latent | None:
         """A latent, or None where it is missing or damaged."""
