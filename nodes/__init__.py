@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .compare_predictions import ComparePredictionsNode
 from .guidance_term import GuidanceTermNode
 from .guider import GuiderNode
 from .live.route import add_routes
@@ -11,6 +12,7 @@ from .load_concept_model import LoadConceptModelNode
 from .load_starter_world import LoadStarterWorldNode
 from .merge_terms import MergeTermsNode
 from .modify_term import ModifyTermNode
+from .report import ReportNode
 from .runtime.concept_folder import register_concept_folder
 from .runtime.world_folder import register_world_folder
 from .sampler import SamplerNode
@@ -30,4 +32,6 @@ class GCFGExtension(ComfyExtension):
             MergeTermsNode,
             GuiderNode,
             SamplerNode,
+            ReportNode,
+            ComparePredictionsNode,
         ]

@@ -26,7 +26,7 @@ def announce(plan: Plan, node_id: str | None, sigmas: torch.Tensor | None = None
     """
     text = f"{formula(plan)}\n{_price(plan, sigmas, sampler_name)}, {count(len(plan.models), 'model')}"
     logging.info("GCFG: %s", text)
-    _show_on_node(text, node_id)
+    show_on_node(text, node_id)
     return text
 
 
@@ -49,7 +49,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _show_on_node(text: str, node_id: str | None) -> None:
+def show_on_node(text: str, node_id: str | None) -> None:
     """Nothing where there is no server (tests, scripts)."""
     import server  # the host's module exists only inside a ComfyUI process
 

@@ -1,0 +1,1 @@
+"""Pictures by matplotlib, which only these modules import: nodes reach them through ``runtime.drawing_library``."""
