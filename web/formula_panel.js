@@ -7,8 +7,8 @@ const COST = `One evaluation is one prediction, by one model under one condition
 A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`;
 
 /**
- * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setText` the text that
- * the node sends when it runs: the formula, and the cost of that run.
+ * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setText` the text
+ * that the node sends when it runs: the formula, and the cost of that run.
  */
 export function createFormulaPanel() {
   const element = make("div", "gcfg-panel gcfg-formula widget-expands");

@@ -1,6 +1,7 @@
 /**
- * What a guidance graph means, on its nodes and before it runs: Guidance Term draws its weight over sampling, GCFG Guider
- * and GCFG Sampler show the formula and its cost. The server says all of it (nodes/live); here it is asked and shown.
+ * What a guidance graph means, on its nodes and before it runs: Guidance Term draws its weight over sampling, GCFG
+ * Guider and GCFG Sampler show the formula and its cost. The server says all of it (nodes/live); here it is asked and
+ * shown.
  */
 
 import { app } from "../../scripts/app.js";

@@ -69,7 +69,10 @@ function given(place, slot, type, depth) {
   if (isSubgraph(node)) return inside(place, slot, type, depth);
   if (!node.isVirtualNode) return { place, slot };
   const link = node.getInputLink?.(slot);
-  if (link) return originOf(new Place(node.graph.getNodeById(link.target_id) ?? node, path), link.target_slot, depth + 1);
+  if (link) {
+    const behind = node.graph.getNodeById(link.target_id) ?? node;
+    return originOf(new Place(behind, path), link.target_slot, depth + 1);
+  }
   const widget = node.inputs?.length ? undefined : node.widgets?.[0];
   return widget ? { value: widget.value } : null;
 }

@@ -1,4 +1,4 @@
-/** A panel on a node: an element in a DOM widget that is shown by the classic and by the new rendering, and never saved. */
+/** A panel on a node: an element in a DOM widget, shown by the classic and by the new rendering, and never saved. */
 
 import { app } from "../../scripts/app.js";
 
@@ -43,7 +43,7 @@ function makeRoom(node) {
   grow();
 }
 
-/** In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's own face. */
+/** In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's face. */
 function passOn(element) {
   const isClassic = () => !window.LiteGraph?.vueNodesMode;
   element.addEventListener("wheel", (event) => isClassic() && app.canvas.processMouseWheel(event), { passive: false });

@@ -1,4 +1,4 @@
-/** Our nodes of the shown graph, with what leads to them, as a part of the prompt that app.graphToPrompt() would give. */
+/** Our nodes of the shown graph, with what leads to them, as a part of what app.graphToPrompt() would give. */
 
 import { app } from "../../scripts/app.js";
 import { Place, originOf, pathTo } from "./origins.js";
@@ -10,7 +10,7 @@ const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
 const IGNORED = ["seed", "control_after_generate"];
 
 /**
- * Read, and change nothing: app.graphToPrompt() itself would let cameras, recorders and 3D views of the whole graph act.
+ * Read, and change nothing: app.graphToPrompt() itself would let cameras, recorders and 3D views of the graph act.
  *
  * @returns {places, prompt}: our nodes by their ids in the prompt, and the prompt.
  */
