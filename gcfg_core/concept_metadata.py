@@ -24,11 +24,11 @@ KINDS = ("null-text-unet", "unet")
 LORA_KIND = "null-text-lora"
 PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # ours -> ModelSpec's
 MODELSPEC_NAMES = {
-    "sd15": "stable-diffusion-v1",
-    "sd2": "stable-diffusion-v2",
-    "sdxl": "stable-diffusion-xl-v1-base",
-    "custom": "custom",
-}
+    ("sd15", "epsilon"): "stable-diffusion-v1",
+    ("sd2", "epsilon"): "stable-diffusion-v2-512",
+    ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
+    ("sdxl", "epsilon"): "stable-diffusion-xl-v1-base",
+}  # ModelSpec's listing; what predicts v where the listed model does not is told apart, as the specification asks
 REWRITE = "The file's metadata is not what format 1 says; export the concept again."
 
 
@@ -37,7 +37,7 @@ def describe(concept: "Concept", title: str) -> dict[str, str]:
     architecture = concept.architecture
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{MODELSPEC_NAMES[architecture]}/{concept.kind}",
+        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{concept.kind}",
         "modelspec.implementation": "diffusers",
         "modelspec.title": concept.title or title,
         "modelspec.date": datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat(),
@@ -52,6 +52,14 @@ def describe(concept: "Concept", title: str) -> dict[str, str]:
         "gcfg.base": concept.base,
         "gcfg.training": json.dumps(dict(concept.training), sort_keys=True),
     }
+
+
+def _modelspec_name(architecture: str, prediction_type: str) -> str:
+    listed = MODELSPEC_NAMES.get((architecture, prediction_type))
+    if listed is not None:
+        return listed
+    plain = MODELSPEC_NAMES.get((architecture, "epsilon"))
+    return architecture if plain is None else f"{plain}-{PREDICTION_TYPES[prediction_type]}"
 
 
 def parse(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
 
+import hashlib
+import json
 import os
 import pickle
 import pickletools
 import re
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ SAFETENSORS = (".safetensors", ".sft")
 EXTENSIONS = (*SAFETENSORS, ".bin", ".pt", ".pth", ".ckpt")
 # How torch's weights-only unpickler says that it met a class or a function, as against damage.
 CODE = re.compile(r"not an allowed global|is blocked|must be \S+ to load|Can only (build|create)|call reduce")
+HASH = "modelspec.hash_sha256"  # ModelSpec 1.0.0: of all tensor content, which is a file without its header
 DAMAGED = "The file is incomplete or damaged; copy or download it again."
 
 
@@ -53,28 +57,67 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], m
     Args:
         path: a file already there stays whole until the new one is.
         tensors: on any device; copied only where they are not contiguous or share storage.
-        metadata: strings.
+        metadata: strings; `HASH` is added to those that follow ModelSpec.
 
     Raises:
         ConceptFileError: ``path`` is no .safetensors name in an existing folder.
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
+    hashed = "modelspec.sai_model_spec" in metadata
+    told = {**metadata, **({HASH: f"0x{'0' * 64}"} if hashed else {})}
+    with _replacing(path, (".safetensors",)) as partial:
+        save_file(_separate(tensors), partial, metadata=told)
+        if hashed:
+            _note_hash(partial)
+
+
+def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors alone, with no word about them, as `write_tensors` writes: .safetensors, or a torch.save file.
+
+    Raises:
+        ConceptFileError: ``path`` is no name of such a file in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
+    with _replacing(path, (".safetensors", ".bin", ".pt", ".pth")) as partial:
+        if Path(path).suffix == ".safetensors":
+            save_file(_separate(tensors), partial)
+        else:
+            torch.save(_separate(tensors), partial)
+
+
+@contextmanager
+def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """A new file beside ``path`` to write into; flushed and renamed over it when the block ends well."""
     target = Path(path)
-    if target.suffix != ".safetensors":
-        raise ConceptFileError(str(path), "a name that ends in .safetensors", target.suffix or "none", "Rename it.")
+    if target.suffix not in suffixes:
+        expected = f"a name that ends in {' or '.join(suffixes)}"
+        raise ConceptFileError(str(path), expected, target.suffix or "none", "Rename it.")
     if not target.parent.is_dir():
         raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         partial.touch()  # with the permissions of any new file, which save_file would make the owner's alone
         mode = partial.stat().st_mode
-        save_file(_separate(tensors), partial, metadata=dict(metadata))
+        yield partial
         partial.chmod(mode)
         with open(partial, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _note_hash(path: Path) -> None:
+    """Put the hash of a file's tensors in place of the zeros that its header keeps room with."""
+    with open(path, "rb+") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        header = handle.read(length)
+        digest = hashlib.sha256()
+        while piece := handle.read(1 << 20):
+            digest.update(piece)
+        room = f'{json.dumps(HASH)}:"0x'.encode()
+        handle.seek(8 + header.index(room) + len(room))
+        handle.write(digest.hexdigest().encode())
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

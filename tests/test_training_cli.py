@@ -7,9 +7,11 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept_file import read_concept
+from gcfg_core.lora_concept import LoraConcept, write_lora_concept
 from gcfg_core.unet_layout import layout_of
 from rigs.host import ROOT
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, text_unet
@@ -42,6 +44,27 @@ def test_inspect_tells_what_a_file_is(tmp_path):
     layers = sum(key.endswith("null_text_feature") for key in read_concept(path).tensors)
     assert told["null-text layers"] == str(layers) and told["stored as"] == "float32"
     assert "assumed" not in told
+    assert told["loaded by"] == "Load Concept Model"
+    assert told["family"] == "sdxl, to be mixed with models of SDXL latents"
+
+
+def test_inspect_tells_what_loads_a_file(tmp_path):
+    bare, text, small = (tmp_path / f"{name}.safetensors" for name in ("bare", "text", "small"))
+    save_file(dict(make_concept(WIDE["sd15"]).tensors), bare)
+    save_file(text_unet(WIDE["sd15"]).state_dict(), text)
+    save_file(dict(make_concept(SMALL["sd2"]).tensors), small)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL["sd2"]))
+    assert facts(run("inspect", bare).stdout)["loaded by"] == "Load Concept Model"
+    assert facts(run("inspect", text).stdout)["loaded by"].endswith("or Load Diffusion Model")
+    told = facts(run("inspect", small, "--config", tmp_path / "config.json").stdout)
+    assert told["loaded by"].startswith("nothing as it is: `convert` it") and told["family"].startswith("sd2, ")
+    factors = {"conv_in.lora_A.weight": torch.zeros(2, 4, 3, 3), "conv_in.lora_B.weight": torch.zeros(32, 2, 1, 1)}
+    whole = make_concept(SMALL["sd15"])
+    features = {key: value for key, value in whole.tensors.items() if key.endswith("null_text_feature")}
+    factors["conv_in.lora_B.weight"] = torch.zeros(whole.config["block_out_channels"][0], 2, 1, 1)
+    write_lora_concept(tmp_path / "lora.safetensors", LoraConcept(factors, features, whole.config, 2, 2.0, "My base"))
+    told = facts(run("inspect", tmp_path / "lora.safetensors").stdout)
+    assert told["loaded by"] == "Load Concept Model, with its base model connected (My base)"
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
@@ -62,6 +85,45 @@ def test_convert_makes_format_1_of_the_authors_files(tmp_path, suffix):
     told = run("convert", source, target, "--overwrite", "--prediction-type", "v_prediction", "--zero-terminal-snr")
     assert told.returncode == 0 and "prediction type" not in told.stdout
     assert read_concept(target).prediction_type == "v_prediction" and read_concept(target).zero_terminal_snr
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".pt", ".safetensors"])
+def test_the_authors_files_come_back_as_they_were(tmp_path, suffix):
+    """There and back: the same names and bits, read as the authors' code reads them."""
+    tensors = dict(make_concept(WIDE["sd15"]).tensors)
+    source, between, back = tmp_path / "unet.bin", tmp_path / "concept.safetensors", tmp_path / f"back{suffix}"
+    torch.save(tensors, source)
+    assert run("convert", source, between).returncode == 0
+    result = run("convert", between, back, "--bare")
+    assert result.returncode == 0, result.stderr
+    loaded = load_file(back) if suffix == ".safetensors" else torch.load(back, weights_only=True)
+    assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[key], value) for key, value in tensors.items())
+    if suffix == ".safetensors":
+        with safe_open(back, "pt") as handle:
+            assert handle.metadata() is None
+    assert run("convert", between, back, "--bare").returncode == 2
+    described = run("convert", between, back, "--bare", "--overwrite", "--title", "Faces")
+    assert described.returncode == 2 and "--title" in described.stderr and described.stderr.count("\n") == 1
+
+
+def test_what_a_bare_file_cannot_hold_is_told(tmp_path):
+    path = concept_path(tmp_path, SMALL["sdxl"], prediction_type="v_prediction", zero_terminal_snr=True)
+    told = run("convert", path, tmp_path / "bare.safetensors", "--bare").stdout
+    for lost in ("SDXL's pooled text vector", "v-prediction", "zero terminal SNR"):
+        assert f"not in it: {lost}" in told
+
+
+def test_zero_terminal_snr_goes_with_v_prediction_alone(tmp_path):
+    tensors = dict(make_concept(WIDE["sd15"]).tensors)
+    source, target = tmp_path / "unet.safetensors", tmp_path / "concept.safetensors"
+    save_file({**tensors, "ztsnr": torch.zeros(0)}, source)
+    for words in ([], ["--zero-terminal-snr"], ["--prediction-type", "epsilon"]):
+        refused = run("convert", source, target, *words)
+        assert refused.returncode == 2 and "zero terminal SNR: expected v_prediction, got epsilon" in refused.stderr
+        assert not target.exists()
+    assert run("convert", source, target, "--no-zero-terminal-snr").returncode == 0
+    assert not read_concept(target).zero_terminal_snr
+    assert "beware" in facts(run("inspect", source).stdout)
 
 
 def test_convert_takes_a_configuration_and_text_models(tmp_path):

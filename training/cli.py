@@ -16,8 +16,9 @@ COMMANDS = {
     "train": "train a concept on a folder of images",
     "sample": "draw a concept alone, its base, and both mixed at several weights",
     "evaluate": "measure generated pictures: FID, KID, precision, recall, memorisation",
+    "export": "write another average of a run's weights as a concept file",
     "inspect": "tell what a concept file is",
-    "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file",
+    "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
 BAD_INPUT = 2
 USAGE = "usage: python -m training COMMAND ... (COMMAND --help tells more)\n\n" + "\n".join(

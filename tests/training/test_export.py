@@ -1,6 +1,7 @@
 """Exported files: what they hold, what they say, and that nothing is made up."""
 
 import base64
+import hashlib
 import io
 import json
 
@@ -12,7 +13,9 @@ from safetensors import safe_open
 from train_rigs.samples import TINY_XL, base, unet
 
 import gcfg_core
-from gcfg_core.concept_file import read_concept
+from gcfg_core.architectures import CONFIGS
+from gcfg_core.concept_file import Concept, read_concept
+from gcfg_core.concept_metadata import describe
 from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import read_lora_concept
 from training.export.concept import concept_of, export_run, file_name, lora_concept_of
@@ -87,20 +90,71 @@ def test_metadata_says_what_is_known(tmp_path):
 
 
 def test_the_card_tells_what_is_known_and_leaves_blanks(tmp_path):
-    facts = TrainingFacts(steps=7, measured={"KID": 0.0123456})
+    facts = TrainingFacts(steps=7)
     export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), facts, title="Toons"), facts)
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("# Toons\n") and "ignores text" in card and "| Steps | 7 |" in card
-    assert "| KID | 0.01235 |" in card and "Licence: TO FILL IN" in card and "models/gcfg_concepts" in card
+    assert "Licence: TO FILL IN" in card and "models/gcfg_concepts" in card
     assert "Images" not in card and "None" not in card and "## Settings" not in card
     export_run(
         tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS, author="A", license_line="CC0"
     )
     card = (tmp_path / "README.md").read_text()
-    assert "Author: A" in card and "Licence: CC0" in card and "| lr | 1e-05 |" in card and "## Measured" not in card
-    (tmp_path / "README.md").write_text("mine")
+    assert "Author: A" in card and "Licence: CC0" in card and "| lr | 1e-05 |" in card
+    filled = card.replace("CC0", "my own words")
+    (tmp_path / "README.md").write_text(filled)
     export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS)
-    assert (tmp_path / "README.md").read_text() == "mine"
+    assert (tmp_path / "README.md").read_text() == filled
+
+
+@pytest.mark.parametrize("license_line", ["", "CC0"])
+@pytest.mark.parametrize("content", [b"mine", b"\xff\xfe no text", b""])
+def test_a_readme_that_is_no_card_of_ours_stays(tmp_path, content, license_line):
+    (tmp_path / "README.md").write_bytes(content)
+    concept = concept_of(base(), unet(4, null_text=True).state_dict(), FACTS)
+    export_run(tmp_path, concept, FACTS, license_line=license_line)
+    assert (tmp_path / "README.md").read_bytes() == content
+
+
+@pytest.mark.parametrize("title, name", [("constants", "constants-concept"), ("Constants", "Constants-concept")])
+def test_a_runs_own_files_are_not_replaced(tmp_path, title, name):
+    (tmp_path / "constants.safetensors").write_bytes(b"a run's")
+    concept = concept_of(base(), unet(4, null_text=True).state_dict(), FACTS, title=title)
+    assert export_run(tmp_path, concept, FACTS).stem == name
+    assert (tmp_path / "constants.safetensors").read_bytes() == b"a run's"
+
+
+def test_the_hash_is_of_the_tensors_alone(tmp_path):
+    """ModelSpec 1.0.0: of everything behind the header, with 0x before it."""
+    state = unet(4, null_text=True).state_dict()
+    paths = [export_run(tmp_path, concept_of(base(), state, FACTS, title=title), FACTS) for title in ("a", "another")]
+    told = [metadata(path)["modelspec.hash_sha256"] for path in paths]
+    content = paths[0].read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    assert told[0] == told[1] == f"0x{hashlib.sha256(content[header:]).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    "architecture, prediction, name",
+    [
+        ("sd15", "epsilon", "stable-diffusion-v1/null-text-unet"),
+        ("sd2", "epsilon", "stable-diffusion-v2-512/null-text-unet"),
+        ("sd2", "v_prediction", "stable-diffusion-v2-768-v/null-text-unet"),
+        ("sdxl", "epsilon", "stable-diffusion-xl-v1-base/null-text-unet"),
+        ("sdxl", "v_prediction", "stable-diffusion-xl-v1-base-v/null-text-unet"),
+        ("custom", "v_prediction", "custom/null-text-unet"),
+    ],
+)
+def test_modelspecs_names_of_architectures(architecture, prediction, name):
+    config = CONFIGS.get(architecture, unet().config)
+    assert describe(Concept({}, config, prediction_type=prediction), "a")["modelspec.architecture"] == name
+
+
+def test_a_text_model_without_captions_says_so(tmp_path):
+    for captions, told in (("none", "trained without captions"), ("sidecar", "a UNet that reads text")):
+        facts = TrainingFacts(settings={"captions": captions})
+        export_run(tmp_path, concept_of(base(), unet(4).state_dict(), facts, null_text=False), facts)
+        assert told in (tmp_path / "README.md").read_text()
 
 
 def test_a_lora_is_exported_from_the_injected_network(tmp_path):

@@ -111,9 +111,12 @@ def test_an_sdxl_run_keeps_its_constants(given: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("captions", ["none", "sidecar"])
 @pytest.mark.parametrize("base", ["sd15", "sdxl"])
-def test_a_plain_fine_tune_reads_text(given: Path, tmp_path: Path, captions: str, base: str) -> None:
+def test_a_plain_fine_tune_reads_text(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], captions: str, base: str
+) -> None:
     assert train(given, tmp_path / "text", "--kind", "text", "--captions", captions, base=base) == 0
     assert read_concept(tmp_path / "text" / "text.safetensors").kind == "unet"
+    assert ("captions  none are read" in capsys.readouterr().out) == (captions == "none")
 
 
 def test_a_new_world_learns_with_its_text_encoder(given: Path, tmp_path: Path) -> None:

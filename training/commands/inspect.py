@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gcfg_core.architectures import family_of
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import Concept, read_concept
+from gcfg_core.concept_metadata import LORA_KIND
 from gcfg_core.lora_concept import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE
 
@@ -24,7 +26,7 @@ FOLDERS = (
     ("world.json", "a world, which is a base", "Give it as --base; unet.safetensors in it can be inspected."),
     ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
 )
-ABOUT = "What a concept file is."
+ABOUT = "What a concept file is, and what loads it."
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -48,10 +50,11 @@ def run(options: argparse.Namespace) -> str:
     path = concept_in(Path(options.file))
     if is_lora_concept(path):
         lora = read_lora_concept(path)
-        facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, "null-text-lora"))
-        facts[5:5] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
+        facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, LORA_KIND))
+        facts[7:7] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
     else:
-        facts = _facts(read_concept(path, read_config(options.config)))
+        concept = read_concept(path, read_config(options.config))
+        facts = _facts(concept, bool(options.config and concept.assumptions))
     return "\n".join(f"{name:<18}{value}" for name, value in [("file", path), *facts])
 
 
@@ -70,10 +73,23 @@ def concept_in(path: Path) -> Path:
     raise ConceptFileError(str(path), WANTED, *next(known, ("another folder", "Give a file in it.")))
 
 
-def _facts(concept: Concept) -> list[tuple[str, Any]]:
+def _loader(concept: Concept, config_given: bool) -> str:
+    """The node that loads it, and what that needs beside the file."""
+    if concept.kind == LORA_KIND:
+        return f"Load Concept Model, with its base model connected ({concept.base or 'not named in the file'})"
+    if config_given:
+        return "nothing as it is: `convert` it with this --config, then Load Concept Model"
+    if concept.assumptions and not concept.null_text:
+        return "Load Concept Model, which leaves it to ComfyUI, or Load Diffusion Model"
+    return "Load Concept Model"
+
+
+def _facts(concept: Concept, config_given: bool = False) -> list[tuple[str, Any]]:
     constants = [value for key, value in concept.tensors.items() if key.endswith(FEATURE)]
     stored = sorted({str(value.dtype).removeprefix("torch.") for value in concept.tensors.values()})
     facts: list[tuple[str, Any]] = [
+        ("loaded by", _loader(concept, config_given)),
+        ("family", f"{family_of(concept.config)}, to be mixed with models of {concept.latents} latents"),
         ("title", concept.title or "-"),
         ("kind", concept.kind),
         ("architecture", concept.architecture),
@@ -86,6 +102,8 @@ def _facts(concept: Concept) -> list[tuple[str, Any]]:
         ("base", concept.base or "-"),
         ("training", json.dumps(dict(concept.training), sort_keys=True) if concept.training else "-"),
     ]
+    if concept.zero_terminal_snr and concept.prediction_type == "epsilon":
+        facts.append(("beware", "zero terminal SNR goes with v_prediction alone; `convert` sets either right"))
     if concept.time_ids is not None:
         facts.append(("size ids", concept.time_ids.flatten().tolist()))
     return facts + [("assumed", assumption) for assumption in concept.assumptions]

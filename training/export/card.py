@@ -1,17 +1,22 @@
 """The model card beside a concept file: only what is known, and blanks for what its author must say."""
 
+from pathlib import Path
+
 from gcfg_core.concept_file import Concept
 from gcfg_core.lora_concept import LoraConcept
 
 from .facts import TrainingFacts
 
 CARD = "README.md"
+MADE_FOR = "is made for Generalized Classifier-Free Guidance (arXiv 2312.08195)"  # in every card of ours
 BLANK = "TO FILL IN (the base model's licence and the rights in the training images both bind you)"
 KINDS = {
     "null-text-unet": "a null-text UNet: it draws the concept and ignores text",
     "unet": "a UNet that reads text",
     "null-text-lora": "a LoRA that turns its base model into a null-text UNet: it draws the concept and ignores text",
 }
+
+NO_CAPTIONS = "a UNet that was trained without captions: under the empty prompt it draws what it was trained on"
 
 
 def card_text(
@@ -36,20 +41,40 @@ def card_text(
     sections = [
         f"# {concept.title or file.removesuffix('.safetensors')}",
         description,
-        f"`{file}` is {KINDS[kind]}. It is made for Generalized Classifier-Free Guidance (arXiv 2312.08195), which "
+        f"`{file}` is {_what(kind, facts)}. It {MADE_FOR}, which "
         "mixes it with its base model: the base follows the prompt, the concept gives the looks.",
         _table("Model", _model_rows(concept, dtype)),
         _table("Training", _training_rows(facts)),
         _table("Settings", [(key, value) for key, value in facts.settings.items()]),
-        _table("Measured", [(key, f"{value:.4g}") for key, value in facts.measured.items()]),
         _usage(kind),
         _rights(author, license_line),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def may_replace(path: Path, licensed: bool) -> bool:
+    """Whether a card may be written here: nothing is there, or one of ours whose blank nobody has filled in.
+
+    Args:
+        path: of the card.
+        licensed: a licence is given now; it may replace the one on a card of ours.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
+    except (OSError, UnicodeDecodeError):
+        return False
+    return MADE_FOR in text and (licensed or BLANK in text)
+
+
+def _what(kind: str, facts: TrainingFacts) -> str:
+    """The kind in words; a model that reads text may have been trained without any."""
+    return NO_CAPTIONS if kind == "unet" and facts.settings.get("captions") == "none" else KINDS[kind]
+
+
 def _model_rows(concept: Concept | LoraConcept, dtype: str) -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = [("Base", concept.base)]
+    rows: list[tuple[str, object]] = [("Base, with the sha256 of its UNet's tensors", concept.base)]
     if isinstance(concept, Concept):
         size = sum(value.numel() for value in concept.tensors.values())
         rows.append(("Architecture", concept.architecture))
@@ -64,7 +89,7 @@ def _model_rows(concept: Concept | LoraConcept, dtype: str) -> list[tuple[str, o
 def _training_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
     rows = [
         ("Images", facts.images),
-        ("Data, sha256", facts.dataset_sha256),
+        ("Pictures and captions, sha256", facts.dataset_sha256),
         ("Resolution", facts.resolution),
         ("Steps", facts.steps),
         ("Weights", f"average {facts.ema}" if facts.ema else None),

@@ -19,11 +19,12 @@ from gcfg_core.unet_tensors import tensor_shapes
 from ..base.model import Base
 from ..durable import write_bytes
 from ..precision import DTYPES
-from .card import BLANK, CARD, card_text
+from .card import CARD, card_text, may_replace
 from .facts import TrainingFacts, base_line
 from .thumbnail import thumbnail_uri
 
 Exported = Concept | LoraConcept
+RESERVED = ("constants",)  # .safetensors files that a run keeps beside its result
 NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
 USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
 
@@ -98,19 +99,22 @@ def export_run(
     description: str = "",
     author: str = "",
     license_line: str = "",
+    card: bool = True,
 ) -> Path:
     """Write a concept file and the model card README.md beside it, each whole or not at all.
 
-    A card that is there and whose blank somebody filled in stays, unless a licence is given.
+    A README.md that is no card of ours stays; so does a card whose blank somebody filled in, unless a licence is given.
 
     Args:
         folder: an existing folder, such as a run's.
         concept: from `concept_of` or `lora_concept_of`.
-        facts: the same as in the concept, and what was measured since.
-        name: of the file, without .safetensors; made from the title without it.
+        facts: the same as in the concept.
+        name: of the file, without .safetensors; made from the title without it. One that a run's own files have gets
+            "-concept" behind it.
         dtype: "fp16", "bf16" or "fp32".
         thumbnail: a sample, for programs that show one.
         description, author, license_line: for people; what is empty is left out, or left to fill in.
+        card: write the model card too.
 
     Returns:
         The path of the concept file.
@@ -120,16 +124,17 @@ def export_run(
         ConceptFileError: the concept is not whole.
         OSError, SafetensorError: it could not be written.
     """
-    path = folder / f"{name or file_name(concept.title)}.safetensors"
+    name = name or file_name(concept.title)
+    path = folder / f"{name}{'-concept' if name.lower() in RESERVED else ''}.safetensors"
     extra = _modelspec(facts, thumbnail, description, author, license_line)
     written = as_dtype(concept, dtype)
     if isinstance(written, Concept):
         write_concept(path, written, extra)
     else:
         write_lora_concept(path, written, extra)
-    if license_line or not _filled_in(folder / CARD):
-        card = card_text(written, facts, path.name, dtype, description, author, license_line)
-        write_bytes(folder / CARD, card.encode())
+    if card and may_replace(folder / CARD, bool(license_line)):
+        text = card_text(written, facts, path.name, dtype, description, author, license_line)
+        write_bytes(folder / CARD, text.encode())
     return path
 
 
@@ -180,7 +185,3 @@ def _modelspec(
         "modelspec.thumbnail": "" if thumbnail is None else thumbnail_uri(thumbnail),
     }
     return {key: value for key, value in fields.items() if value}
-
-
-def _filled_in(card: Path) -> bool:
-    return card.exists() and BLANK not in card.read_text(encoding="utf-8")

@@ -19,9 +19,9 @@ class TrainingFacts:
         resolution: pixels along a side, or the area's square root where there are buckets.
         ema: the average that was exported, such as "ema-0.05"; None: the last weights themselves.
         seed: of the run.
-        dataset_sha256: of the training images.
+        dataset_sha256: of the hashes and captions of all pictures that the run was given, those held out too
+            (`training.data.scan.Scan.digest`).
         settings: everything else worth repeating, anything JSON holds.
-        measured: numbers from an evaluation, by name.
     """
 
     steps: int | None = None
@@ -31,7 +31,6 @@ class TrainingFacts:
     seed: int | None = None
     dataset_sha256: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    measured: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """What `gcfg.training` holds: only what is known, and the version that wrote it."""
@@ -46,11 +45,9 @@ class TrainingFacts:
         known: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
         if self.settings:
             known["settings"] = dict(self.settings)
-        if self.measured:
-            known["measured"] = dict(self.measured)
         return {**known, "version": gcfg_core.__version__}
 
 
 def base_line(base: Base) -> str:
-    """Name and hash of a base, for `gcfg.base`."""
+    """Name and hash of a base, for `gcfg.base`; the hash is that of its UNet's tensors, whatever file they lie in."""
     return f"{base.name} (sha256 {base.sha256})"

@@ -18,6 +18,7 @@ def training_lines(
     """Base, network, batch and steps; ``pictures`` are those that are trained on."""
     loop, trained = config.loop, sum(value.numel() for value in trainable(network).values())
     whole = sum(value.numel() for value in network.parameters())
+    blind = ["captions  none are read: the model learns to draw these pictures under the empty prompt alone"]
     return "\n".join([
         f"base      {base.name}, {base.schedule.prediction_type}, sha256 {base.sha256[:12]}",
         f"training  {config.model.kind}: {trained / 1e6:.2f} M of {whole / 1e6:.2f} M parameters, {loop.precision}, "
@@ -26,6 +27,7 @@ def training_lines(
         f"{accelerator.num_processes} processes on {accelerator.device.type}",
         f"steps     {loop.steps} = {loop.steps / order.steps_per_epoch:.1f} epochs of {order.steps_per_epoch} steps, "
         f"{pictures} pictures, {loop.held_out} held out",
+        *(blind if config.model.kind == "text" and config.data.captions == "none" else []),
     ])  # fmt: skip
 
 

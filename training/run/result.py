@@ -43,15 +43,28 @@ def concept_from(
 
 def facts_of(trainer: Trainer, average: str) -> TrainingFacts:
     """What the concept file and its card say about the run."""
-    config = trainer.config
+    feed = trainer.feed
+    return run_facts(trainer.config, trainer.step, average, feed.pictures, feed.digest, trainer.images)
+
+
+def run_facts(config: RunConfig, step: int, average: str, pictures: int, digest: str, batch: int) -> TrainingFacts:
+    """What a concept file and its card say about a run.
+
+    Args:
+        step: optimization steps done.
+        average: whose weights these are, "" for the last weights themselves.
+        pictures: that were trained on.
+        digest: of the data.
+        batch: samples of a step over all processes.
+    """
     return TrainingFacts(
-        steps=trainer.step,
-        images=trainer.feed.pictures,
+        steps=step,
+        images=pictures,
         resolution=max(config.data.resolutions),
         ema=average or None,
         seed=config.loop.seed,
-        dataset_sha256=trainer.feed.digest,
-        settings=_settings(config, trainer.images),
+        dataset_sha256=digest,
+        settings=_settings(config, batch),
     )
 
 
@@ -83,6 +96,11 @@ def file_settings(config: RunConfig) -> dict[str, Any]:
     return {**told, "title": title_of(config)}
 
 
+def is_world(config: RunConfig, base: Base) -> bool:
+    """Whether what comes out of a run is a world, not a concept file."""
+    return config.model.train_text or isinstance(base.text, WordText) and config.model.kind == "text"
+
+
 def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:
     """Write the concept file and its card into the run's folder; a world of one's own becomes a folder there.
 
@@ -91,7 +109,7 @@ def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, 
         OSError: it could not be written.
     """
     config, facts = trainer.config, facts_of(trainer, average)
-    if config.model.train_text or isinstance(trainer.base.text, WordText) and config.model.kind == "text":
+    if is_world(config, trainer.base):
         folder = trainer.folder / WORLD
         write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json())
         return folder

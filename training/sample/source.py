@@ -109,17 +109,26 @@ def load_source(source: Source, base: Base, average: str | None = None) -> tuple
     exported = newest_concept(source.path)
     if exported is not None and average is None:
         return load_concept(exported, base), exported.name
+    checkpoint, name = latest_average(source, average)
+    concept = _from_checkpoint(source, base, load_file(checkpoint / f"{name}.safetensors"))
+    return dataclasses.replace(concept, base=source.trained_from), f"{checkpoint.name}, {name}"
+
+
+def latest_average(source: Source, average: str | None) -> tuple[Path, str]:
+    """The run's newest whole checkpoint, and the name of an average in it, the first of the run's settings without one.
+
+    Raises:
+        InputError: no whole checkpoint, or no such average.
+    """
     checkpoint = latest_checkpoint(source.path / CHECKPOINTS)
     if checkpoint is None:
         raise InputError(str(source.path), "a concept file or a whole checkpoint in it", "neither",
                          "Let the run reach its first checkpoint.")  # fmt: skip
     name = average or first_average(source.config)
-    weights = checkpoint / f"{name}.safetensors"
-    if not weights.is_file():
-        there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
+    there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
+    if name not in there:
         raise InputError("average", " or ".join(there), repr(name), "Name one of them.")
-    concept = _from_checkpoint(source, base, load_file(weights))
-    return dataclasses.replace(concept, base=source.trained_from), f"{checkpoint.name}, {name}"
+    return checkpoint, name
 
 
 def first_average(config: Mapping[str, Any]) -> str:
@@ -134,7 +143,7 @@ def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) 
     """A concept from a checkpoint's trained tensors and the run's constants."""
     model = source.config.get("model", {})
     kind = model.get("kind", "null-text")
-    state = {**_constants(source.path, model), **{key.removeprefix("unet."): value for key, value in weights.items()}}
+    state = {**run_constants(source), **{key.removeprefix("unet."): value for key, value in weights.items()}}
     facts = TrainingFacts()
     if kind == "null-text-lora":
         rank = int(model["lora_rank"])
@@ -146,11 +155,15 @@ def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) 
     return concept_of(base, state, facts, null_text=kind != "text")
 
 
-def _constants(folder: Path, model: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The null-text constants that a run starts from; none for a run that reads text."""
-    if (folder / CONSTANTS).is_file():
-        return load_file(folder / CONSTANTS)
-    start = model.get("start")
+def run_constants(source: Source) -> dict[str, Tensor]:
+    """The null-text constants that a run starts from, by their names in the UNet; none for a run that reads text.
+
+    Raises:
+        ConceptFileError, SafetensorError: they cannot be read.
+    """
+    if (source.path / CONSTANTS).is_file():
+        return load_file(source.path / CONSTANTS)
+    start = source.config.get("model", {}).get("start")
     if not start:
         return {}
     return {key: value for key, value in read_concept(start).tensors.items() if key.endswith(FEATURE)}

@@ -1,0 +1,90 @@
+"""`python -m training export RUN OUT --average NAME`: any average of a run's newest checkpoint as a concept file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from safetensors.torch import load_file
+
+from gcfg_core.input_error import InputError
+
+from ..base.world_write import write_world
+from ..data.outside import refuse_inside
+from ..export.concept import export_run
+from ..output import check_file
+from ..precision import DTYPES
+from ..run.checkpoint import step_of
+from ..run.record import read_record
+from ..run.result import concept_from, is_world, run_facts, title_of
+from ..run.settings import run_config
+from ..sample.source import WEIGHTS, latest_average, open_source, run_constants
+from ..setting_flags import parse_settings
+from .scene import read_scene_base
+
+PROG = "python -m training export"
+ABOUT = (
+    "Write weights of a run's newest checkpoint as a concept file: the second average that it keeps, or any before it "
+    "is finished. The run itself stays as it is."
+)
+
+
+class ExportConfig(BaseModel, extra="forbid", frozen=True):
+    """Every setting of the command."""
+
+    source: str = Field(description="the folder of a run")
+    output: Path = Field(description="the .safetensors file to write; for a world of your own, its folder")
+    average: str | None = Field(None, description="ema-0.1, weights ...; the run's first average without it")
+    base: str | None = Field(None, description="the base model, where the run's own has been moved")
+    dtype: Literal["fp32", "fp16", "bf16"] | None = Field(None, description="of the weights; the run's without it")
+    overwrite: bool = Field(False, description="replace an output file that exists")
+
+
+def parse(arguments: Sequence[str]) -> ExportConfig:
+    """Settings of a command line; --help ends the program.
+
+    Raises:
+        InputError: the first thing that is wrong, unknown or missing.
+    """
+    return parse_settings(ExportConfig, PROG, ABOUT, arguments, positional=["source", "output"])
+
+
+def run(options: ExportConfig) -> str:
+    """Write the file, with a model card beside it where there is none.
+
+    Returns:
+        What was written, for people.
+
+    Raises:
+        InputError, ConceptFileError: something given cannot be used.
+        OSError, SafetensorError: something cannot be read or written.
+    """
+    source, output = open_source(options.source), options.output
+    if not source.is_run:
+        raise InputError(options.source, "the folder of a run", "something else", "`inspect` says what it is.")
+    record = read_record(source.path)
+    config = run_config(record["config"])
+    refuse_inside(output, [source.images])
+    checkpoint, name = latest_average(source, options.average)
+    base = read_scene_base(source, options)
+    world = is_world(config, base)
+    if not world:
+        check_file(output, (".safetensors",), options.overwrite)
+    elif output.exists() and not options.overwrite:
+        raise InputError("output", "a new folder", f"{output}, one that exists", "Give another name, or --overwrite.")
+    told = record["settings"]
+    pictures = int(record.get("images", 0)) - config.loop.held_out
+    average, step = "" if name == WEIGHTS else name, step_of(checkpoint)
+    facts = run_facts(config, step, average, pictures, told.get("images", ""), told.get("global_batch", 0))
+    weights = load_file(checkpoint / f"{name}.safetensors")
+    if world:
+        dtype = DTYPES[options.dtype or "fp32"]
+        write_world(output, base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
+    else:
+        concept = concept_from(config, base, weights, run_constants(source), facts)
+        texts = config.record.model_dump(include={"description", "author"})
+        output = export_run(
+            output.parent, concept, facts, name=output.stem, dtype=options.dtype or config.record.export_dtype,
+            license_line=config.record.license, card=not (output.parent / "README.md").exists(), **texts,
+        )  # fmt: skip
+    return f"{output}: {config.model.kind}, step {step}, {name}"
