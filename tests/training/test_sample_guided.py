@@ -95,7 +95,7 @@ def test_a_window_and_a_curve_act_on_progress():
     torch.testing.assert_close(curved, plain, atol=1e-5, rtol=0)
 
 
-def test_mask_refresh_and_rescale_act():
+def test_mask_and_refresh_act():
     base = denoiser(0)
     mask = torch.zeros(8, 8)
     mask[:, 4:] = 1.0
@@ -112,8 +112,20 @@ def test_mask_refresh_and_rescale_act():
     for t in (900, 800, 700):
         refreshed(x_t(), t)
     assert refreshed.counts == [2, 1, 2]
-    graph = GuidanceGraph(Side(base, NULL), (GuidanceTerm(Side(condition=PROMPT), weight=3.0),), rescale=0.7)
-    assert not torch.allclose(GuidedPrediction(graph)(x_t(), T), whole(x_t(), T))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_rescale_is_the_papers_formula(prediction):
+    """v' = phi * v * std(v_pos) / std(v) + (1 - phi) * v, each picture its own (arXiv 2305.08891, Equations 15, 16)."""
+    base, phi = denoiser(0, prediction), 0.7
+    graph = GuidanceGraph(Side(base, NULL), (GuidanceTerm(Side(condition=PROMPT), weight=30.0),), rescale=phi)
+    a, x = float(base.schedule.alphas_cumprod[T]), x_t()
+    cond, uncond = x0_by_hand(base, x, PROMPT), x0_by_hand(base, x, NULL)
+    v, v_pos = ((a**0.5 * x - x0) / (1 - a) ** 0.5 for x0 in (uncond + 30.0 * (cond - uncond), cond))
+    scales = torch.stack([own.std() / its.std() for own, its in zip(v_pos, v, strict=True)]).view(-1, 1, 1, 1)
+    assert ((scales - 1).abs() > 0.02).all()  # or there would be nothing to see
+    by_hand = a**0.5 * x - (1 - a) ** 0.5 * (phi * v * scales + (1 - phi) * v)
+    torch.testing.assert_close(GuidedPrediction(graph)(x, T), by_hand, atol=3e-4, rtol=0)
 
 
 def test_a_model_of_another_schedule_is_asked_at_its_own_noise():
