@@ -3,8 +3,8 @@
 x_t = sqrt(a_t) * x_0 + sqrt(1 - a_t) * eps            a_t = alphas_cumprod[t]      (DDPM, arXiv 2006.11239, Eq. 4)
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ class NoiseSchedule:
 
     alphas_cumprod: Tensor
     prediction_type: str = "epsilon"
+    _tables: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)  # on each device that asked
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
@@ -42,10 +43,19 @@ class NoiseSchedule:
     def zero_terminal_snr(self) -> bool:
         return float(self.alphas_cumprod[-1]) == 0.0
 
+    def _looked_up(self, name: Any, make: Callable[[], Tensor], t: Tensor, like: Tensor) -> Tensor:
+        """What ``make`` says of all timesteps [T] at t [B], in ``like``'s type on its device; made in float64, once."""
+        place = (name, like.device, like.dtype)
+        if place not in self._tables:
+            self._tables[place] = make().to(like)
+        return self._tables[place][t.to(like.device)]
+
     def _at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(a_t) and sqrt(1 - a_t) for t [B], shaped to multiply ``like`` [B, ...]."""
-        a = self.alphas_cumprod[t.cpu()].view(-1, *[1] * (like.ndim - 1))
-        return a.sqrt().to(like), (1.0 - a).sqrt().to(like)
+        a, shape = self.alphas_cumprod, (-1, *[1] * (like.ndim - 1))
+        signal = self._looked_up("signal", lambda: a.sqrt(), t, like)
+        deviation = self._looked_up("deviation", lambda: (1.0 - a).sqrt(), t, like)
+        return signal.view(shape), deviation.view(shape)
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t of x0 and noise [B, ...] at timesteps t [B]."""
@@ -71,14 +81,17 @@ class NoiseSchedule:
         a = self.alphas_cumprod[t.cpu()]
         return a / (1.0 - a)
 
-    def loss_weight(self, t: Tensor, gamma: float | None) -> Tensor:
-        """Min-SNR weight of each sample [B], float64; ones where ``gamma`` is None (arXiv 2303.09556, Section 3.4).
+    def loss_weight(self, t: Tensor, gamma: float | None, like: Tensor) -> Tensor:
+        """Min-SNR weight of each sample [B]; ones where ``gamma`` is None (arXiv 2303.09556, Section 3.4).
 
         min(snr, gamma) / snr for eps, min(snr, gamma) / (snr + 1) for v: finite also at zero SNR.
         """
-        snr = self.snr(t)
         if gamma is None:
-            return torch.ones_like(snr)
+            return torch.ones(len(t), dtype=like.dtype, device=like.device)
+        return self._looked_up(("weight", gamma), lambda: self._weights(gamma), t, like)
+
+    def _weights(self, gamma: float) -> Tensor:
+        snr = self.snr(torch.arange(self.steps))
         clipped = snr.clamp_max(gamma)
         return clipped / snr if self.prediction_type == "epsilon" else clipped / (snr + 1.0)
 

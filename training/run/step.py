@@ -67,18 +67,26 @@ def add_noise(
     shape = tuple(batch.latents.shape[1:])
     noise = torch.stack([draw_noise(shape, loss.noise_offset, seed, step, slot) for slot in batch.slots])
     t = torch.tensor([int(uniform(seed, "timestep", step, slot) * schedule.steps) for slot in batch.slots])
-    return noised(batch.latents.to(device), noise.to(device), t, schedule, loss.min_snr_gamma)
+    x0 = moved(batch.latents, device)
+    return noised(x0, moved(noise, device), moved(t, device), schedule, loss.min_snr_gamma)
+
+
+def moved(value: Tensor, device: torch.device) -> Tensor:
+    """On the device; a GPU copies from pinned memory while the program goes on."""
+    if device.type != "cuda" or value.device.type != "cpu":
+        return value.to(device)
+    return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)
 
 
 def noised(x0: Tensor, noise: Tensor, t: Tensor, schedule: NoiseSchedule, gamma: float | None) -> Noised:
-    """x_t, target and loss weight of x0 and noise [B, C, h, w] at timesteps t [B] (on the CPU)."""
-    weight = schedule.loss_weight(t, gamma).to(x0)
-    return Noised(schedule.add_noise(x0, noise, t), schedule.target(x0, noise, t), t.to(x0.device), weight)
+    """x_t, target and loss weight of x0 and noise [B, C, h, w] at timesteps t [B], all on one device."""
+    weight = schedule.loss_weight(t, gamma, x0)
+    return Noised(schedule.add_noise(x0, noise, t), schedule.target(x0, noise, t), t, weight)
 
 
 def sample_losses(network: nn.Module, batch: Batch, noised: Noised) -> Tensor:
     """Weighted mean squared error of each sample, [B] float32."""
-    ids = None if batch.time_ids is None else batch.time_ids.to(noised.x.device)
+    ids = None if batch.time_ids is None else moved(batch.time_ids, noised.x.device)
     output = network(noised.x, noised.t, batch.captions, ids)
     return noised.weight * (output.float() - noised.target).square().flatten(1).mean(1)
 
