@@ -2,10 +2,14 @@
 
 import signal
 import sys
+import time
 from types import FrameType, TracebackType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+
+ASK_EVERY = 5.0  # seconds; torchrun sends SIGKILL 30 s after SIGTERM, and a checkpoint has to be written before
 
 
 class Stop:
@@ -17,7 +21,9 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0
+        self._told = False
         self._before: dict[signal.Signals, object] = {}
+        self._asked, self._next, self._since = 0, 0, time.monotonic()
 
     def __enter__(self) -> "Stop":
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -29,14 +35,29 @@ class Stop:
             signal.signal(name, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        """Nothing else: it may come while the loop itself is writing."""
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        print("\nstopping after this step; once more to stop without saving", file=sys.stderr, flush=True)
 
-    def agreed(self, accelerator: Accelerator) -> int:
-        """The signal by which any process was asked, 0 for none; all must call this at the same step."""
+    def agreed(self, accelerator: Accelerator, step: int, due: bool) -> int:
+        """The signal by which any process was asked, 0 for none; all must call this after every step.
+
+        Args:
+            step: steps done.
+            due: ask the other processes at this step in any case; without, after a number of steps that all have
+                agreed on, about `ASK_EVERY` seconds of them.
+        """
+        if self.signal and not self._told:
+            print("\nstopping after this step; once more to stop without saving", file=sys.stderr, flush=True)
+            self._told = True
         if accelerator.num_processes == 1:
             return self.signal
-        mine = torch.tensor([self.signal], device=accelerator.device)
-        return int(accelerator.gather(mine).max())  # type: ignore[union-attr]
+        if not due and step < self._next:
+            return 0
+        seconds = (time.monotonic() - self._since) / max(1, step - self._asked)  # of a step
+        mine = torch.tensor([[float(self.signal), seconds]], device=accelerator.device)
+        all_told: Any = accelerator.gather(mine)  # [processes, 2]
+        number, slowest = all_told.amax(0).tolist()
+        self._asked, self._next, self._since = step, step + max(1, int(ASK_EVERY / slowest)), time.monotonic()
+        return int(number)
