@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from gcfg_core.concept_file import EMPTY_PROMPT_IDS
+
 from ..base.model import Base
 from ..data.latent_cache import LatentCache
 from ..data.latent_reader import wanted_latents
@@ -24,7 +26,6 @@ from .status import status_of
 from .step import Batch
 
 NOT_MEASURED = ", which were not measured: the network is large for a CPU"
-TIME_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
 
 
 def plan(config: RunConfig) -> str:
@@ -38,7 +39,7 @@ def plan(config: RunConfig) -> str:
     scan = scan_images(config.data, Path(config.output), quiet=not accelerator.is_main_process, keep=False)
     base = open_base(config, scan)
     batch = global_batch(config.loop, accelerator)
-    check_record(Path(config.output), result_settings(config, base.sha256, scan.digest, batch), scan.pictures)
+    check_record(Path(config.output), result_settings(config, base, scan.digest, batch), scan.pictures)
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     order = BatchPlan(training, batch, config.loop.seed, config.data.flip)
     rehearse(config, base)
@@ -46,13 +47,13 @@ def plan(config: RunConfig) -> str:
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
-    cache = LatentCache(config.data.cache or Path(config.output), base.codec).estimate(wanted)
+    latents = LatentCache(config.data.cache or Path(config.output), base.codec).estimate(wanted)
     pictures = len(scan.pictures) - config.loop.held_out
     sections = [
         scan.report(batch),
         training_lines(config, base, network, order, pictures, accelerator),
         memory_line(config, network, found and found.activations, NOT_MEASURED),
-        disk_line(config, network, cache),
+        disk_line(config, network, latents),
         time_line(config, found),
         f"run       {status_of(config).text()}",
         "nothing was written",
@@ -69,4 +70,6 @@ def _measured(config: RunConfig, base: Base, network: Network, accelerator: Acce
     count, factor = config.loop.batch_size, base.codec.factor
     latents = torch.randn(count, base.codec.channels, size.height // factor, size.width // factor)
     network.to(accelerator.device).train()
-    return measure(network, Batch(latents, [""] * count, range(count), torch.tensor([TIME_IDS] * count)), accelerator)
+    return measure(
+        network, Batch(latents, [""] * count, range(count), torch.tensor([EMPTY_PROMPT_IDS] * count)), accelerator
+    )

@@ -10,11 +10,14 @@ from typing import Any
 
 from gcfg_core.input_error import InputError
 
+from ..base.model import Base
 from ..data.picture import Picture
 from ..durable import sha256_of, write_json
+from .base_settings import BASE, base_settings
 from .checkpoint import CHECKPOINTS, checkpoints
 from .config import RunConfig
 from .dataset_list import changes, write_pictures
+from .settings import section_of
 from .start import CONSTANTS
 
 RECORD = "run.json"
@@ -27,24 +30,27 @@ FREE = {
 }  # fmt: skip
 
 
-def result_settings(config: RunConfig, base: str, data: str, global_batch: int) -> dict[str, Any]:
+def result_settings(config: RunConfig, base: Base, data: str, global_batch: int) -> dict[str, Any]:
     """Every setting that results depend on, by its dotted name; files are named by their content.
 
     Args:
-        base, data: hashes of the base model and of the pictures.
+        base: that is trained.
+        data: hash of the pictures.
         global_batch: samples of a step over all processes.
 
     Raises:
         InputError: `start` cannot be read.
     """
-    settings: dict[str, Any] = {"base": base, "images": data, "global_batch": global_batch}
+    settings: dict[str, Any] = {"base": base.sha256, "images": data, "global_batch": global_batch}
     settings["start"] = _start(config.model.start)
     for section, values in config.model_dump(mode="json").items():
         if isinstance(values, dict) and section != "record":
             settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
     if config.optimizer.lr_schedule == "constant":
         del settings["loop.steps"]  # such a run may be made longer
-    return settings
+    if config.optimizer.optimizer == "adamw8bit":
+        settings["loop.channels_last"] = config.loop.channels_last  # its state lies in blocks of the weights' layout
+    return settings | base_settings(base, config.model.kind)
 
 
 def _start(path: str | None) -> str | None:
@@ -86,6 +92,7 @@ def open_record(
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = {"format": 1, "started": started, "settings": _plain(settings)}
         write_pictures(folder, pictures)
+    record["settings"] = {**_plain(settings), **record["settings"]}  # what an older version did not note
     record |= {"config": config.model_dump(mode="json"), "versions": versions(), **facts}
     write_json(folder / RECORD, record)
 
@@ -102,11 +109,16 @@ def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
 
 def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> None:
     """Raise InputError where the folder holds steps of a run that another setting, or other pictures, would end
-    differently."""
+    differently.
+
+    A setting that the version which began the run did not know yet had its default; what it did not note of the base
+    cannot be compared.
+    """
     record = read_record(folder) if is_begun(folder) else {}
     if not _is_binding(folder, record):
         return
-    before, told = record["settings"], _plain(settings)
+    told = _plain(settings)
+    before = {**_defaults(told), **record["settings"]}
     for key in [*before, *told]:
         if before.get(key) == told.get(key):
             continue
@@ -116,6 +128,18 @@ def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[P
                              "Put them back to continue it, or give another output folder.")  # fmt: skip
         raise InputError(key, f"{_short(before.get(key))} as in the run in {folder}", _short(told.get(key)),
                          "Give the same settings to continue it, or another output folder.")  # fmt: skip
+
+
+def _defaults(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What each of these settings is where nobody gives it; what has no default is as it is told."""
+    found = dict(told)
+    for key in told:
+        section, _, name = key.partition(".")
+        if name and not key.startswith(BASE):
+            field = section_of(RunConfig.model_fields[section]).model_fields[name]  # type: ignore[union-attr]
+            if not field.is_required():
+                found[key] = _plain({key: field.get_default(call_default_factory=True)})[key]
+    return found
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -32,6 +32,16 @@ def kept_constants(folder: Path, measure: Callable[[], Mapping[str, Tensor]]) ->
             write_bytes(path, save(constants))
         except OSError as error:
             raise InputError(str(path), "a file that can be written", str(error), "Make room for it.") from None
+    return read_constants(folder)
+
+
+def read_constants(folder: Path) -> dict[str, Tensor]:
+    """The constants that `kept_constants` has kept; nothing is ever written.
+
+    Raises:
+        InputError: there are none, or the file there is damaged.
+    """
+    path = folder / CONSTANTS
     try:
         return load(path.read_bytes())
     except (OSError, SafetensorError) as error:

@@ -29,6 +29,7 @@ from torch.distributed.fsdp import fully_shard
 
 from gcfg_core.null_text import record_text_attention
 from training.base.model import Base, Condition
+from training.base.world_codec import PixelCodec
 from training.run import checkpoint
 from training.run.build import null_text_network, text_network
 from training.run.checkpoint import latest_checkpoint
@@ -36,7 +37,7 @@ from training.run.config import RunConfig
 from training.run.machine import global_batch, open_machine
 from training.run.record import open_record, result_settings
 from training.run.settings import merged, run_config
-from training.run.start import kept_constants
+from training.run.start import kept_constants, read_constants
 from training.run.step import Batch
 from training.run.trainer import CHECKPOINTS, Trainer, open_trainer
 from training.schedule import noise_schedule
@@ -61,13 +62,13 @@ def settings(folder: Path, **sections: Any) -> dict[str, Any]:
 
 
 def toy_base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
-    """A random UNet with a random null condition; no VAE and no text encoder."""
+    """A random UNet with a random null condition; no VAE for its latents and no text encoder."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         unet: Any = UNet2DConditionModel.from_config(UNET).eval()
     null = Condition(normal((1, 5, UNET["cross_attention_dim"]), seed, "null"))
     schedule = noise_schedule(prediction_type=prediction_type)
-    return Base("toy", f"toy-{seed}", unet, dict(UNET), schedule, None, null, None, "SD15")  # type: ignore[arg-type]
+    return Base("toy", f"toy-{seed}", unet, dict(UNET), schedule, PixelCodec(), null, None, "SD15")
 
 
 class ToyFeed:
@@ -133,11 +134,11 @@ def open_toy(config: RunConfig, delay: float = 0.0, sharded: bool = False) -> Tr
     batch = global_batch(config.loop, accelerator)
     feed = ToyFeed(batch, config.loop.seed, held=config.loop.held_out, delay=delay)
     if accelerator.is_main_process:
-        open_record(folder, config, result_settings(config, base.sha256, feed.digest, batch), {"world": 1})
+        open_record(folder, config, result_settings(config, base, feed.digest, batch), {"world": 1})
         if config.model.kind != "text":
             kept_constants(folder, lambda: measure(toy_base()))
     accelerator.wait_for_everyone()
-    constants = {} if config.model.kind == "text" else kept_constants(folder, dict)
+    constants = {} if config.model.kind == "text" else read_constants(folder)
     if config.model.kind == "text":
         network = text_network(base, reads_captions=False, train_text=False)
     else:

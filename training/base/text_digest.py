@@ -1,0 +1,36 @@
+"""What a text encoder and its tokenizer are, as hashes."""
+
+import hashlib
+import json
+from typing import Any
+
+from gcfg_core.tensor_digest import digest_of
+
+from .clip import ClipText
+from .model import TextEncoder
+
+PROBE = ["a photo of a cat", "Zwölf Boxkämpfer jagen Viktor, 1234 times!", "naïve  façade — 日本語"]
+
+
+def text_digest(text: TextEncoder) -> str:
+    """Changes when a weight of a text encoder does."""
+    modules: Any = [one.model for one in text.encoders] if isinstance(text, ClipText) else [text]
+    return _joined([digest_of(module.state_dict()) for module in modules])
+
+
+def tokenizer_digest(text: TextEncoder) -> str:
+    """Changes when a vocabulary, the padding or the way in which texts are split does."""
+    if isinstance(text, ClipText):
+        parts = [[one.tokenizer and one.tokenizer.get_vocab(), one.pad, _probe(one)] for one in text.encoders]
+    else:
+        tokenizer: Any = getattr(text, "tokenizer", None)
+        parts = [[getattr(tokenizer, "words", None), getattr(tokenizer, "length", None)]]
+    return _joined(parts)
+
+
+def _probe(encoder: Any) -> list[list[int]]:
+    return encoder.ids([""] if encoder.tokenizer is None else PROBE).tolist()
+
+
+def _joined(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
