@@ -39,7 +39,7 @@ def untrained_network(config: RunConfig, base: Base) -> Network:
     if config.model.kind == "text":
         return text_network(base, config.data.captions != "none", config.model.train_text)
     if config.model.start is not None:
-        start = read_start(Path(config.model.start), config.model.kind == "null-text-lora")
+        start = read_start(Path(config.model.start), base, config.model.kind == "null-text-lora")
     else:
         widths = {path: block.attn2.to_q.in_features for path, block in text_attentions(base.unet)}  # type: ignore[union-attr]
         start = {f"{path}.{FEATURE}": torch.zeros(1, 1, width) for path, width in widths.items()}  # type: ignore[arg-type]
