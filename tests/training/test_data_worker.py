@@ -1,4 +1,4 @@
-"""Worker processes and signals: a signal for the whole group stops the run between two steps, and no worker outlives it."""
+"""Worker processes and signals: one for the whole group stops the run between two steps, and no worker outlives it."""
 
 import os
 import signal

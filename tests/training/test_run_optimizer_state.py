@@ -68,7 +68,9 @@ def test_a_checkpoint_that_lost_its_optimizer_is_refused(tmp_path: Path, monkeyp
     file = path / "optimizer.safetensors"
     kept = load_file(file)
     save_file({key: value for key, value in kept.items() if not key.endswith("conv_in.weight")}, file)
-    monkeypatch.setattr("training.run.trainer._recover", lambda folder: str(path))  # as if the manifest told this file
+    monkeypatch.setattr(
+        "training.run.trainer._recover", lambda folder: (str(path), True)
+    )  # as if the manifest told this file
     with pytest.raises(InputError, match="optimizer: expected the state of every trained parameter, got none") as told:
         run_toy(tmp_path, loop={"steps": 3})
     assert "\n" not in str(told.value)

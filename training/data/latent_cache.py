@@ -18,7 +18,7 @@ from .image_file import quiet, told
 from .latent_entry import Latent, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
 from .lookahead import lookahead
-from .picture import Picture, Size, printable
+from .picture import Size, printable
 from .pixels import load_pixels
 
 BYTES = 4  # of a number, float32

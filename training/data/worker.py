@@ -13,8 +13,8 @@ _open: WeakSet[Generator[Any, None, None]] = WeakSet()
 
 
 def ignore_signals(worker: int = 0) -> None:
-    """What a worker begins with: Ctrl-C and a scheduler's SIGTERM go to every process of a group, and a run that is asked
-    to stop still needs the batch it waits for. Workers end when the process that started them says so or is gone."""
+    """What a worker begins with: Ctrl-C and a scheduler's SIGTERM go to every process of a group, and a run that is
+    asked to stop still needs the batch it waits for. Workers end when the one that started them says so or is gone."""
     for number in ASKED:
         signal.signal(number, signal.SIG_IGN)
 

@@ -4,6 +4,7 @@ A checkpoint is written to a folder of another name, flushed and renamed, and ol
 process dies, the last whole one is still there. The manifest holds the hash of every file, so a torn one is seen.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from ..durable import flush_file, flush_folder, sha256_of
 
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
+SEEN = "seen"  # a file beside the others, once what was to be seen at this step has been written down
 PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"
 
 
@@ -81,9 +83,25 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
 def _move_in(partial: Path, target: Path) -> None:
     """Rename to the final name; a checkpoint of this step that is there already goes aside first."""
     if target.exists():
-        os.replace(target, target.with_name(f"{OLD}{uuid.uuid4().hex}"))
+        os.replace(target, _aside(target))
     os.replace(partial, target)
     flush_folder(target.parent)
+
+
+def _aside(path: Path) -> Path:
+    """Another name for a checkpoint that is to go, from which `recover` knows its own."""
+    return path.with_name(f"{OLD}{path.name}-{uuid.uuid4().hex}")
+
+
+def mark_seen(folder: Path, step: int) -> None:
+    """Note in the checkpoint of a step, where there is one, that validation and samples of this step are done."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / f"{STEP}{step:08d}" / SEEN).touch()
+
+
+def is_seen(path: Path) -> bool:
+    """Whether `mark_seen` was called for a checkpoint."""
+    return (path / SEEN).exists()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -127,17 +145,24 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def recover(folder: Path) -> tuple[Path | None, list[str]]:
     """Make a checkpoint folder ready to go on from.
 
-    Removes what an interrupted save left, and sets torn checkpoints aside under another name.
+    Removes what an interrupted save left, puts back what it had set aside, and gives torn checkpoints another name;
+    they are removed when the run has come past them.
 
     Returns:
         The newest whole checkpoint, and one sentence for each torn one that was newer.
     """
-    for leftover in [*folder.glob(f"{PARTIAL}*"), *folder.glob(f"{OLD}*")]:
+    for leftover in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    for old in folder.glob(f"{OLD}*"):
+        own = folder / old.name.removeprefix(OLD).rpartition("-")[0]
+        if own.name.startswith(STEP) and not own.exists() and fault_of(old) is None:
+            os.replace(old, own)
+        shutil.rmtree(old, ignore_errors=True)
     told = []
     for path in reversed(checkpoints(folder)):
         fault = fault_of(path)
         if fault is None:
+            _remove_torn(folder, step_of(path))
             return path, told
         aside = path.with_name(f"{TORN}{path.name}-{uuid.uuid4().hex[:8]}")
         os.replace(path, aside)
@@ -145,10 +170,18 @@ def recover(folder: Path) -> tuple[Path | None, list[str]]:
     return None, told
 
 
+def _remove_torn(folder: Path, step: int) -> None:
+    """Remove torn checkpoints of steps up to this one."""
+    for torn in folder.glob(f"{TORN}{STEP}*"):
+        own = torn.name.removeprefix(TORN + STEP).partition("-")[0]
+        if own.isdecimal() and int(own) <= step:
+            shutil.rmtree(torn, ignore_errors=True)
+
+
 def prune(folder: Path, keep_last: int) -> None:
     """Remove all but the newest ``keep_last`` checkpoints; each gets another name first, so that none is ever half."""
     for path in checkpoints(folder)[:-keep_last]:
-        doomed = path.with_name(f"{OLD}{uuid.uuid4().hex}")
+        doomed = _aside(path)
         os.replace(path, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
     for leftover in folder.glob(f"{OLD}*"):

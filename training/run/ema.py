@@ -138,7 +138,3 @@ class Averages:
         shard_again(self._module)
         for weight, value in zip(self._weights, values, strict=True):
             weight.copy_(value)
-
-    def bytes(self) -> int:
-        """Memory of the averages in this process."""
-        return sum(s.nbytes for shadows in self._shadows.values() for s in shadows)

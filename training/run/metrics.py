@@ -1,6 +1,7 @@
 """What a run tells while it goes: metrics.jsonl, TensorBoard and a progress bar. The first process alone writes."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -17,8 +18,12 @@ from ..progress import bar
 METRICS = "metrics.jsonl"
 
 
-def rewind(path: Path, step: int) -> None:
-    """Keep the lines of a metrics file up to a step; what came after it is done again. A torn last line goes too."""
+def rewind(path: Path, step: int, unseen: bool = False) -> None:
+    """Keep the lines of a metrics file up to a step; what came after it is done again. A torn last line goes too.
+
+    Args:
+        unseen: what was seen at this very step is seen again.
+    """
     if not path.exists():
         return
     kept = []
@@ -27,7 +32,7 @@ def rewind(path: Path, step: int) -> None:
             row = json.loads(line)
         except ValueError:
             continue
-        if row["step"] <= step:
+        if row["step"] < step or row["step"] == step and not (unseen and "loss" not in row):
             kept.append(line + "\n")
     write_bytes(path, "".join(kept).encode())
 
@@ -40,15 +45,16 @@ class Metrics:
         start, steps: steps done before, and at the end.
         images: of a step.
         main: whether this is the process that writes; the others do nothing.
+        unseen: see `rewind`.
     """
 
-    def __init__(self, folder: Path, start: int, steps: int, images: int, main: bool) -> None:
+    def __init__(self, folder: Path, start: int, steps: int, images: int, main: bool, unseen: bool = False) -> None:
         self.main = main
         self.images = images
         self._since = time.monotonic()
         if not main:
             return
-        rewind(folder / METRICS, start)
+        rewind(folder / METRICS, start, unseen)
         self._file = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self._bar = bar("training", "step", steps, initial=start, leave=True)
@@ -71,7 +77,8 @@ class Metrics:
         for row in rows:
             self._line({**row, "images_per_second": round(speed, 3)})
             for name in ("loss", "grad_norm", "lr"):
-                self._board.add_scalar(f"train/{name}", row[name], row["step"])
+                if row[name] is not None:
+                    self._board.add_scalar(f"train/{name}", row[name], row["step"])
         self._board.add_scalar("train/images_per_second", speed, rows[-1]["step"])
         self._bar.update(rows[-1]["step"] - self._bar.n)
         self._bar.set_postfix_str(f"loss {rows[-1]['loss']:.4f}, {speed:.1f} images/s")
@@ -99,4 +106,5 @@ class Metrics:
             os.fsync(self._file.fileno())
 
     def _line(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        told = {name: None if isinstance(n, float) and not math.isfinite(n) else n for name, n in row.items()}
+        self._file.write(json.dumps(told) + "\n")

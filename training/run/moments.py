@@ -28,8 +28,10 @@ class Moments:
     def take(self, accelerator: Accelerator) -> list[dict[str, Any]]:
         """The rows for the log, losses summed over the processes; all of them must call this at the same step.
 
+        A gradient that is no number has no norm in its row where the loss is scaled (fp16): such steps are left out.
+
         Raises:
-            InputError: a loss that is no number.
+            InputError: a loss that is no number, or a gradient that has moved the weights to where there are none.
         """
         if not self.steps:
             return []
@@ -42,7 +44,12 @@ class Moments:
         ]
         self.steps, self.rates, self.numbers = [], [], []
         for row in rows:
-            if not math.isfinite(row["loss"]):
-                raise InputError(f"loss of step {row['step']}", "a finite number", str(row["loss"]),
-                                 "Lower the learning rate, or take --precision bf16 or fp32.")  # fmt: skip
+            for name, said in (("loss", "loss"), ("grad_norm", "norm of the gradient")):
+                if math.isfinite(row[name]):
+                    continue
+                if name == "loss" or accelerator.scaler is None:
+                    raise InputError(f"{said} of step {row['step']}", "a finite number", str(row[name]),
+                                     "Lower the learning rate, or take --precision bf16 or fp32; "
+                                     "the same command goes on from the last checkpoint.")  # fmt: skip
+                row[name] = None
         return rows

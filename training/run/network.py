@@ -38,6 +38,11 @@ class Network(nn.Module):
             self.text = text
         self._frozen_text = None if train_text else (text,)  # a tuple hides it from the wrappers
 
+    def frozen_text_to(self, device: torch.device) -> None:
+        """Bring a text encoder that does not learn, and that `to` cannot see, to the device."""
+        if self._frozen_text is not None and self._frozen_text[0] is not None:
+            self._frozen_text[0].to(device)
+
     def forward(self, x: Tensor, t: Tensor, captions: Sequence[str], time_ids: Tensor | None) -> Tensor:
         """The UNet's output.
 
@@ -63,7 +68,7 @@ class Network(nn.Module):
         if self._frozen_text is None:
             told = self.text.encode(captions)
         else:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # in float32, as it was measured
                 told = self._frozen_text[0].encode(captions)
         sizes = None
         if told.pooled is not None and self.time_ids is not None:

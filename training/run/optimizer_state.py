@@ -1,7 +1,7 @@
 """An optimizer's state as flat names for a checkpoint, and back: tensors, and the rest as JSON holds it.
 
-"exp_avg/unet.conv_in.weight" is a value of one parameter; what an optimizer nests (bitsandbytes its 8-bit state) has more
-parts before the parameter's name.
+"exp_avg/unet.conv_in.weight" is a value of one parameter; what an optimizer nests (bitsandbytes its 8-bit state) has
+more parts before the parameter's name.
 """
 
 from collections.abc import Iterator, Mapping

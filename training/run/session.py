@@ -13,12 +13,16 @@ from ..base.read import read_base
 from ..base.world_config import is_recipe, read_world_config
 from ..base.world_new import world_from_recipe
 from ..data.scan import Scan
+from ..full_float32 import full_float32
 from ..interrupted import Interrupted
 from ..prepare.calibrate import calibrate
 from ..progress import bar
+from .agreement import agree
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig
-from .image_feed import ImageFeed, open_images, scan_images
+from .image_feed import ImageFeed, cache_folder, open_images, scan_images
+from .leftovers import remove_leftovers
+from .lock import RunLock
 from .machine import global_batch, open_machine
 from .network import Network
 from .outline import memory_line, training_lines
@@ -27,9 +31,10 @@ from .places import check_places, make_folder
 from .record import add_facts, open_record, result_settings
 from .rehearsal import rehearse
 from .result import file_settings, write_result
+from .shared_disk import check_shared
 from .start import kept_constants
 from .status import status_of
-from .trainer import Trainer, agree, open_trainer
+from .trainer import Trainer, open_trainer
 
 LEVELS = 10  # noise levels at which the constants are measured
 
@@ -47,7 +52,12 @@ def train(config: RunConfig) -> str:
     """
     accelerator = open_machine(config.loop)
     agree(accelerator, lambda: check_places(config))
-    trainer, painter = open_run(config, accelerator)
+    with RunLock() as lock:
+        return _train(config, accelerator, lock)
+
+
+def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
+    trainer, painter = open_run(config, accelerator, lock)
     trainer.resume()
     main = accelerator.is_main_process
     status = agree(accelerator, lambda: status_of(config, trainer.step))
@@ -67,23 +77,29 @@ def train(config: RunConfig) -> str:
     return f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
 
 
-def open_run(config: RunConfig, accelerator: Accelerator) -> tuple[Trainer, Painter]:
+def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
     """Everything a run needs, on its device and before its first step; the first process tells the plan.
 
     The base is read first: one that cannot be used leaves no folder behind.
+
+    Args:
+        lock: is taken as soon as there is a folder; without it, nobody else may be in the folder.
     """
     folder, main = Path(config.output), accelerator.is_main_process
     base = trained_base(config)
     agree(accelerator, lambda: make_folder(folder))
-    with accelerator.main_process_first():
-        scan = scan_images(config.data, folder, not main)
+    if lock is not None:
+        agree(accelerator, lambda: lock.take(folder))
+        agree(accelerator, lambda: remove_leftovers(folder))
+    check_shared(accelerator, [folder, cache_folder(config)])
+    scan = agree(accelerator, lambda: scan_images(config.data, folder))
     batch = global_batch(config.loop, accelerator)
     if main:
         print(scan.report(batch), flush=True)
     if base is None:
         base = open_base(config, scan)
     rehearse(config, base)
-    settings = result_settings(config, base.sha256, scan.digest, batch)
+    settings = result_settings(config, base, scan.digest, batch)
     facts = {"base": {"name": base.name, "sha256": base.sha256}, "images": len(scan.pictures),
              "processes": accelerator.num_processes, "device": str(accelerator.device)}  # fmt: skip
     agree(accelerator, lambda: open_record(folder, config, settings, facts, scan.pictures))
@@ -128,7 +144,7 @@ def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator
     if config.model.kind == "text":
         return {}
     if config.model.start is not None:
-        return read_start(Path(config.model.start), config.model.kind == "null-text-lora")
+        return read_start(Path(config.model.start), base, config.model.kind == "null-text-lora")
     seed, device, folder = config.loop.seed, accelerator.device, Path(config.output)
     count = min(config.model.calibration_images, feed.pictures)
 
@@ -137,8 +153,8 @@ def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator
         with bar("measuring null-text constants", "picture", count, iterable=latents) as shown:
             return calibrate(base, shown, levels=LEVELS, seed=seed, device=device).constants
 
-    agree(accelerator, lambda: kept_constants(folder, measured))
-    return kept_constants(folder, dict)
+    with full_float32():
+        return agree(accelerator, lambda: kept_constants(folder, measured))
 
 
 def open_network(config: RunConfig, base: Base, start: dict[str, Tensor]) -> Network:

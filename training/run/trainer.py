@@ -7,13 +7,19 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from gcfg_core.input_error import InputError
-
 from ..base.model import Base
-from .checkpoint import CHECKPOINTS, Checkpoint, read_checkpoint, recover, write_checkpoint
+from .agreement import agree
+from .checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    is_seen,
+    mark_seen,
+    read_checkpoint,
+    recover,
+    write_checkpoint,
+)
 from .config import RunConfig
 from .ema import Averages
 from .feed import Feed
@@ -28,6 +34,8 @@ from .step import Stepper
 from .stop import Stop
 from .validation import validate
 
+UNSEEN = "unseen"  # in a checkpoint's state
+
 
 @dataclass(eq=False)
 class Trainer:
@@ -37,9 +45,11 @@ class Trainer:
         network, optimizer: as accelerate prepared them.
         averages: of the network's weights.
         frozen: null-text constants that are not trained, by their names in the UNet.
-        paint: draws a picture [3, H, W] from 0 to 1 of weights at a step; None in all but the first process.
+        paint: draws a picture [3, H, W] from 0 to 1 of weights at a step, or gives None where that fails; None in all
+            but the first process.
         step: optimization steps done.
         stopped_by: the signal that ended `run` before its last step, 0 for none.
+        unseen: what the record wants to see at this step, a validation or samples, is still to be done.
     """
 
     config: RunConfig
@@ -50,9 +60,10 @@ class Trainer:
     optimizer: Any
     averages: Averages
     frozen: Mapping[str, Tensor] = field(default_factory=dict)
-    paint: Callable[[Mapping[str, Tensor], int], Tensor] | None = None
+    paint: Callable[[Mapping[str, Tensor], int], Tensor | None] | None = None
     step: int = 0
     stopped_by: int = 0
+    unseen: bool = False
     moments: Moments = field(default_factory=Moments)
 
     @property
@@ -67,11 +78,11 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
-        path = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        path, seen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
             restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
-            self.step = checkpoint.step
+            self.step, self.unseen = checkpoint.step, not seen and bool(checkpoint.state.get(UNSEEN))
         self.accelerator.wait_for_everyone()
 
     def run(self) -> bool:
@@ -87,8 +98,10 @@ class Trainer:
         stepper = self._stepper()
         saved, steps = self.step, config.loop.steps
         main = self.accelerator.is_main_process
-        with Stop() as stop, Metrics(self.folder, self.step, steps, self.images, main) as metrics:
+        with Stop() as stop, Metrics(self.folder, self.step, steps, self.images, main, self.unseen) as metrics:
             self.network.train()
+            if self.unseen:
+                self._look(metrics)
             for batch in self.feed.batches(self.step, steps, rank, world):
                 rate = learning_rate(config.optimizer, self.step, steps)
                 set_learning_rate(self.optimizer, rate)
@@ -97,14 +110,16 @@ class Trainer:
                 self.averages.update(self.step)
                 self.moments.add(self.step, rate, loss, norm)
                 log = self._every(config.record.log_every)
-                self.stopped_by = stop.agreed(self.accelerator) if log or world == 1 else 0
+                self.stopped_by = stop.agreed(self.accelerator, self.step, log)
                 save = self._every(config.record.save_every) or self.stopped_by != 0
                 if log or save:
                     metrics.steps(self.moments.take(self.accelerator))
+                self.unseen = self._is_time_to_look()
                 if save:
                     self.save(metrics)
                     saved = self.step
-                self._look(metrics)
+                if self.unseen and not self.stopped_by:  # a run that is asked to stop looks when it goes on
+                    self._look(metrics)
                 if self.stopped_by:
                     break
             metrics.steps(self.moments.take(self.accelerator))
@@ -119,7 +134,7 @@ class Trainer:
             InputError: it could not be written; the one before is whole.
         """
         metrics.flush()
-        state = {"world": self.accelerator.num_processes, "global_batch": self.images}
+        state = {"world": self.accelerator.num_processes, "global_batch": self.images, UNSEEN: self.unseen}
         checkpoint = gather(self.accelerator, self.network, self.optimizer, self.averages, self.step, **state)
         agree(self.accelerator, lambda: self._write(checkpoint))
         metrics.pause()
@@ -127,21 +142,34 @@ class Trainer:
     def _write(self, checkpoint: Checkpoint) -> None:
         write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last)
 
+    def _is_time_to_look(self) -> bool:
+        record = self.config.record
+        return self._every(record.sample_every) or self._every(record.validate_every) and self.config.loop.held_out > 0
+
     def _look(self, metrics: Metrics) -> None:
-        """Validate and sample where their time has come."""
+        """Validate and sample where their time has come; the checkpoint of this step is told when that is done."""
         record = self.config.record
         if self._every(record.validate_every) and self.config.loop.held_out:
-            seed, pictures = self.config.loop.seed, self.feed.held_out()
-            found = validate(self.accelerator, self.network, self.averages, pictures, self.base.schedule, seed)
+            found = validate(
+                self.accelerator, self.network, self.averages, self.feed.held_out(), self.base.schedule,
+                self.config.loop.seed, max(1, self.config.loop.batch_size // 2),
+            )  # fmt: skip
             metrics.numbers(self.step, found)
             metrics.pause()
 
         if self._every(record.sample_every):
             weights, _ = self.result_weights()
-            if self.paint is not None:
-                metrics.picture(self.step, "samples", self.paint(weights, self.step))
-            self.accelerator.wait_for_everyone()
+            agree(self.accelerator, lambda: self._paint(metrics, weights))
             metrics.pause()
+        metrics.flush()
+        self.unseen = False
+        if self.accelerator.is_main_process:
+            mark_seen(self.folder / CHECKPOINTS, self.step)
+
+    def _paint(self, metrics: Metrics, weights: Mapping[str, Tensor]) -> None:
+        picture = None if self.paint is None else self.paint(weights, self.step)
+        if picture is not None:
+            metrics.picture(self.step, "samples", picture)
 
     def result_weights(self) -> tuple[dict[str, Tensor], str]:
         """The weights a run is for and the name of the average they are; all processes take part.
@@ -196,28 +224,16 @@ def open_trainer(
         unet.compile()
     fused = accelerator.device.type == "cuda"
     network.to(accelerator.device)
+    network.frozen_text_to(accelerator.device)
     parameters = [value for value in network.parameters() if value.requires_grad]
     optimizer = build_optimizer(config.optimizer, parameters, fused)
     prepared, optimizer = accelerator.prepare(network, optimizer)
     return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted), frozen or {})
 
 
-def _recover(folder: Path) -> str | None:
+def _recover(folder: Path) -> tuple[str | None, bool]:
+    """The newest whole checkpoint, and whether `mark_seen` was called for it."""
     path, told = recover(folder)
     for sentence in told:
         print(sentence, flush=True)
-    return None if path is None else str(path)
-
-
-def agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
-    """Let the first process work and tell the others what came out, an InputError too, so that none waits for ever."""
-    told: list[Any] = [None, None]
-    if accelerator.is_main_process:
-        try:
-            told[0] = work()
-        except InputError as error:
-            told[1] = (error.name, error.expected, error.got, error.remedy)
-    broadcast_object_list(told)
-    if told[1] is not None:
-        raise InputError(*told[1])
-    return told[0]
+    return (None, False) if path is None else (str(path), is_seen(path))
