@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import contextlib
 import os
 import pickle
 import pickletools
@@ -52,7 +53,7 @@ def tensor_names(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, str
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed over ``path``.
+    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed over ``path`` for good.
 
     Args:
         path: a file already there stays whole until the new one is.
@@ -105,6 +106,18 @@ def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Itera
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, without which a power failure can undo a rename; systems that cannot
+    open a folder do without."""
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _note_hash(path: Path) -> None:

@@ -36,7 +36,7 @@ def gather(
         network, optimizer: as accelerate prepared them.
         averages: of the network's weights.
         step: optimization steps done.
-        state: more that JSON can hold.
+        state: what else a run goes on from, anything that JSON can hold.
     """
     tensors = {"weights": trained_weights(network)}
     for name in averages.names:
@@ -79,6 +79,7 @@ def trained_weights(network: nn.Module) -> dict[str, Tensor]:
 def _put_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
     left = set_model_state_dict(network, dict(weights), options=WRITE)
     trained = {name for name, value in network.named_parameters() if value.requires_grad}
+    # Frozen weights are in no checkpoint. Wrappers put their own words before and into the names of parameters.
     missing = [name for name in left.missing_keys if any(name in full for full in trained)]
     if left.unexpected_keys or missing:
         odd = [*left.unexpected_keys, *missing][0]
