@@ -10,6 +10,7 @@ from diffusers import UNet2DConditionModel
 from gcfg_core.null_text import FEATURE, text_attentions
 
 from ..base.model import Base
+from ..sample.scene import prompt_condition
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig
 from .network import Network
@@ -21,8 +22,10 @@ def rehearse(config: RunConfig, base: Base) -> None:
     """Build what a run trains without its weights; the base's UNet stays as it is.
 
     Raises:
-        InputError: an optimizer, an average, a start or adapters that cannot be had.
+        InputError: an optimizer, an average, a start or adapters that cannot be had, or a prompt that cannot be read.
     """
+    if config.record.prompt is not None and config.record.sample_every:
+        prompt_condition(base, config.record.prompt)
     profiles(config.ema)
     check_optimizer(config.optimizer)
     with torch.device("meta"):
