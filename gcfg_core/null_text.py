@@ -120,23 +120,7 @@ def remove_text_attention(
     return unet
 
 
-def mean_constant(outputs: Iterable[Tensor]) -> tuple[Tensor, float]:
-    """The constant nearest to a layer's outputs, and how far off it is.
-
-    Args:
-        outputs: attention outputs, each [B, N, C]; every token counts the same.
-
-    Returns:
-        The mean over batch and tokens [1, 1, C], and the relative deviation
-        sqrt(mean ||y - mean||^2 / mean ||y||^2): 0 when the layer really is constant, 1 when its mean says nothing.
-    """
-    layer = _LayerMean()
-    for output in outputs:
-        layer.add(output)
-    return layer.constant(), layer.deviation()
-
-
-class _LayerMean:
+class LayerMean:
     """Running mean and mean square of one layer's output, in float64 on the CPU: not every device has it (MPS)."""
 
     def __init__(self) -> None:
@@ -145,6 +129,7 @@ class _LayerMean:
         self.tokens = 0
 
     def add(self, output: Tensor) -> None:
+        """Take in an output [B, N, C]; every token counts the same."""
         tokens = output.detach().cpu().double().flatten(0, -2)  # [B * N, C]
         total = tokens.sum(0)
         self.total = total if self.total is None else self.total + total
@@ -152,6 +137,7 @@ class _LayerMean:
         self.tokens += tokens.shape[0]
 
     def constant(self) -> Tensor:
+        """The mean over batches and tokens, [1, 1, C] float32: the constant nearest to the outputs."""
         if self.total is None:
             raise ConceptFileError(
                 "attention outputs", "at least one", "none", "Run the network once while the means are recorded."
@@ -159,6 +145,8 @@ class _LayerMean:
         return (self.total / self.tokens).float().reshape(1, 1, -1)
 
     def deviation(self) -> float:
+        """How far off the constant is, sqrt(mean ||y - mean||^2 / mean ||y||^2): 0 when the layer really is constant, 1
+        when its mean says nothing."""
         mean_square = self.squares / max(self.tokens, 1)
         if mean_square == 0.0:
             return 0.0
@@ -170,14 +158,14 @@ class AttentionMeans:
     """What `record_text_attention` has seen so far: one running mean for each cross-attention."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self.layers = {path: _LayerMean() for path in paths}
+        self.layers = {path: LayerMean() for path in paths}
 
     def constants(self) -> dict[str, Tensor]:
         """The constant of each layer, [1, 1, C] float32, under the path of its `attn2`."""
         return {path: layer.constant() for path, layer in self.layers.items()}
 
     def deviations(self) -> dict[str, float]:
-        """The relative deviation of each layer from its constant, as in `mean_constant`."""
+        """The relative deviation of each layer from its constant, as in `LayerMean.deviation`."""
         return {path: layer.deviation() for path, layer in self.layers.items()}
 
 

@@ -1,5 +1,7 @@
 """The null-text layer: what stands where cross-attention stood."""
 
+from collections.abc import Iterable
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -8,8 +10,8 @@ from torch import nn
 from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.null_text import (
+    LayerMean,
     NullTextAttention,
-    mean_constant,
     record_text_attention,
     remove_text_attention,
     text_attentions,
@@ -72,14 +74,21 @@ def test_text_no_longer_matters_and_once_did():
     assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
 
 
+def mean_of(outputs: Iterable[torch.Tensor]) -> tuple[torch.Tensor, float]:
+    mean = LayerMean()
+    for output in outputs:
+        mean.add(output)
+    return mean.constant(), mean.deviation()
+
+
 def test_mean_and_deviation_in_closed_form():
     vector = torch.tensor([3.0, 4.0])
-    constant, deviation = mean_constant([vector.expand(2, 5, 2), vector.expand(1, 3, 2)])
+    constant, deviation = mean_of([vector.expand(2, 5, 2), vector.expand(1, 3, 2)])
     assert constant.shape == (1, 1, 2) and torch.equal(constant.flatten(), vector) and deviation == 0.0
-    constant, deviation = mean_constant([vector.expand(1, 1, 2), -vector.expand(1, 1, 2)])
+    constant, deviation = mean_of([vector.expand(1, 1, 2), -vector.expand(1, 1, 2)])
     assert torch.equal(constant.flatten(), torch.zeros(2)) and deviation == 1.0
     # three tokens at 0 and one at 4: every token counts the same, whatever batch it came in
-    constant, deviation = mean_constant([torch.zeros(1, 3, 1), torch.full((1, 1, 1), 4.0)])
+    constant, deviation = mean_of([torch.zeros(1, 3, 1), torch.full((1, 1, 1), 4.0)])
     assert float(constant) == 1.0 and deviation == pytest.approx((3 / 4) ** 0.5)
 
 

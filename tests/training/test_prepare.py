@@ -1,6 +1,7 @@
 """The null-text start: constants are the measured means, and what is reported about them is true."""
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from train_rigs.bases import FAMILIES, tiny_base
 
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.input_error import InputError
-from gcfg_core.null_text import mean_constant, text_attentions
+from gcfg_core.null_text import LayerMean, text_attentions
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world_config import WorldConfig
@@ -193,10 +194,17 @@ class OnMps(Tensor):
         return found.as_subclass(Tensor) if function is Tensor.cpu else found
 
 
+def mean_of(outputs: Iterable[Tensor]) -> tuple[Tensor, float]:
+    mean = LayerMean()
+    for output in outputs:
+        mean.add(output)
+    return mean.constant(), mean.deviation()
+
+
 def test_a_device_without_float64_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = [torch.randn(2, 5, 4) + 1.0 for _ in range(3)]
-    constant, deviation = mean_constant(output.as_subclass(OnMps) for output in outputs)
-    expected, its = mean_constant(outputs)
+    constant, deviation = mean_of(output.as_subclass(OnMps) for output in outputs)
+    expected, its = mean_of(outputs)
     assert torch.equal(constant, expected) and deviation == its
     base = read_family("sd15", tmp_path)
     calibration = measure(base)

@@ -22,7 +22,7 @@ class Calibration:
     Attributes:
         constants: of each layer [1, 1, C] float32, under the path of its `attn2`.
         deviations: of each layer, relative: 0 where it really is constant, 1 where its mean says nothing
-            (`gcfg_core.null_text.mean_constant`).
+            (`gcfg_core.null_text.LayerMean`).
         levels: timesteps.
         pictures: how many.
         seed: of the noise.
