@@ -1,8 +1,8 @@
 """Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
 
+import contextlib
 import hashlib
 import json
-import contextlib
 import os
 import pickle
 import pickletools
