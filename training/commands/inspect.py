@@ -15,14 +15,14 @@ from gcfg_core.null_text import FEATURE
 
 from ..arguments import Arguments
 from ..export.newest import newest_concept
+from ..run.names import RECORD
 from .unet_config import CONFIG_HELP, read_config
 
 WANTED = "a concept file or the folder of a run"
-RUN = "run.json"
 # What lies in a folder, what the folder is then, and what to do with it.
 FOLDERS = (
     ("world/world.json", "a run whose result is a world", "Give the folder world in it as --base."),
-    (RUN, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
+    (RECORD, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
     ("world.json", "a world, which is a base", "Give it as --base; unet.safetensors in it can be inspected."),
     ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
 )
@@ -66,7 +66,7 @@ def concept_in(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = newest_concept(path) if (path / RUN).is_file() else None
+    found = newest_concept(path) if (path / RECORD).is_file() else None
     if found is not None:
         return found
     known = ((kind, remedy) for sign, kind, remedy in FOLDERS if (path / sign).exists())

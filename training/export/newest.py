@@ -6,6 +6,8 @@ from pathlib import Path
 from gcfg_core.concept_metadata import FORMAT_KEY
 from gcfg_core.tensor_file import SAFETENSORS, tensor_names
 
+from ..run.names import RECORD
+
 
 def newest_concept(folder: Path) -> Path | None:
     """The concept file that run.json calls the result, or else the newest format 1 file in the folder, or None.
@@ -22,7 +24,7 @@ def newest_concept(folder: Path) -> Path | None:
 
 def _result(folder: Path) -> Path | None:
     try:
-        name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["result"]["file"]
+        name = json.loads((folder / RECORD).read_text(encoding="utf-8"))["result"]["file"]
         path = folder / Path(name).name
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -17,10 +17,10 @@ from .base_settings import BASE, base_settings
 from .checkpoint import CHECKPOINTS, checkpoints
 from .config import RunConfig
 from .dataset_list import changes, write_pictures
+from .names import RECORD
 from .settings import section_of
 from .start import CONSTANTS
 
-RECORD = "run.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
 # Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
 FREE = {

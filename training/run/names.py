@@ -1,0 +1,3 @@
+"""Names in a run's folder that also those read who need none of the trainer's libraries."""
+
+RECORD = "run.json"
