@@ -22,6 +22,7 @@ RUNS = {
     },
     "twenty terms": {"terms": tuple(f"term {i}" for i in range(20)), "calls": 40},
     "a hundred calls": {"terms": ("$x_{prompt}$", "\\alpha^", "a_b"), "calls": 100, "batch": 4, "start": 0.52},
+    "zero terminal SNR": {"sigma_max": 4518.0},
     "no terms": {"terms": (), "models": ("base",)},
     "nothing measured": {"unmeasured": {0, 1}},
     "nothing acted": {"weights": (0.0, 0.0)},

@@ -14,7 +14,7 @@ from .bars import draw_bars, legend_height
 from .canvas import WIDTH, Sheet
 from .lines import TOTAL, Line, Scale, draw_lines, names_height, names_width, progress_start, scale_of
 from .matrix import draw_matrix, matrix_height
-from .ruler import line_height, wrap_formula
+from .ruler import line_height, width_of, wrap_formula
 from .theme import Theme
 
 LEFT, RIGHT = 0.95, 0.3
@@ -121,12 +121,12 @@ class Report:
         """The noise level of some calls, above a panel."""
         left = progress_start(self.xs)
         records = trace_series.in_order(self.trace)
-        end = -1.0
-        sheet.text(x - 0.36, y - 0.13, "noise", 8.5, ha="right", color=sheet.theme.muted)
+        end, first = -1.0, _sigma_text(records[0].sigma) if records else ""
+        sheet.text(x - 0.5 * width_of(first, 8.5) - 0.12, y - 0.13, "noise σ", 8.5, ha="right", color=sheet.theme.muted)
         for at, record in zip(self.xs, records, strict=True):
             place = x + (at - left) / (1.0 - left) * width
             if place - end >= 0.85 and place <= x + width + 0.01:
-                sheet.text(place, y - 0.13, f"σ {record.sigma:.3g}", 8.5, ha="center", color=sheet.theme.muted)
+                sheet.text(place, y - 0.13, _sigma_text(record.sigma), 8.5, ha="center", color=sheet.theme.muted)
                 sheet.line([place, place], [y - 0.04, y], color=sheet.theme.muted, lw=0.8)
                 end = place
 
@@ -183,6 +183,10 @@ class Report:
             return None
         height = matrix_height(len(self.terms))
         return Panel("", "", height, lambda sheet, y: self._draw_between(sheet, LEFT - 0.6, y))
+
+
+def _sigma_text(sigma: float) -> str:
+    return f"{sigma:.0f}" if sigma >= 100.0 else f"{sigma:.3g}"
 
 
 def _note(term: TermSummary) -> str:

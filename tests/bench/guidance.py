@@ -56,6 +56,12 @@ class Bench:
             terms.insert(0, graph.GuidanceTerm(positive=graph.Side(self.concept), weight=2.5, label="concept"))
         return self.pack.module("nodes.runtime.guider").GCFGGuider(self.base, self.null, terms)
 
+    def unrecorded(self) -> Any:
+        """The paper's graph without the trace's notes, which only a measurement ever leaves out."""
+        guider = self.gcfg(True)
+        guider.trace.add = lambda *_: None
+        return guider
+
     def core(self) -> Any:
         import comfy.samplers
 
@@ -113,6 +119,21 @@ class Bench:
         share = 1.0 - inside[0] / total[0]
         print(f"| {name} | {1000 * total[0] / calls:.1f} | {1000 * inside[0] / calls:.1f} | {share:.2%} | {bound} |")
 
+    def recording_share(self, name: str, guider: Any, bound: str) -> None:
+        """Share of the guider's time that the trace's notes take, fetching them at the end of a run included."""
+        noting, total = [0.0], [0.0]
+        restore = [_time_calls(guider.trace, method, noting) for method in ("add", "finish")]
+        restore.append(_time_calls(guider, "predict_noise", total))
+        try:
+            for _ in range(self.repeats):
+                self.seconds_per_step(guider)
+        finally:
+            for undo in restore:
+                undo()
+        calls = self.repeats * self.steps
+        share = noting[0] / total[0]
+        print(f"| {name} | {1000 * total[0] / calls:.1f} | {1000 * noting[0] / calls:.3f} | {share:.3%} | {bound} |")
+
 
 def _time_calls(owner: Any, name: str, seconds: list[float]) -> Callable[[], None]:
     """Add the duration of every call of a method to ``seconds``; returns what undoes it."""
@@ -153,10 +174,14 @@ def main() -> None:
     bench.ratio("one term / core CFGGuider", lambda: bench.gcfg(False), bench.core, "<= 1.02")
     bench.ratio("the paper's graph / its three predictions one after another",
                 lambda: bench.gcfg(True), bench.one_after_another, "< 1")  # fmt: skip
+    bench.ratio("the paper's graph, recording on / off", lambda: bench.gcfg(True), bench.unrecorded, "<= 1.01")
     print("\n| guider call | total, ms | in forwards, ms | outside | wanted |\n|---|---|---|---|---|")
     bench.outside_share("one term", bench.gcfg(False), [bench.base], "<= 2 %")
     bench.outside_share("the paper's graph", bench.gcfg(True), [bench.base, bench.concept], "<= 2 %")
     bench.outside_share("core CFGGuider, for comparison", bench.core(), [bench.base], "-")
+    print("\n| guider call | total, ms | recording, ms | share | wanted |\n|---|---|---|---|---|")
+    bench.recording_share("one term", bench.gcfg(False), "<= 1 %")
+    bench.recording_share("the paper's graph", bench.gcfg(True), "<= 1 %")
 
 
 if __name__ == "__main__":

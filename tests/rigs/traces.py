@@ -9,7 +9,7 @@ import torch
 def made_trace(
     module: Any, terms: Sequence[str] = ("concept", "control"), calls: int = 6, batch: int = 1,
     models: Sequence[str] = ("base", "concept"), weights: Sequence[float] | None = None,
-    unmeasured: Collection[int] = (), windows: Sequence[tuple[float, float]] | None = None, start: float = 0.0,
+    unmeasured: Collection[int] = (), windows: Sequence[tuple[float, float]] | None = None, start: float = 0.0, sigma_max: float = 10.0,
 ) -> Any:  # fmt: skip
     """A finished trace.
 
@@ -18,6 +18,7 @@ def made_trace(
         unmeasured: terms whose differences were not computed.
         windows: when each term acts.
         start: progress at the first call.
+        sigma_max: noise level at progress 0, from where it falls evenly.
     """
     made = torch.Generator().manual_seed(0)
     text = "D = base(null)" + "".join(f" + 2.5 * ({name}(null) - base(null))" for name in terms)
@@ -38,6 +39,8 @@ def made_trace(
         added = {i: difference * given[i] for i, difference in differences.items()}
         evaluations = [2, *[k % 2] * (len(models) - 1)]
         spans = [(0.0, 0.25), *[(0.0, 0.125)] * (len(models) - 1)]
-        trace.add(torch.tensor([10.0 * (1.0 - progress)]), given, differences, added, evaluations, (0.0, 0.5), spans)
-    trace.finish(lambda sigma: 1.0 - sigma / 10.0)
+        trace.add(
+            torch.tensor([sigma_max * (1.0 - progress)]), given, differences, added, evaluations, (0.0, 0.5), spans
+        )
+    trace.finish(lambda sigma: 1.0 - sigma / sigma_max)
     return trace
