@@ -9,7 +9,8 @@ import torch
 def made_trace(
     module: Any, terms: Sequence[str] = ("concept", "control"), calls: int = 6, batch: int = 1,
     models: Sequence[str] = ("base", "concept"), weights: Sequence[float] | None = None,
-    unmeasured: Collection[int] = (), windows: Sequence[tuple[float, float]] | None = None, start: float = 0.0, sigma_max: float = 10.0,
+    unmeasured: Collection[int] = (), windows: Sequence[tuple[float, float]] | None = None, start: float = 0.0,
+    sigma_max: float = 10.0,
 ) -> Any:  # fmt: skip
     """A finished trace.
 
