@@ -4,7 +4,8 @@
   demo    run the paper's guidance graph on a real ComfyUI server and write a PNG
   test    run the linters, every test of the pack and every test of the trainer; further arguments go to pytest
   serve   open ComfyUI with this pack and small starter models; further arguments go to ComfyUI
-  bench   measure, and print the tables of the README; `bench guidance` or `bench training` for one of them
+  bench   measure, and print the tables of the README; `bench guidance` or `bench training` for one of them, and
+          `bench miniature` for the paper's experiment on the starter models (hours)
   lint    run the linters alone (check, format, types; default all)
   setup   make the environments and fetch ComfyUI, as the other commands do first
 
@@ -68,7 +69,11 @@ def serve(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    """`guidance` on ComfyUI, `training` without it; both where neither is named."""
+    """`guidance` on ComfyUI, `training` without it; both where neither is named. `miniature` needs both in turn."""
+    if arguments[:1] == ["miniature"]:
+        ensure_training()
+        code = run("-m", "bench.miniature", *arguments[1:])
+        return code or run("-m", "training.miniature", "report", environment=TRAINING)
     names = [arguments[0]] if arguments and arguments[0] in BENCHES else list(BENCHES)
     if "training" in names:
         ensure_training()

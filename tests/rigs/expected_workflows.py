@@ -1,18 +1,22 @@
 """What each example workflow must do when it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PAPER = "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a workflow must do in four steps: formula and evaluations per call, for each of its sampling runs."""
+    """What a workflow must do in four steps: formula and evaluations per call, for each of its sampling runs.
+
+    ``before``: evaluations of a stock sampler that draws the picture to start from, if it is not drawn already.
+    """
 
     formulas: tuple[str, ...]
     evaluations: tuple[list[int], ...]
     frames: int = 1
     labels: tuple[str, ...] = ()
+    before: int = 0
 
 
 def one(formula: str, evaluations: list[int], *labels: str, frames: int = 1) -> Expected:
@@ -79,3 +83,14 @@ EXPECTED = {
         ("D = base(null) + 5 * (base(control) - base(null))", PAPER), ([2, 2], [3, 3]), labels=("concept", "control")
     ),
 }  # fmt: skip
+STARTERS = ("concept_and_control", "plain_cfg", "two_concepts", "negative_term", "regional_masks", "domain_guidance",
+            "two_stages")  # fmt: skip
+"""Played by the starter models these do what they do with Stable Diffusion."""
+EXPECTED |= {f"starter_{name}": EXPECTED[name] for name in STARTERS} | {
+    f"starter_{name}": replace(EXPECTED[name], before=8) for name in ("image_to_image", "inpainting")
+}
+# Other steps of the schedule lie within the windows, since zero terminal SNR starts far higher.
+EXPECTED |= {
+    f"starter_{name}": replace(EXPECTED[name], evaluations=(evaluations,))
+    for name, evaluations in {"windowed_control": [1, 2, 2, 1], "weight_curves": [2, 3, 3, 4]}.items()
+}

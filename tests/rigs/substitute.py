@@ -33,6 +33,9 @@ TEXT_ENCODERS = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")
 WITHOUT_TEXT = ("sdxl", "sd2v")
 """Kinds whose tiny checkpoint has no text encoder."""
 
+STARTER = "GCFG_LoadStarterWorld"
+"""A workflow with this node runs on the pack's own models: they are small already."""
+
 RESIZED = ("ImageScale", "SolidMask")
 """Nodes whose sides keep their proportions to each other when they shrink."""
 
@@ -69,6 +72,10 @@ def substitute(prompt: dict[str, dict], steps: int = 3, size: int = 64) -> Subst
         size: most pixels a side of any new latent, and the side of every image that is loaded.
     """
     result = Substitution(copy.deepcopy(prompt))
+    if any(node["class_type"] == STARTER for node in prompt.values()):
+        for node in result.prompt.values():
+            _shrink(node["class_type"], node["inputs"], steps, size)
+        return result
     kind = kind_of(prompt)
     for identity, node in list(result.prompt.items()):
         inputs, name = node["inputs"], node["class_type"]

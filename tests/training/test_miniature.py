@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from gcfg_core.concept_file import read_concept
 from gcfg_core.input_error import InputError
+from training.cli import main
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.data import attribution, pack, splits
 from training.miniature.draw import DRAWING, draw
@@ -16,10 +19,14 @@ from training.miniature.experiment import available, over_seeds
 from training.miniature.judge import accuracy, read_judge, train_judge
 from training.miniature.labelled import CLASSES, UNKNOWN, read_labelled
 from training.miniature.pictures import caption, pictures
+from training.miniature.recipe import TINY, recipes
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
 from training.miniature.settings import BASE, TOON, Setting, gcfg
+from training.miniature.ship import CHOSEN
 from training.miniature.styles import BACKGROUND, OPEN, PIXEL, SOURCES, STYLES
 from training.miniature.styles import TOON as TOON_STYLE
+from training.miniature.train import train_all
+from training.run.session import train
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
@@ -157,3 +164,51 @@ def test_numbers_over_seeds() -> None:
 def test_evaluations_of_a_setting_follow_from_its_terms() -> None:
     assert gcfg(1.0, 1.0).models == (BASE, TOON)
     assert Setting("concept alone", "g", TOON).models == (TOON,)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `data.make` leaves it, with fewer pictures."""
+    folder = tmp_path_factory.mktemp("data")
+    with zipfile.ZipFile(PICTURES) as archive:
+        archive.extractall(folder)
+    shutil.move(folder / "open" / "test", folder / "open" / "train")
+    for name in ("toon", "pixel"):
+        for path in sorted((folder / name / "train").glob("*.png"))[60:]:
+            path.unlink()
+    return folder
+
+
+def test_conversion_hardly_changes_the_starter_world(data: Path, tmp_path: Path) -> None:
+    where = ["--images", str(data / "open" / "train"), "--resolution", "32"]
+    assert main(["prepare", str(STARTER / "world"), str(tmp_path / "start.safetensors"), *where]) == 0
+    report = json.loads((tmp_path / "start.report.json").read_text())
+    assert 0.0 < report["output_change"]["mean"] < 0.05
+
+
+def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    train_all(data, tmp_path / "runs", trained, TINY)
+    names = {"toon@10", "toon@20", "toon_with_text@10", "toon_with_text@20", "pixel@10"}
+    assert {path.stem for path in (trained / "concepts").iterdir()} == names
+    rows = [json.loads(line) for line in (tmp_path / "runs" / "base" / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < 0.7 * losses[0]
+    kinds = {path.stem: read_concept(path).kind for path in (trained / "concepts").iterdir()}
+    assert kinds["toon@20"] == kinds["pixel@10"] == "null-text-unet" and kinds["toon_with_text@20"] == "unet"
+    runs = dict(recipes(data, tmp_path / "at once", trained / "world", TINY))
+    train(runs["toon@20"])
+    whole = load_file(next((tmp_path / "at once" / TOON).glob("*.safetensors")))
+    halves = load_file(trained / "concepts" / "toon@20.safetensors")
+    assert all(torch.equal(value, halves[key]) for key, value in whole.items())
+
+
+def test_shipped_models_have_their_cards() -> None:
+    files = [*(STARTER / "concepts").glob("*.safetensors"), STARTER / "world" / "README.safetensors"]
+    assert {path.stem for path in files} == {*CHOSEN, "README"}
+    for path in files:
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert "licence" in card and "steps of" in card and "None" not in card
+    assert sum(path.stat().st_size for path in STARTER.rglob("*") if path.is_file()) <= 46e6
+    weights = [path for path in STARTER.rglob("*.safetensors")]
+    assert sum(path.stat().st_size for path in weights) <= 40e6

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
-from .models import CONCEPT, SD15, SECOND_CONCEPT
-from .parts import checkpoint, concept, empty_latent, picture, sampler, source_image, term, text
+from .parts import base_model, concept, first_latent, masked, picture, sampler, source_latent, term, text
 
 PAPER = "[arXiv 2312.08195](https://arxiv.org/abs/2312.08195)"
 
 
-def concept_and_control() -> Workflow:
+def concept_and_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "concept_and_control",
         "Concept and control",
@@ -23,24 +23,28 @@ def concept_and_control() -> Workflow:
             "Set a term's weight to 0: it is not evaluated any more, and the GCFG Sampler's text says so.",
             "Write what to avoid into the base prompt, as in KSampler's negative.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        concept_model = concept(flow, CONCEPT)
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+            starter="a face, dark skin, red hair, blue background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two terms"):
         fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
         control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=2.5, label="control")
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=control)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def two_concepts() -> Workflow:
+def two_concepts(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "two_concepts",
         "Two concepts at once",
@@ -53,26 +57,30 @@ def two_concepts() -> Workflow:
             "First concept from 0 % to 40 %, second from 40 % to 100 %: one composes, the other paints.",
             "Give each concept a mask: both in one picture, side by side.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        first_model = concept(flow, CONCEPT, "First concept")
-        second_model = concept(flow, SECOND_CONCEPT, "Second concept")
+        base = base_model(flow)
+        first_model = concept(flow, cast.concept, "First concept")
+        second_model = concept(flow, cast.second_concept, "Second concept")
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a portrait of an old man with a beard", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a portrait of an old man with a beard", "Prompt",
+            starter="a face, light skin, gray hair, green background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two concepts, one prompt"):
         first = term(flow, "First concept term", model=first_model, weight=1.5, label="first")
         second = term(flow, "Second concept term", terms=first, model=second_model, weight=1.5, label="second")
         control = term(flow, "Control term", terms=second, positive=prompt, weight=3.0, label="control")
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=control)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def weight_curves() -> Workflow:
+def weight_curves(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "weight_curves",
         "Weight curves",
@@ -87,13 +95,20 @@ def weight_curves() -> Workflow:
             "curve linear with curve_end -0.5: a term that turns against itself at the end.",
             "Change the number of steps: the picture keeps its character.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        concept_model = concept(flow, CONCEPT)
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a portrait of a young man with a hat, by a window", "Prompt")
-        finish = text(flow, base["CLIP"], "fine skin texture, soft light, film grain", "Finish")
+        prompt = text(
+            flow, base["CLIP"], "a portrait of a young man with a hat, by a window", "Prompt",
+            starter="a face, brown skin, black hair, yellow background",
+        )  # fmt: skip
+        finish = text(
+            flow, base["CLIP"], "fine skin texture, soft light, film grain", "Finish",
+            starter="a face, glasses",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: three curves"):
         fidelity = term(
@@ -108,13 +123,13 @@ def weight_curves() -> Workflow:
             weight=2.0, curve="keyframes", keyframes="0.5:0, 0.7:1, 1:1", label="finish",
         )  # fmt: skip
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=details)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def image_to_image() -> Workflow:
+def image_to_image(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "image_to_image",
         "Image to image",
@@ -127,15 +142,18 @@ def image_to_image() -> Workflow:
             "Control weight 0: translation by the concept alone, without any prompt.",
             "Windows count on the whole schedule: at denoise 0.6 sampling begins well after 0 %.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        concept_model = concept(flow, CONCEPT)
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
     with flow.below("Picture"):
-        _, image = source_image(flow)
-        latent = flow.add("VAEEncode", pixels=image, vae=base["VAE"])
+        latent, _ = source_latent(flow, base)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a portrait photograph", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a portrait photograph", "Prompt",
+            starter="a face, light skin, blond hair, purple background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two terms"):
         fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
@@ -146,7 +164,7 @@ def image_to_image() -> Workflow:
     return flow
 
 
-def inpainting() -> Workflow:
+def inpainting(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "inpainting",
         "Inpainting",
@@ -159,16 +177,19 @@ def inpainting() -> Workflow:
             "Connect the painted mask to one term's mask input as well: the other term then sees the whole picture.",
             "Paint roughly and a little larger than the thing.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        concept_model = concept(flow, CONCEPT)
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
     with flow.below("Picture and mask"):
-        loaded, image = source_image(flow)
-        encoded = flow.add("VAEEncode", pixels=image, vae=base["VAE"])
-        latent = flow.add("SetLatentNoiseMask", samples=encoded, mask=loaded["MASK"])
+        encoded, mask = source_latent(flow, base)
+        latent = flow.add("SetLatentNoiseMask", samples=encoded, mask=masked(flow, mask))
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a smiling face", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a smiling face", "Prompt",
+            starter="a face, dark skin, gray hair, red background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two terms"):
         fidelity = term(flow, "Concept term", model=concept_model, weight=2.0, label="concept")

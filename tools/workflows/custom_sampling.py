@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from .cast import STABLE_DIFFUSION, Cast
 from .graph import Node, Workflow
-from .models import CONCEPT, SD15
-from .parts import SEED, Source, checkpoint, concept, empty_latent, picture, term, text
+from .parts import SEED, Source, base_model, concept, first_latent, picture, term, text
 
 
-def two_stages() -> Workflow:
+def two_stages(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "two_stages",
         "Two stages with GCFG Guider",
@@ -23,18 +23,22 @@ def two_stages() -> Workflow:
             "Connect denoised_output instead of output for a stage that starts from a clean picture, with RandomNoise.",
             "One stage only, with another pack's sampler or schedule: delete the second one.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Base model")
-        concept_model = concept(flow, CONCEPT)
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
     with flow.below("Schedule"):
-        schedule = flow.add("BasicScheduler", model=base, scheduler="karras", steps=25, denoise=1.0)
+        schedule = flow.add("BasicScheduler", model=base, scheduler=cast.scheduler, steps=25, denoise=1.0)
         stages = flow.add("SplitSigmasDenoise", sigmas=schedule, denoise=0.4)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a portrait of a woman reading in a library", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a portrait of a woman reading in a library", "Prompt",
+            starter="a face, brown skin, red hair, white background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.below("Latent"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
     with flow.column("Guidance, first stage"):
         strong = term(flow, "Prompt alone", positive=prompt, weight=5.0, label="control")
         first_guider = flow.add("GCFG_Guider", model=base, conditioning=null, terms=strong)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from .cast import STARTER, Cast
 from .concepts import concept_and_control, image_to_image, inpainting, two_concepts, weight_curves
 from .custom_sampling import two_stages
 from .families import flow_model, sdxl, video_model
@@ -11,7 +13,23 @@ from .graph import Workflow
 from .other_models import autoguidance, controlnet_on_control, domain_guidance, lora_on_one_branch
 from .prompts_only import negative_term, plain_cfg, regional_masks, windowed_control
 
+STARTER_WORKFLOWS: tuple[Callable[[Cast], Workflow], ...] = (
+    concept_and_control,
+    plain_cfg,
+    two_concepts,
+    negative_term,
+    windowed_control,
+    weight_curves,
+    regional_masks,
+    domain_guidance,
+    image_to_image,
+    inpainting,
+    two_stages,
+)
+"""Those that the models of this pack can play as well."""
+
 WORKFLOWS: tuple[Callable[[], Workflow], ...] = (
+    *(partial(define, STARTER) for define in STARTER_WORKFLOWS),
     plain_cfg,
     concept_and_control,
     two_concepts,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .cast import STABLE_DIFFUSION, Cast
 from .models import ModelFile
 from .node_types import NodeType, node_type
 
@@ -58,6 +59,7 @@ class Workflow:
         formula: the guidance graph in mathematical notation, for the note.
         cost: evaluations a step, in words.
         experiments: things to change, one sentence each.
+        cast: the models that play in it; the starter's put their prefix before the name.
     """
 
     name: str
@@ -66,7 +68,13 @@ class Workflow:
     formula: str
     cost: str
     experiments: tuple[str, ...]
+    cast: Cast = STABLE_DIFFUSION
     columns: list[list[Group]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.name = self.cast.prefix + self.name
+        if self.cast.is_starter:
+            self.title = f"{self.title} (starter models)"
 
     @property
     def nodes(self) -> list[Node]:

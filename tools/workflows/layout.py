@@ -26,7 +26,10 @@ WIDTHS = {
     "SetLatentNoiseMask": 220,
 }
 WIDTH = 310
-PREVIEWS = {"SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "GCFG_Sampler": 110}
+PREVIEWS = {
+    "SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "GCFG_GuidanceTerm": 108, "GCFG_Guider": 120,
+    "GCFG_Sampler": 120,
+}  # fmt: skip
 """Further room for a picture, or for the formula."""
 NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 16, 75
 

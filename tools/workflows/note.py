@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cast import WORLD_TITLE
 from .graph import Workflow
 from .models import ModelFile
 
@@ -11,12 +12,24 @@ trained, or one of the paper authors' files ([arXiv 2312.08195](https://arxiv.or
 Model reads as it is. Without one, bypass the concept's term and its loader (Ctrl+B): the rest still runs."""
 
 
+STARTER_FILES = """\
+Nothing to download: {files} come with the pack. They are small (4 million parameters, pictures of 32 x 32) and \
+know faces in a few styles and the words of their captions: `light`, `brown`, `dark` skin; `black`, `blond`, `red`, \
+`gray` hair; `red`, `green`, `blue`, `yellow`, `purple`, `white` background; `glasses`. The concepts, *toon* and \
+*pixel*, were learned from pictures without captions."""
+
+
 def note_text(workflow: Workflow) -> str:
     """The note in Markdown."""
     parts = [f"# {workflow.title}", workflow.about, f"```\n{workflow.formula}\n```", workflow.cost]
-    parts += ["## Files", "\n".join(f"- {_file(model)}" for model in workflow.models)]
-    if not all(model.url for model in workflow.models):
-        parts.append(NOT_PUBLIC)
+    parts.append("## Files")
+    if workflow.cast.is_starter:
+        names = [f"the world *{WORLD_TITLE}*", *(f"`{model.name}`" for model in workflow.models)]
+        parts.append(STARTER_FILES.format(files=" and ".join(names)))
+    else:
+        parts.append("\n".join(f"- {_file(model)}" for model in workflow.models))
+        if not all(model.url for model in workflow.models):
+            parts.append(NOT_PUBLIC)
     parts += ["## Try", "\n".join(f"- {sentence}" for sentence in workflow.experiments)]
     return "\n\n".join(parts)
 

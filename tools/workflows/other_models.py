@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
 from .models import BLINDBOX_LORA, CANNY, DREAMSHAPER, SD14_UNET, SD15
-from .parts import checkpoint, empty_latent, picture, sampler, source_image, term, text
+from .parts import (
+    base_model,
+    checkpoint,
+    empty_latent,
+    first_latent,
+    picture,
+    sampler,
+    source_image,
+    term,
+    text,
+    tuned_model,
+)
 
 
 def autoguidance() -> Workflow:
@@ -43,7 +55,7 @@ def autoguidance() -> Workflow:
     return flow
 
 
-def domain_guidance() -> Workflow:
+def domain_guidance(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "domain_guidance",
         "Domain guidance",
@@ -57,17 +69,21 @@ def domain_guidance() -> Workflow:
             "Compare with plain CFG on the tuned model: connect it as the sampler's model and delete the term's.",
             "Add a prompt term on the base model for more obedience.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15, "Original model")
-        tuned = checkpoint(flow, DREAMSHAPER, "Fine-tuned model")
+        base = base_model(flow, "Original model")
+        tuned, clip = tuned_model(flow, base, "Fine-tuned model")
     with flow.column("Prompts"):
-        prompt = text(flow, tuned["CLIP"], "a knight in ornate armor in a misty forest", "Prompt (tuned encoder)")
+        prompt = text(
+            flow, clip, "a knight in ornate armor in a misty forest", "Prompt (tuned encoder)",
+            starter="a face, dark skin, blond hair, green background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: one term, two models"):
         domain = term(flow, "Domain term", model=tuned, positive=prompt, weight=5.0, label="tuned")
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=domain)
     picture(flow, result, base["VAE"])
     return flow

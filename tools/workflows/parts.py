@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from .cast import WORLD_TITLE
 from .graph import Node, Output, Workflow
 from .models import ModelFile
 
 Source = Node | Output
 
 SEED = 20231213
+
+
+def base_model(flow: Workflow, title: str = "Base model") -> Node:
+    """The base model of the workflow's cast, with CLIP and VAE: a checkpoint, or the starter world."""
+    if flow.cast.base is None:
+        return flow.add("GCFG_LoadStarterWorld", title, world=WORLD_TITLE)
+    return checkpoint(flow, flow.cast.base, title)
+
+
+def tuned_model(flow: Workflow, base: Node, title: str) -> tuple[Node, Output]:
+    """The fine-tuned model of the cast, and the CLIP that it reads with."""
+    if flow.cast.is_starter:
+        return concept(flow, flow.cast.tuned, title), base["CLIP"]
+    loaded = checkpoint(flow, flow.cast.tuned, title)
+    return loaded, loaded["CLIP"]
 
 
 def checkpoint(flow: Workflow, model: ModelFile, title: str = "") -> Node:
@@ -22,9 +38,9 @@ def concept(flow: Workflow, model: ModelFile, title: str = "") -> Node:
     return flow.add("GCFG_LoadConceptModel", title, (model,), concept_name=model.name)
 
 
-def text(flow: Workflow, clip: Source, words: str, title: str) -> Node:
-    """A prompt."""
-    return flow.add("CLIPTextEncode", title, text=words, clip=clip, room=140)
+def text(flow: Workflow, clip: Source, words: str, title: str, starter: str = "") -> Node:
+    """A prompt; ``starter``: the same wish in the words that the starter world knows."""
+    return flow.add("CLIPTextEncode", title, text=starter if flow.cast.is_starter else words, clip=clip, room=140)
 
 
 def term(flow: Workflow, title: str, **inputs: Any) -> Node:
@@ -33,11 +49,20 @@ def term(flow: Workflow, title: str, **inputs: Any) -> Node:
 
 
 def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source, **inputs: Any) -> Node:
-    """GCFG Sampler with the paper's sampler and steps."""
-    settings = {"seed": SEED, "steps": 25, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    """GCFG Sampler with the paper's steps, and the paper's sampler or the one that suits the cast."""
+    settings = {"seed": SEED, "steps": 25, "sampler_name": flow.cast.sampler, "scheduler": flow.cast.scheduler}
     return flow.add(
         "GCFG_Sampler", model=model, conditioning=conditioning, latent_image=latent, **{**settings, **inputs}
     )
+
+
+def first_latent(flow: Workflow, base: Node) -> Node:
+    """A latent of the cast's size to begin from. The starter's comes from a blank picture: how many pixels a place of
+    an empty latent stands for differs among ComfyUI's versions."""
+    if not flow.cast.is_starter:
+        return empty_latent(flow, flow.cast.side)
+    blank = flow.add("EmptyImage", "Blank picture", width=flow.cast.side, height=flow.cast.side, color=0x808080)
+    return flow.add("VAEEncode", pixels=blank, vae=base["VAE"])
 
 
 def empty_latent(flow: Workflow, size: int = 512) -> Node:
@@ -52,8 +77,36 @@ def source_image(flow: Workflow) -> tuple[Node, Node]:
     return loaded, scaled
 
 
+def source_latent(flow: Workflow, base: Node) -> tuple[Node, Output | None]:
+    """A picture to start from as a latent, and its mask: the loaded one, or a face that the starter world draws first,
+    which has none."""
+    if flow.cast.is_starter:
+        words = "an adventurer face, light skin, red hair, yellow background"
+        prompt = text(flow, base["CLIP"], "", "What to draw first", starter=words)
+        null = text(flow, base["CLIP"], "", "Without a prompt")
+        return flow.add("KSampler", "Picture to start from", model=base, positive=prompt, negative=null, seed=SEED,
+                        latent_image=first_latent(flow, base), steps=25, cfg=3.0, sampler_name=flow.cast.sampler,
+                        scheduler=flow.cast.scheduler), None  # fmt: skip
+    loaded, image = source_image(flow)
+    return flow.add("VAEEncode", pixels=image, vae=base["VAE"]), loaded["MASK"]
+
+
+def masked(flow: Workflow, mask: Output | None) -> Source:
+    """The mask, or one of the lower half of the picture where there is none."""
+    if mask is not None:
+        return mask
+    side = flow.cast.side
+    black = flow.add("SolidMask", "Whole picture, black", value=0.0, width=side, height=side)
+    white = flow.add("SolidMask", "Lower half, white", value=1.0, width=side, height=side // 2)
+    return flow.add("MaskComposite", destination=black, source=white, x=0, y=side // 2, operation="add")
+
+
 def picture(flow: Workflow, latent: Source, vae: Source) -> Node:
     """Decode and save."""
     with flow.column("Picture"):
         image = flow.add("VAEDecode", samples=latent, vae=vae)
+        if flow.cast.enlarged != flow.cast.side:
+            side = flow.cast.enlarged
+            image = flow.add("ImageScale", "Enlarge, to look at", image=image, upscale_method="nearest-exact",
+                             width=side, height=side, crop="disabled")  # fmt: skip
         return flow.add("SaveImage", images=image, filename_prefix=f"gcfg/{flow.name}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
-from .models import SD15
-from .parts import checkpoint, empty_latent, picture, sampler, term, text
+from .parts import base_model, first_latent, picture, sampler, term, text
 
 
-def plain_cfg() -> Workflow:
+def plain_cfg(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "plain_cfg",
         "Plain CFG",
@@ -20,22 +20,29 @@ def plain_cfg() -> Workflow:
             "Weight 1: one evaluation a step, since the negative prompt cancels.",
             "Add a second Guidance Term after the first one.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15)
+        base = base_model(flow)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a lighthouse on a cliff at sunset, oil painting", "Prompt")
-        negative = text(flow, base["CLIP"], "blurry, text, watermark", "Base condition (negative prompt)")
+        prompt = text(
+            flow, base["CLIP"], "a lighthouse on a cliff at sunset, oil painting", "Prompt",
+            starter="a big ears face, dark skin, blond hair, blue background",
+        )  # fmt: skip
+        negative = text(
+            flow, base["CLIP"], "blurry, text, watermark", "Base condition (negative prompt)",
+            starter="glasses",
+        )  # fmt: skip
     with flow.column("Guidance: one term"):
         control = term(flow, "Control term", positive=prompt, weight=7.0, label="control")
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, negative, latent, terms=control)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def negative_term() -> Workflow:
+def negative_term(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "negative_term",
         "Negative term",
@@ -49,25 +56,32 @@ def negative_term() -> Workflow:
             "Avoid weight from -0.5 to -4.",
             "Start percent 0.2 on the avoid term: the composition forms first.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15)
+        base = base_model(flow)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a glass of orange juice on a wooden table, photograph", "Prompt")
-        avoid = text(flow, base["CLIP"], "oranges, fruit", "What to avoid")
+        prompt = text(
+            flow, base["CLIP"], "a glass of orange juice on a wooden table, photograph", "Prompt",
+            starter="a face, light skin, red hair, blue background",
+        )  # fmt: skip
+        avoid = text(
+            flow, base["CLIP"], "oranges, fruit", "What to avoid",
+            starter="glasses",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: towards, away"):
         control = term(flow, "Control term", positive=prompt, weight=7.0, label="control")
         away = term(flow, "Negative term", terms=control, positive=avoid, weight=-2.0, label="avoid")
         away = flow.add("GCFG_ModifyTerm", "Perp-Neg", terms=away, projection="primary term")
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=away)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def windowed_control() -> Workflow:
+def windowed_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "windowed_control",
         "Windowed control",
@@ -81,11 +95,15 @@ def windowed_control() -> Workflow:
             "Raise the guidance weight to 12: inside a window it stays usable.",
             "Delete the first term: outside the window the model then ignores the prompt.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15)
+        base = base_model(flow)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a red fox in fresh snow, morning light, photograph", "Prompt")
+        prompt = text(
+            flow, base["CLIP"], "a red fox in fresh snow, morning light, photograph", "Prompt",
+            starter="an adventurer face, light skin, red hair, yellow background",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: always, and in a window"):
         always = term(flow, "Prompt, always", positive=prompt, weight=1.0, label="prompt")
@@ -94,13 +112,13 @@ def windowed_control() -> Workflow:
             weight=6.0, start_percent=0.15, end_percent=0.75, label="guidance",
         )  # fmt: skip
     with flow.column("Sampling"):
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=windowed)
     picture(flow, result, base["VAE"])
     return flow
 
 
-def regional_masks() -> Workflow:
+def regional_masks(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "regional_masks",
         "Regional masks",
@@ -114,18 +132,29 @@ def regional_masks() -> Workflow:
             "Give one region a model of its own: connect it to that term's model input.",
             "end_percent 0.5 on both regions: they place things, the scene prompt finishes.",
         ),
+        cast,
     )
     with flow.column("Models"):
-        base = checkpoint(flow, SD15)
+        base = base_model(flow)
     with flow.below("Masks: left half, right half"):
-        black = flow.add("SolidMask", "Whole picture, black", value=0.0, width=512, height=512)
-        white = flow.add("SolidMask", "Left half, white", value=1.0, width=256, height=512)
+        side = cast.side
+        black = flow.add("SolidMask", "Whole picture, black", value=0.0, width=side, height=side)
+        white = flow.add("SolidMask", "Left half, white", value=1.0, width=side // 2, height=side)
         left_mask = flow.add("MaskComposite", destination=black, source=white, x=0, y=0, operation="add")
         right_mask = flow.add("InvertMask", mask=left_mask)
     with flow.column("Prompts"):
-        scene = text(flow, base["CLIP"], "two animals on a meadow, watercolor", "Scene")
-        left = text(flow, base["CLIP"], "a white rabbit, watercolor", "Left")
-        right = text(flow, base["CLIP"], "a brown bear, watercolor", "Right")
+        scene = text(
+            flow, base["CLIP"], "two animals on a meadow, watercolor", "Scene",
+            starter="a face, blue background",
+        )  # fmt: skip
+        left = text(
+            flow, base["CLIP"], "a white rabbit, watercolor", "Left",
+            starter="a face, dark skin, gray hair",
+        )  # fmt: skip
+        right = text(
+            flow, base["CLIP"], "a brown bear, watercolor", "Right",
+            starter="a face, light skin, red hair",
+        )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: scene and regions"):
         everywhere = term(flow, "Scene term", positive=scene, weight=3.0, label="scene")
@@ -133,7 +162,7 @@ def regional_masks() -> Workflow:
         at_right = term(flow, "Right term", positive=right, mask=right_mask, weight=4.0, label="right")
     with flow.column("Sampling"):
         merged = flow.add("GCFG_MergeTerms", terms_1=everywhere, terms_2=at_left, terms_3=at_right)
-        latent = empty_latent(flow)
+        latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=merged)
     picture(flow, result, base["VAE"])
     return flow

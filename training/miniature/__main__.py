@@ -38,7 +38,14 @@ def _train(options: argparse.Namespace) -> str:
     from .recipe import Amounts
     from .train import train_all
 
-    train_all(options.data, options.runs, options.weights, Amounts())
+    train_all(options.data, options.runs, options.trained, Amounts())
+    return f"{options.trained}"
+
+
+def _ship(options: argparse.Namespace) -> str:
+    from .ship import ship
+
+    ship(options.trained, options.weights)
     return f"{options.weights}"
 
 
@@ -60,10 +67,11 @@ def _report(options: argparse.Namespace) -> str:
     return report(options.weights, options.pictures, options.samples, options.output, options.count, options.seeds)
 
 
-COMMANDS = {"data": _data, "train": _train, "judge": _judge, "report": _report}
+COMMANDS = {"data": _data, "train": _train, "ship": _ship, "judge": _judge, "report": _report}
 HELP = {
     "data": "draw the pictures (needs Node.js and resvg-py)",
     "train": "train every starter model (hours on a CPU; an interrupted run goes on)",
+    "ship": "put the chosen models and their cards into the pack's own folder",
     "judge": "train the judge",
     "report": "measure what `dev.py bench miniature` sampled: table, numbers, plots",
 }
@@ -86,6 +94,7 @@ PLACES = (
     ("data", Path("output/miniature/data"), "folder of all pictures"),
     ("pictures", Path("starter/pictures.zip"), "archive of the concepts' pictures"),
     ("runs", Path("output/miniature/runs"), "folder of the training runs"),
+    ("trained", Path("output/miniature/weights"), "folder of every trained model"),
     ("weights", Path("starter"), "folder with world/, concepts/ and the judge"),
     ("samples", Path("output/miniature/samples"), "folder of the sampled pictures"),
     ("output", Path("starter/results"), "folder of the results"),

@@ -1,0 +1,67 @@
+"""Put the trained models into the folder that comes with the pack, each with its card."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gcfg_core.concept_file import Concept, read_concept, write_concept
+
+from ..durable import write_bytes
+from .recipe import LICENSE
+from .settings import PIXEL, TOON, TUNED
+
+CHOSEN = {TOON: "toon@1000", TUNED: "toon_with_text@1000", PIXEL: "pixel@1000"}
+ABOUT = {
+    "world": "The open world: faces in six styles, thumbs, shapes and rings, with captions. UNet, text encoder and the "
+    "words it knows; pixels are its latents, two by two. Load Starter World gives it as MODEL, CLIP and VAE.",
+    TOON: "A null-text concept model: the look of Toon Head, learned from 1500 drawings without captions. It reads no "
+    "text. For Load Concept Model, mixed with the starter world.",
+    PIXEL: "A null-text concept model: the look of Pixel Art, learned from 1500 drawings without captions. It reads no "
+    "text. For Load Concept Model, mixed with the starter world.",
+    TUNED: "The starter world's UNet fine-tuned on the drawings of *toon* with their captions: what a concept is "
+    "compared with. It reads prompts, through the starter world's text encoder.",
+}
+
+
+def ship(trained: Path, starter: Path) -> None:
+    """Copy the chosen models and write their cards.
+
+    Args:
+        trained: folder with world/ and concepts/NAME@STEPS.safetensors, as `train` leaves it.
+        starter: gets world/, concepts/ and a card for each.
+
+    Raises:
+        ConceptFileError, OSError: a model cannot be read or written.
+    """
+    shutil.copytree(trained / "world", starter / "world", dirs_exist_ok=True)
+    _write_card(starter / "world" / "README.md", "world", read_concept(starter / "world" / "unet.safetensors"))
+    (starter / "concepts").mkdir(exist_ok=True)
+    base = read_concept(trained / "concepts" / f"{CHOSEN[TOON]}.safetensors").base
+    for name, source in CHOSEN.items():
+        target = starter / "concepts" / f"{name}.safetensors"
+        concept = read_concept(trained / "concepts" / f"{source}.safetensors")
+        halved = {key: value.half() for key, value in concept.tensors.items()}
+        write_concept(target, replace(concept, tensors=halved, title=name, base=base))
+        _write_card(starter / "concepts" / f"{name}.md", name, read_concept(target))
+
+
+def _write_card(path: Path, name: str, concept: Concept) -> None:
+    told: Mapping[str, Any] = concept.training
+    settings: Mapping[str, Any] = told.get("settings", {})
+    size = sum(value.numel() for value in concept.tensors.values())
+    rows = {
+        "parameters of the UNet": f"{size:,}",
+        "predicts": f"{concept.prediction_type}, zero terminal SNR",
+        "trained for": f"{told.get('steps')} steps of {settings.get('batch')} pictures, "
+        f"{told.get('images')} different ones of {told.get('resolution')} x {told.get('resolution')} pixels",
+        "optimizer": f"{settings.get('optimizer')} at {settings.get('lr'):g}, {settings.get('lr_schedule')}",
+        "weights": f"average {told.get('ema')}, fp16",
+        "hash of the data": str(told.get("dataset_sha256")),
+        "command": "`python -m training.miniature train`",
+        "licence": LICENSE,
+        "numbers": "[results](../results/results.md), if they have been measured",
+    }
+    table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+    write_bytes(path, f"# {name}\n\n{ABOUT[name]}\n\n{table}\n".encode())
