@@ -78,7 +78,7 @@ def run(options: ExportConfig) -> str:
     facts = run_facts(config, step, average, pictures, told.get("images", ""), told.get("global_batch", 0))
     weights = load_file(checkpoint / f"{name}.safetensors")
     if world:
-        dtype = DTYPES[options.dtype or "fp32"]
+        dtype = DTYPES[options.dtype or config.record.export_dtype]
         write_world(output, base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
     else:
         concept = concept_from(config, base, weights, run_constants(source), facts)

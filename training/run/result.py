@@ -15,6 +15,7 @@ from ..base.world_text import WordText
 from ..base.world_write import write_world
 from ..export.concept import concept_of, export_run, lora_concept_of
 from ..export.facts import TrainingFacts
+from ..precision import DTYPES
 from .config import RunConfig
 from .trainer import Trainer
 
@@ -111,7 +112,8 @@ def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, 
     config, facts = trainer.config, facts_of(trainer, average)
     if is_world(config, trainer.base):
         folder = trainer.folder / WORLD
-        write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json())
+        dtype = DTYPES[config.record.export_dtype]
+        write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
         return folder
     record = config.record
     return export_run(
