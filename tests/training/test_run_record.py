@@ -45,6 +45,15 @@ def again(folder: Path, base: Base, **sections: Any) -> None:
     check_record(folder, result_settings(config, base, "d", 2))
 
 
+def test_checkpoints_without_their_record_are_no_run(tmp_path: Path) -> None:
+    begun(tmp_path, toy_base())
+    (tmp_path / RECORD).unlink()
+    for step in (again, begun):
+        with pytest.raises(InputError, match="run.json: expected the record of the run whose checkpoints") as told:
+            step(tmp_path, toy_base())
+        assert "\n" not in str(told.value) and not (tmp_path / RECORD).exists()
+
+
 @pytest.mark.parametrize("key", OTHERS)
 def test_the_whole_base_is_pinned(tmp_path: Path, key: str) -> None:
     begun(tmp_path, toy_base())

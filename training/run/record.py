@@ -86,7 +86,7 @@ def open_record(
         InputError: the run there has other settings.
     """
     check_record(folder, settings, pictures)
-    record = read_record(folder) if is_begun(folder) else {}
+    record = _found_record(folder)
     if not _is_binding(folder, record) and record.get("settings") != _plain(settings):
         (folder / CONSTANTS).unlink(missing_ok=True)  # of the run that did not come to its first checkpoint
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -102,6 +102,16 @@ def is_begun(folder: Path) -> bool:
     return (folder / RECORD).exists()
 
 
+def _found_record(folder: Path) -> dict[str, Any]:
+    """The content of run.json, nothing before the run began; InputError for checkpoints that have lost theirs."""
+    if is_begun(folder):
+        return read_record(folder)
+    if checkpoints(folder / CHECKPOINTS):
+        raise InputError(str(folder / RECORD), "the record of the run whose checkpoints lie there", "none",
+                         "Put it back to continue the run, or give another output folder.")  # fmt: skip
+    return {}
+
+
 def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
     """Whether there are steps that another setting would have made otherwise: a checkpoint, or a result."""
     return bool(checkpoints(folder / CHECKPOINTS)) or "result" in record
@@ -114,7 +124,7 @@ def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[P
     A setting that the version which began the run did not know yet had its default; what it did not note of the base
     cannot be compared.
     """
-    record = read_record(folder) if is_begun(folder) else {}
+    record = _found_record(folder)
     if not _is_binding(folder, record):
         return
     told = _plain(settings)
