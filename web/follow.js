@@ -5,6 +5,7 @@
  */
 
 import { api } from "../../scripts/api.js";
+import { attempt } from "./attempt.js";
 import { panelOf } from "./panel.js";
 import { readGraph } from "./read_graph.js";
 
@@ -26,7 +27,7 @@ function look() {
   if (!places.size) return;
   const question = JSON.stringify({ prompt, nodes: [...places.keys()] });
   if (question !== asked && !isAsking) ask(question);
-  for (const [id, node] of places) show(panelOf(node), answers[id]);
+  for (const [id, node] of places) attempt(node, () => show(panelOf(node), answers[id]));
 }
 
 function show(panel, answer) {
@@ -35,7 +36,7 @@ function show(panel, answer) {
   panel.show(answer);
 }
 
-/** One question at a time; what changes meanwhile is asked next. */
+/** One question at a time; the next look asks what has changed meanwhile. */
 async function ask(question) {
   isAsking = true;
   asked = question;

@@ -56,24 +56,24 @@ function outside(path, slot, depth) {
   const around = path.at(-1);
   if (!around) return { place: new Place({ id: "outside", title: "the subgraph's input" }, []), slot };
   const origin = originOf(new Place(around, path.slice(0, -1)), slot, depth + 1);
-  if (origin || around.inputs[slot]?.link != null) return origin;
-  const widget = around.getWidgetFromSlot?.(around.inputs[slot]);
+  const input = around.inputs?.[slot];
+  if (origin || input?.link != null) return origin;
+  const widget = input && around.getWidgetFromSlot?.(input);
   return widget ? { value: widget.value } : null;
 }
 
-/** What gives the value of a node's output, which an input of this type takes. */
+/**
+ * What gives the value of a node's output, which an input of this type takes. Other packs' virtual nodes are not asked
+ * where they lead: some answer with a dialog, and this is read several times a second.
+ */
 function given(place, slot, type, depth) {
   const { node, path } = place;
   if (depth > DEEPEST || node.mode === NEVER) return null;
   if (node.mode === BYPASS) return originOf(place, inputBehind(node, slot, type), depth + 1);
   if (isSubgraph(node)) return inside(place, slot, type, depth);
-  if (!node.isVirtualNode) return { place, slot };
-  const link = node.getInputLink?.(slot);
-  if (link) {
-    const behind = node.graph.getNodeById(link.target_id) ?? node;
-    return originOf(new Place(behind, path), link.target_slot, depth + 1);
-  }
-  const widget = node.inputs?.length ? undefined : node.widgets?.[0];
+  if (node.type === "Reroute") return originOf(place, 0, depth + 1);
+  if (node.type !== "PrimitiveNode") return { place, slot };
+  const widget = node.widgets?.[0];
   return widget ? { value: widget.value } : null;
 }
 

@@ -1,12 +1,16 @@
 /** Our nodes of the shown graph, with what leads to them, as a part of what app.graphToPrompt() would give. */
 
 import { app } from "../../scripts/app.js";
+import { attempt } from "./attempt.js";
 import { Place, originOf, pathTo } from "./origins.js";
 
 export const TERM = "GCFG_GuidanceTerm";
 export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler"];
 const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms"];
 const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
+const NOTHING = {};
+/** What an input gets where nodes of other packs do not let it be found. */
+const UNREADABLE = { place: new Place({ id: "unreadable", title: "a node that cannot be read" }, []), slot: 0 };
 const IGNORED = ["seed", "control_after_generate"];
 
 /**
@@ -22,8 +26,10 @@ export function readGraph() {
   const path = ours.length ? pathTo(app.rootGraph ?? app.graph, graph) : [];
   for (const node of ours) {
     const place = new Place(node, path);
-    places.set(place.id, node);
-    add(prompt, place);
+    attempt(node, () => {
+      add(prompt, place);
+      places.set(place.id, node);
+    });
   }
   return { places, prompt };
 }
@@ -40,8 +46,8 @@ function add(prompt, place) {
     }
   }
   (node.inputs ?? []).forEach((input, slot) => {
-    const origin = originOf(place, slot);
-    if (origin === null) return;
+    const origin = attempt(node, () => originOf(place, slot) ?? NOTHING) ?? UNREADABLE;
+    if (origin === NOTHING) return;
     inputs[input.name] = "value" in origin ? origin.value : [origin.place.id, origin.slot];
     if (origin.place) addOrigin(prompt, origin.place);
   });
