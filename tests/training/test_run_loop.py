@@ -21,14 +21,17 @@ from training.base import codec
 from training.base.model import Condition
 from training.base.read import read_base
 from training.full_float32 import full_float32
-from training.run.checkpoint import CHECKPOINTS, OLD, checkpoints, fault_of, recover
+from training.run.checkpoint import CHECKPOINTS, OLD, SEEN, checkpoints, fault_of, recover
 from training.run.leftovers import remove_leftovers
 from training.run.lock import RunLock
 from training.run.metrics import Metrics
 from training.run.moments import Moments
 from training.run.network import Network
+from training.run.record import add_facts
+from training.run.result import file_settings
 from training.run.settings import run_config
 from training.run.start import CONSTANTS, read_constants
+from training.run.status import status_of
 from training.run.step import Batch
 from training.run.trainer import Trainer
 from training.run.validation import held_out_loss
@@ -82,6 +85,31 @@ def test_a_stopped_run_looks_when_it_goes_on(tmp_path: Path) -> None:
     assert not trainer.run() and trainer.step == 4 and seen(tmp_path) == [2]
     run_toy(tmp_path, **WATCH)
     assert seen(tmp_path) == [2, 4, 6]
+
+
+def test_a_signal_in_the_last_step_loses_no_validation(tmp_path: Path) -> None:
+    trainer = open_toy(run_config(settings(tmp_path, **WATCH)))
+    feed = trainer.feed.batches
+
+    def stopping(first: int, *place: int) -> Any:
+        for step, batch in enumerate(feed(first, *place), first):
+            if step == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    trainer.feed.batches = stopping  # type: ignore[method-assign]
+    assert trainer.run() and trainer.step == 6 and seen(tmp_path) == [2, 4, 6]
+
+
+def test_a_run_that_was_not_looked_at_is_not_finished(tmp_path: Path) -> None:
+    trainer = run_toy(tmp_path, **WATCH)
+    (tmp_path / "cats.safetensors").touch()
+    add_facts(tmp_path, result={"file": "cats.safetensors", "steps": 6, "settings": file_settings(trainer.config)})
+    assert status_of(trainer.config).is_finished
+    (tmp_path / CHECKPOINTS / "step-00000006" / SEEN).unlink()
+    status = status_of(trainer.config)
+    assert not status.is_finished and "the last validation or sample is still" in status.text()
+    assert open_toy(trainer.config).unseen
 
 
 @pytest.mark.parametrize("name", ["grad_norm", "loss"])

@@ -11,12 +11,13 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
 from gcfg_core.input_error import InputError
+from training.interrupted import Interrupted
 from training.run import agreement, stop
 from training.run.agreement import agree
 from training.run.config import LoopConfig
 from training.run.machine import check_distribution, open_machine
 from training.run.shared_disk import check_shared
-from training.run.stop import ASK_EVERY, Stop
+from training.run.stop import ASK_EVERY, REPEAT, Stop
 
 CPU = LoopConfig(device="cpu")
 
@@ -96,30 +97,38 @@ def test_every_error_of_the_first_process_reaches_the_others(monkeypatch: pytest
     assert "\n" not in str(told.value) and str(error).split("\n")[0] in str(told.value)
 
 
-def test_processes_ask_each_other_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("start", [0, 5000])
+def test_processes_ask_each_other_by_the_clock(monkeypatch: pytest.MonkeyPatch, start: int) -> None:
     clock = [0.0]
     monkeypatch.setattr(stop.time, "monotonic", lambda: clock[0])
     accelerator: Any = Several(other=[[0.0, 0.0]])
-    mine, asked = Stop(), []
-    for step in range(1, 61):
+    mine, asked = Stop(start), []
+    for step in range(start + 1, start + 61):
         clock[0] += 1.0
         before = accelerator.asked
         assert mine.agreed(accelerator, step, due=False) == 0
         asked += [step] * (accelerator.asked - before)
     assert max(b - a for a, b in zip(asked, asked[1:], strict=False)) <= ASK_EVERY and 10 <= len(asked) <= 15
     accelerator.other = [[15.0, 0.0]]
-    assert mine.agreed(accelerator, 61, due=True) == 15
+    assert mine.agreed(accelerator, start + 61, due=True) == 15
 
 
-def test_the_handler_itself_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_handler_itself_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(stop.time, "monotonic", lambda: clock[0])
     one: Any = types.SimpleNamespace(num_processes=1)
     mine = Stop()
     mine._remember(15, None)
     assert capsys.readouterr().err == ""
     assert mine.agreed(one, 1, due=False) == mine.agreed(one, 2, due=False) == 15
     assert capsys.readouterr().err.count("stopping after this step") == 1
-    with pytest.raises(KeyboardInterrupt):
+    mine._remember(2, None)  # the same request, from a terminal and a launcher
+    clock[0] += 2 * REPEAT
+    with pytest.raises(Interrupted, match="stopped without saving") as told:
         mine._remember(15, None)
+    assert told.value.code == 143
 
 
 def test_a_disk_that_is_not_shared_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from ..durable import flush_file, flush_folder, sha256_of
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
 SEEN = "seen"  # a file beside the others, once what was to be seen at this step has been written down
+UNSEEN = "unseen"  # in the state: something was to be seen at this step
 PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"
 
 
@@ -99,9 +100,10 @@ def mark_seen(folder: Path, step: int) -> None:
         (folder / f"{STEP}{step:08d}" / SEEN).touch()
 
 
-def is_seen(path: Path) -> bool:
-    """Whether `mark_seen` was called for a checkpoint."""
-    return (path / SEEN).exists()
+def is_unseen(path: Path) -> bool:
+    """Whether something was to be seen at the step of a whole checkpoint, and `mark_seen` was not called for it."""
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    return bool(state.get(UNSEEN)) and not (path / SEEN).exists()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -60,7 +60,7 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
     trainer, painter = open_run(config, accelerator, lock)
     trainer.resume()
     main = accelerator.is_main_process
-    status = agree(accelerator, lambda: status_of(config, trainer.step))
+    status = agree(accelerator, lambda: status_of(config, trainer.step, trainer.unseen))
     if status.is_finished:
         return f"the run {status.text()}" if main else ""
     if main:

@@ -9,21 +9,30 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from ..interrupted import Interrupted
+
+REPEAT = 3.0  # seconds; Ctrl-C reaches a process from its terminal, and once more from torchrun
 ASK_EVERY = 5.0  # seconds; torchrun sends SIGKILL 30 s after SIGTERM, and a checkpoint has to be written before
 
 
 class Stop:
-    """While the block runs, the first signal is remembered; a second one ends the program at once.
+    """While the block runs, the first signal is remembered; a later one ends the program at once.
+
+    One that comes within `REPEAT` seconds is the same request, delivered twice.
+
+    Args:
+        step: steps done before.
 
     Attributes:
         signal: the number of the one that came, 0 before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, step: int = 0) -> None:
         self.signal = 0
+        self._came = 0.0
         self._told = False
         self._before: dict[signal.Signals, object] = {}
-        self._asked, self._next, self._since = 0, 0, time.monotonic()
+        self._asked, self._next, self._since = step, step, time.monotonic()
 
     def __enter__(self) -> "Stop":
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -36,9 +45,10 @@ class Stop:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         """Nothing else: it may come while the loop itself is writing."""
-        if self.signal:
-            raise KeyboardInterrupt
-        self.signal = number
+        if not self.signal:
+            self.signal, self._came = number, time.monotonic()
+        elif time.monotonic() - self._came > REPEAT:
+            raise Interrupted(number, "stopped without saving; the same command goes on from the last checkpoint")
 
     def agreed(self, accelerator: Accelerator, step: int, due: bool) -> int:
         """The signal by which any process was asked, 0 for none; all must call this after every step.

@@ -13,8 +13,9 @@ from ..base.model import Base
 from .agreement import agree
 from .checkpoint import (
     CHECKPOINTS,
+    UNSEEN,
     Checkpoint,
-    is_seen,
+    is_unseen,
     mark_seen,
     read_checkpoint,
     recover,
@@ -33,8 +34,6 @@ from .profiles import profiles
 from .step import Stepper
 from .stop import Stop
 from .validation import validate
-
-UNSEEN = "unseen"  # in a checkpoint's state
 
 
 @dataclass(eq=False)
@@ -78,11 +77,11 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
-        path, seen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        path, unseen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
             restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
-            self.step, self.unseen = checkpoint.step, not seen and bool(checkpoint.state.get(UNSEEN))
+            self.step, self.unseen = checkpoint.step, unseen
         self.accelerator.wait_for_everyone()
 
     def run(self) -> bool:
@@ -98,7 +97,7 @@ class Trainer:
         stepper = self._stepper()
         saved, steps = self.step, config.loop.steps
         main = self.accelerator.is_main_process
-        with Stop() as stop, Metrics(self.folder, self.step, steps, self.images, main, self.unseen) as metrics:
+        with Stop(self.step) as stop, Metrics(self.folder, self.step, steps, self.images, main, self.unseen) as metrics:
             self.network.train()
             if self.unseen:
                 self._look(metrics)
@@ -118,8 +117,8 @@ class Trainer:
                 if save:
                     self.save(metrics)
                     saved = self.step
-                if self.unseen and not self.stopped_by:  # a run that is asked to stop looks when it goes on
-                    self._look(metrics)
+                if self.unseen and (not self.stopped_by or self.step >= steps):
+                    self._look(metrics)  # one that is asked to stop looks when it goes on, if it does
                 if self.stopped_by:
                     break
             metrics.steps(self.moments.take(self.accelerator))
@@ -232,8 +231,8 @@ def open_trainer(
 
 
 def _recover(folder: Path) -> tuple[str | None, bool]:
-    """The newest whole checkpoint, and whether `mark_seen` was called for it."""
+    """The newest whole checkpoint, and whether what was to be seen at its step is still to be."""
     path, told = recover(folder)
     for sentence in told:
         print(sentence, flush=True)
-    return (None, False) if path is None else (str(path), is_seen(path))
+    return (None, False) if path is None else (str(path), is_unseen(path))
