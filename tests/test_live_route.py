@@ -1,9 +1,11 @@
 """The route that describes a graph, in a real ComfyUI server: it answers, and nothing that is posted breaks it."""
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,6 +82,18 @@ def test_what_is_no_question_is_refused_in_words(server, data, status):
     answered, body = post(server, data)
     assert answered == status
     assert body["error"] and "Traceback" not in body["error"]
+
+
+def test_a_second_copy_of_the_pack_adds_no_second_route(pack, monkeypatch):
+    """aiohttp refuses a path that is added twice, and ComfyUI would not start."""
+    from aiohttp import web
+
+    instance = SimpleNamespace(routes=web.RouteTableDef())
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=instance)))
+    for _ in range(2):
+        pack.module("nodes.live.route").add_routes()
+    web.Application().add_routes(instance.routes)
+    assert [route.path for route in instance.routes] == [PATH]
 
 
 def test_help_and_languages_are_served(server):

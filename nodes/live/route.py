@@ -18,11 +18,18 @@ MOST_BYTES = 1 << 20
 
 
 def add_routes() -> None:
-    """Add the route to the host's server; nothing where there is none (tests, scripts)."""
+    """Add the route to the host's server; nothing where there is none (tests, scripts).
+
+    A second copy of this pack leaves the first one's as it is: with a route twice ComfyUI does not start.
+    """
     server = sys.modules.get("server")
     instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    if instance is not None:
-        instance.routes.post(PATH)(answer)
+    if instance is None:
+        return
+    if any(getattr(route, "path", None) == PATH for route in instance.routes):
+        logging.warning("GCFG: this pack is installed twice in custom_nodes; remove one of the copies.")
+        return
+    instance.routes.post(PATH)(answer)
 
 
 async def answer(request: web.Request) -> web.Response:
