@@ -3,15 +3,18 @@
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from train_rigs.samples import concept
 
-from gcfg_core.concept_file import read_concept
+from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.input_error import InputError
 from training.cli import main
+from training.export.newest import newest_concept
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.data import attribution, pack, splits
 from training.miniature.draw import DRAWING, draw
@@ -25,7 +28,7 @@ from training.miniature.settings import BASE, TOON, Setting, gcfg
 from training.miniature.ship import CHOSEN
 from training.miniature.styles import BACKGROUND, OPEN, PIXEL, SOURCES, STYLES
 from training.miniature.styles import TOON as TOON_STYLE
-from training.miniature.train import train_all
+from training.miniature.train import _collect, train_all
 from training.run.session import train
 
 STARTER = Path(__file__).parents[2] / "starter"
@@ -196,11 +199,33 @@ def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_pa
     assert losses[-1] < 0.7 * losses[0]
     kinds = {path.stem: read_concept(path).kind for path in (trained / "concepts").iterdir()}
     assert kinds["toon@20"] == kinds["pixel@10"] == "null-text-unet" and kinds["toon_with_text@20"] == "unet"
+    (trained / "concepts" / "toon@10.safetensors").unlink()
+    with pytest.raises(InputError, match="a run of 10 steps, as toon@10 is, got one of 20"):
+        train_all(data, tmp_path / "runs", trained, TINY)  # the run has gone further
     runs = dict(recipes(data, tmp_path / "at once", trained / "world", TINY))
     train(runs["toon@20"])
-    whole = load_file(next((tmp_path / "at once" / TOON).glob("*.safetensors")))
+    whole = load_file(newest_concept(tmp_path / "at once" / TOON) or "")
     halves = load_file(trained / "concepts" / "toon@20.safetensors")
     assert all(torch.equal(value, halves[key]) for key, value in whole.items())
+
+
+def test_what_is_collected_is_the_result_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, target = tmp_path / "run", tmp_path / "got" / "toon@4.safetensors"
+    run.mkdir()
+    for name, steps in (("zebra", 4), ("apple", 3)):  # the newest file, not the first
+        write_concept(run / f"{name}.safetensors", replace(concept(), training={"steps": steps}))
+    (run / "run.json").write_text(json.dumps({"result": {"file": "zebra.safetensors"}}))
+    save_file({"a": torch.zeros(1)}, run / "constants.safetensors")
+    _collect(run, target, 4)
+    assert target.read_bytes() == (run / "zebra.safetensors").read_bytes()
+    target.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            _collect(run, target, 4)
+    assert not list(target.parent.iterdir())
+    with pytest.raises(InputError, match="a run of 5 steps"):
+        _collect(run, target, 5)
 
 
 def test_shipped_models_have_their_cards() -> None:

@@ -1,14 +1,20 @@
 """Train the starter models with the trainer, one after another, and collect their files."""
 
+import os
 import shutil
+import uuid
 from pathlib import Path
 
+from gcfg_core.concept_file import read_concept
+from gcfg_core.input_error import InputError
+from gcfg_core.world_page import UNET
+
+from ..durable import PARTIAL, write_bytes
+from ..export.newest import newest_concept
 from ..run.result import WORLD
 from ..run.session import train
 from .recipe import Amounts, recipes
 from .settings import BASE
-
-UNET = "unet.safetensors"
 
 
 def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
@@ -20,7 +26,7 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         weights: gets world/ and concepts/NAME.safetensors.
 
     Raises:
-        InputError, ConceptFileError, OSError: what `training.run.session.train` raises.
+        InputError, ConceptFileError, OSError: what `training.run.session.train` raises; or a run has gone further.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
     for name, config in recipes(data, runs, weights / "world", amounts):
@@ -29,14 +35,28 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
             continue
         print(f"== {name}", flush=True)
         print(train(config), flush=True)
-        _collect(Path(config.output), target)
+        _collect(Path(config.output), target, config.loop.steps)
 
 
-def _collect(run: Path, target: Path) -> None:
-    """Copy a run's result: a world whole, of a fine-tuned one its UNet, of a concept its file."""
-    if target.name == "world":
-        shutil.copytree(run / WORLD, target)
-    elif (run / WORLD).is_dir():
-        shutil.copyfile(run / WORLD / UNET, target)
-    else:
-        shutil.copyfile(next(run.glob("*.safetensors")), target)
+def _collect(run: Path, target: Path, steps: int) -> None:
+    """Copy a run's result, whole or not at all: a world's folder, of a fine-tuned one its UNet, of a concept its file.
+
+    Raises:
+        InputError: the run has no result, or one after another number of steps.
+    """
+    result = run / WORLD / UNET if (run / WORLD).is_dir() else newest_concept(run)
+    if result is None:
+        raise InputError(str(run), "the result of a run", "none", "Train it again.")
+    found = read_concept(result).training.get("steps")
+    if found != steps:
+        raise InputError(str(run), f"a run of {steps} steps, as {target.stem} is", f"one of {found}",
+                         "Remove its folder to train it again.")  # fmt: skip
+    if target.name != WORLD:
+        write_bytes(target, result.read_bytes())
+        return
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        shutil.copytree(run / WORLD, partial)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
