@@ -80,7 +80,7 @@ def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
     with _replacing(path, (".safetensors", ".bin", ".pt", ".pth")) as partial:
-        if Path(path).suffix == ".safetensors":
+        if Path(path).suffix.lower() == ".safetensors":
             save_file(_separate(tensors), partial)
         else:
             torch.save(_separate(tensors), partial)
@@ -90,7 +90,7 @@ def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
 def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
     """A new file beside ``path`` to write into; flushed and renamed over it when the block ends well."""
     target = Path(path)
-    if target.suffix not in suffixes:
+    if target.suffix.lower() not in suffixes:
         expected = f"a name that ends in {' or '.join(suffixes)}"
         raise ConceptFileError(str(path), expected, target.suffix or "none", "Rename it.")
     if not target.parent.is_dir():

@@ -33,6 +33,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     ("words", "told"),
     [
         ([*TRAIN, "--steps", "-3"], "loop.steps: expected a number greater than 0, got '-3'"),
+        ([*TRAIN, "--lr", "inf"], "optimizer.lr: expected a finite number, got 'inf'"),
+        ([*TRAIN, "--max-aspect", "inf"], "data.max_aspect: expected a finite number, got 'inf'"),
+        ([*TRAIN, "--sigma-rels", "0.05", "nan"], "ema.sigma_rels: expected a finite number, got 'nan'"),
         ([*TRAIN, "--steps", "many"], "loop.steps: expected a whole number, got 'many'"),
         ([*TRAIN, "--flip", "2"], "data.flip: expected a number not above 1.0"),
         ([*TRAIN, "--kind", "q"], "model.kind: expected 'null-text', 'null-text-lora' or 'text', got 'q'"),
@@ -54,6 +57,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["prepare"], "--base: expected a value, got none. Give it: a diffusers folder"),
         (["prepare", "b", "o", "--base", "c"], "base: expected one value, got b and c"),
         (["prepare", "b", "o", "p"], "expected flags with their values, got p"),
+        (["prepare", "b", "."], "output: expected a name that ends in .safetensors, got ."),
         (["prepare", "b"], "--output: expected a value, got none"),
         (["inspect"], "expected a value for file, got none"),
         (["inspect", "a", "b"], "expected flags with their values, got b"),

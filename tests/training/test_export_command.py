@@ -48,6 +48,8 @@ def test_the_second_average_of_a_run(given: Path, tmp_path: Path, capsys: pytest
     for words, told in (
         ([str(run), str(out / "a.safetensors")], "one that exists"),
         ([str(run), str(out / "d.safetensors"), "--average", "ema-0.7"], "average: expected ema-0.05 or ema-0.1 or"),
+        ([str(run), str(out / "a.SAFETENSORS")], "one that exists"),
+        ([str(run), str(run / "d.safetensors")], "a place outside the run's folder"),
         ([str(run), str(out / "d.bin")], "a name that ends in .safetensors"),
         ([str(run), str(given / "images" / "d.safetensors")], "a place outside the pictures"),
         ([str(out / "a.safetensors"), str(out / "d.safetensors")], "the folder of a run"),
@@ -74,3 +76,4 @@ def test_a_lora_and_a_world(given: Path, tmp_path: Path) -> None:
     told = dict(second.text.named_parameters())  # type: ignore[union-attr]
     assert all(torch.equal(value, trained[f"ema-0.1: text.{name}"]) for name, value in told.items())
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "second"), *words]) == 2
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "run" / "world"), "--overwrite"]) == 2

@@ -248,6 +248,8 @@ def test_bad_input_is_one_line(world):
         ([toons, "--base", place, "--w-control", "2"], "w_control: expected a prompt to weigh"),
         ([toons, "--base", place, "--output", "/proc/grid.png"], "output: expected a folder to write into"),
         ([toons, "--base", place, "--output", str(world / "no" / "grid.png")], "Make the folder first"),
+        ([place, "--base", toons], "--base: expected none beside .*world, got one"),
+        ([place, "--zero-terminal-snr"], "--zero-terminal-snr: expected none beside"),
         ([toons, "--base", place, "--seed", "-1"], "seed: expected a number not below 0"),
         ([toons, "--base", place, "--seed", str(2**63)], "seed: expected a number below"),
         ([toons, "--base", place, "--device", "cuda:77"], "device: expected a device of this machine"),

@@ -68,6 +68,7 @@ def run(config: EvaluateConfig) -> str:
     if (config.generated is None) == (config.run is None):
         raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give one of them.")
     weights = drawing_weights(config)
+    chosen_device(config.device)
     source = None if config.run is None else open_source(config.run)
     refuse_inside(config.output, [config.real, config.train, config.generated, source and source.images])
     sets = {"real": list_pictures(config.real)}

@@ -11,7 +11,7 @@ from gcfg_core.input_error import InputError
 
 from ..base.world_write import write_world
 from ..data.outside import refuse_inside
-from ..export.concept import export_run
+from ..export.concept import concept_path, export_run
 from ..output import check_file
 from ..precision import DTYPES
 from ..run.checkpoint import step_of
@@ -65,10 +65,15 @@ def run(options: ExportConfig) -> str:
     record = read_record(source.path)
     config = run_config(record["config"])
     refuse_inside(output, [source.images])
+    if output.resolve().is_relative_to(source.path.resolve()):
+        raise InputError("output", f"a place outside the run's folder {source.path}", str(output),
+                         "What lies there is the run's own; give another place.")  # fmt: skip
     checkpoint, name = latest_average(source, options.average)
     base = read_scene_base(source, options)
     world = is_world(config, base)
     if not world:
+        check_file(output, (".safetensors",))
+        output = concept_path(output.parent, output.stem)
         check_file(output, (".safetensors",), options.overwrite)
     elif output.exists() and not options.overwrite:
         raise InputError("output", "a new folder", f"{output}, one that exists", "Give another name, or --overwrite.")

@@ -46,8 +46,8 @@ def run(config: PrepareConfig) -> str:
         InputError: the base, the pictures, the device or the output cannot be used.
         ConceptFileError, OSError, SafetensorError: the file could not be written.
     """
-    written = config.output.with_suffix(".report.json")
     check_file(config.output, (".safetensors",), config.overwrite)
+    written = config.output.with_suffix(".report.json")
     check_file(written, (".json",), config.overwrite)
     refuse_inside(config.output, [config.images])
     device = chosen_device(config.device)

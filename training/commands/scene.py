@@ -18,6 +18,7 @@ from ..sample.sampler import Sampler
 from ..sample.scene import Drawing, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
 
+OF_A_BASE = ("prediction_type", "zero_terminal_snr", "tokenizer")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -80,10 +81,14 @@ def read_scene_base(source: Source, config: Any) -> Base:
     if path is None:
         raise InputError("base", "the base model of this concept", "none", "Give --base.")
     if path == source.world:
+        for key in ("base", *OF_A_BASE):
+            if getattr(config, key, None) is not None:
+                flag = f"--{key.replace('_', '-')}"
+                raise InputError(flag, f"none beside {source.path}, which brings a world", "one", "Leave it out.")
         return read_base(path)
     told = source.config.get("model", {})
     options = {}
-    for key in ("prediction_type", "zero_terminal_snr", "tokenizer"):
+    for key in OF_A_BASE:
         given = getattr(config, key, None)
         options[key] = told.get(key) if given is None else given
     return read_base(path, **options)

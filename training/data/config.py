@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 BOMB = 178_956_970
 
 
-class DataConfig(BaseModel, extra="forbid", frozen=True):
+class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The pictures and how they are read."""
 
     images: Path = Field(description="folder of pictures; folders in it are searched too, hidden ones are not")

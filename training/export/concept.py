@@ -125,7 +125,7 @@ def export_run(
         OSError, SafetensorError: it could not be written.
     """
     name = name or file_name(concept.title)
-    path = folder / f"{name}{'-concept' if name.lower() in RESERVED else ''}.safetensors"
+    path = concept_path(folder, name)
     extra = _modelspec(facts, thumbnail, description, author, license_line)
     written = as_dtype(concept, dtype)
     if isinstance(written, Concept):
@@ -136,6 +136,11 @@ def export_run(
         text = card_text(written, facts, path.name, dtype, description, author, license_line)
         write_bytes(folder / CARD, text.encode())
     return path
+
+
+def concept_path(folder: Path, name: str) -> Path:
+    """The file that `export_run` writes under a name."""
+    return folder / f"{name}{'-concept' if name.lower() in RESERVED else ''}.safetensors"
 
 
 def file_name(title: str) -> str:

@@ -18,7 +18,9 @@ def newest_concept(folder: Path) -> Path | None:
     told = _result(folder)
     if told is not None:
         return told
-    files = [file for file in folder.iterdir() if file.suffix in SAFETENSORS and FORMAT_KEY in tensor_names(file)[1]]
+    files = [
+        file for file in folder.iterdir() if file.suffix.lower() in SAFETENSORS and FORMAT_KEY in tensor_names(file)[1]
+    ]
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
@@ -28,4 +30,4 @@ def _result(folder: Path) -> Path | None:
         path = folder / Path(name).name
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return path if path.suffix in SAFETENSORS and path.is_file() else None
+    return path if path.suffix.lower() in SAFETENSORS and path.is_file() else None

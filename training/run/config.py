@@ -13,9 +13,9 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, and a key it does not know is an error."""
+    """A group of settings: frozen; a key it does not know is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -117,7 +117,7 @@ class RecordConfig(Section):
 class RunConfig(Section):
     """A whole run."""
 
-    base: str = Field(description="the base model: a diffusers folder or a single .safetensors file")
+    base: str = Field(description="the base model: a diffusers folder, a single .safetensors file or a world")
     output: str = Field(description="folder of the run; an interrupted run there is continued")
     data: DataConfig
     model: ModelConfig = Field(default_factory=ModelConfig)
