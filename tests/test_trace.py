@@ -1,8 +1,10 @@
 """The trace tells what a run did: the size of each difference, what was evaluated, and that also after an error."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gcfg_core.clock import moment, seconds_of
 from gcfg_core.trace import CallRecord, Trace
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, gcfg, points
@@ -197,6 +200,39 @@ def test_seconds_are_those_of_the_calls(pack: Any) -> None:
         assert 0.0 < record.seconds <= whole
 
 
+class TestClock:
+    """A GPU works on after its calls return, so only its own events tell how long it took."""
+
+    class Event:
+        now = 0.0
+
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self, stream: Any = None) -> None:
+            self.at = type(self).now = type(self).now + 250.0
+
+        def synchronize(self) -> None: ...
+
+        def elapsed_time(self, end: Any) -> float:
+            return end.at - self.at
+
+    @pytest.mark.parametrize("kind", ["mps", "xpu"])
+    def test_is_the_devices(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+        event = SimpleNamespace(Event=self.Event)
+        backend = SimpleNamespace(event=event, Event=self.Event, current_stream=lambda device: None)
+        monkeypatch.setattr(torch, kind, backend)
+        device = torch.device(kind)
+        assert seconds_of((moment(device), moment(device))) == 0.25
+
+    @pytest.mark.parametrize("kind", ["mps", "xpu", "meta"])
+    def test_is_unknown_where_there_are_no_events(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+        if kind != "meta":
+            monkeypatch.setattr(torch, kind, SimpleNamespace())
+        device = torch.device(kind)
+        assert math.isnan(seconds_of((moment(device), moment(device))))
+
+
 class TestRuns:
     """What a trace holds after a run that ended early, and after the next one."""
 
@@ -249,7 +285,7 @@ class TestRuns:
         trace = guider.trace
         guided(guider, points(), SIGMAS)
         guided(guider, points((5.0, 2.0)), (5.0, 2.0))
-        assert guider.trace is trace
+        assert guider.trace is trace and trace.runs == 2
         assert [record.sigma for record in trace.records] == [5.0, 2.0]
         assert trace.evaluations == 4
 
