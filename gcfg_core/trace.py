@@ -14,8 +14,8 @@ from .clock import Span, seconds_of
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One guider call. Numbers of terms have one value a sample, or are None where they were not computed: the term did
-    not act, or a side of it was not evaluated.
+    """One guider call. Sizes, pushes and cosines of a term have one value a sample, or are None where they were not
+    computed: the term did not act, or a side of it was not evaluated.
 
     What a term *adds* is w * M * (its difference after modifiers); the *total* is the sum of that over all terms,
     before cfg hooks and rescale.
@@ -112,19 +112,24 @@ def _unknown(_: float) -> float:
 
 @dataclass
 class Trace:
-    """Filled while a guider samples; a second run begins it anew. ``terms`` and ``models`` name the columns."""
+    """Filled while a guider samples. ``terms`` and ``models`` name the columns.
+
+    A guider may sample several times (two samplers, two passes, another seed): of its ``runs`` the last is held.
+    """
 
     formula: str = ""
     terms: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     records: list[CallRecord] = field(default_factory=list)
     kept: KeptPredictions | None = None
+    runs: int = 0
     _pending: list[_PendingCall] = field(default_factory=list, repr=False)
 
     def begin(self) -> None:
         self.records.clear()
         self._pending.clear()
         self.kept = None
+        self.runs += 1
 
     def add(
         self,

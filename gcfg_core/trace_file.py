@@ -14,9 +14,10 @@ from .trace import CallRecord, Trace
 
 
 def trace_json(trace: Trace) -> str:
-    """Everything that the trace holds but pictures; what is not defined (nan) is null."""
+    """Everything that the trace holds but pictures; what is no finite number is null."""
     calls = [_plain(dataclasses.asdict(record)) for record in trace.records]
-    content = {"formula": trace.formula, "terms": trace.terms, "models": trace.models, "calls": calls}
+    names = {"formula": trace.formula, "terms": trace.terms, "models": trace.models}
+    content = {**names, "run": trace.runs, "calls": calls}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -89,4 +90,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

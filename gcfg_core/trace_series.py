@@ -15,7 +15,8 @@ Read = Callable[[CallRecord, int], Samples | None]
 
 @dataclass(frozen=True)
 class Series:
-    """Mean, smallest and largest value over the batch at every call, in the order of ``positions``; nan for none."""
+    """Mean, smallest and largest value over the batch at every call, in the order of ``positions``. Values that are
+    not finite are left out; nan for none."""
 
     means: list[float]
     lows: list[float]
@@ -48,7 +49,7 @@ def positions(trace: Trace) -> list[float]:
 
 
 def _progress(records: list[CallRecord]) -> list[float]:
-    if any(math.isnan(record.progress) for record in records):
+    if not all(math.isfinite(record.progress) for record in records):
         return [k / max(len(records) - 1, 1) for k in range(len(records))]
     return [record.progress for record in records]
 
@@ -59,7 +60,7 @@ def series(trace: Trace, i: int, read: Read) -> Series:
 
 
 def _series(calls: Iterable[Samples | None]) -> Series:
-    known = [[value for value in samples or () if not math.isnan(value)] for samples in calls]
+    known = [[value for value in samples or () if math.isfinite(value)] for samples in calls]
     return Series(
         [mean(values) for values in known],
         [min(values, default=math.nan) for values in known],

@@ -12,8 +12,8 @@ from .trace import Trace
 
 @dataclass(frozen=True)
 class TermSummary:
-    """One term over a run. Means are over the calls in which it acted and was measured, and over the batch; nan where
-    there is none.
+    """One term over a run. Means are over the batch and the calls in which it was measured, without values that are not
+    finite; nan where there is none.
 
     Attributes:
         acted: number of calls in which its weight was not 0.
@@ -43,14 +43,23 @@ class ModelSummary:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of those that are numbers, nan where there is none."""
-    known = [value for value in values if not math.isnan(value)]
+    """The mean of those that are finite, nan where there is none."""
+    known = [value for value in values if math.isfinite(value)]
     return math.fsum(known) / len(known) if known else math.nan
 
 
 def mean_of(calls: Iterable[Samples | None]) -> float:
     """The mean over all calls and samples at hand."""
     return mean(value for samples in calls if samples is not None for value in samples)
+
+
+def first_overflow(trace: Trace) -> int | None:
+    """The first call, from 1, in which a term's size or push was not finite; None where there is none."""
+    for call, record in enumerate(trace.records, 1):
+        measured = [samples for samples in (*record.sizes, *record.pushes) if samples is not None]
+        if not all(math.isfinite(value) for samples in measured for value in samples):
+            return call
+    return None
 
 
 def summarize_terms(trace: Trace) -> tuple[TermSummary, ...]:

@@ -6,7 +6,14 @@ import math
 from collections.abc import Sequence
 
 from .trace import Trace
-from .trace_summary import ModelSummary, TermSummary, seconds_of_calls, summarize_models, summarize_terms
+from .trace_summary import (
+    ModelSummary,
+    TermSummary,
+    first_overflow,
+    seconds_of_calls,
+    summarize_models,
+    summarize_terms,
+)
 
 MEANING = (
     "size: root mean square of a term's difference. push: of what it adds, weight * size after mask and modifiers. "
@@ -15,21 +22,32 @@ MEANING = (
 
 
 def cost_line(trace: Trace) -> str:
-    """'25 calls, 75 evaluations (3 per call), 11.7 s'."""
+    """'25 calls, 75 evaluations (3 per call), 11.7 s'; in front 'run 2 of this guider: ' where it is not the first."""
     calls, spent = len(trace.records), seconds(seconds_of_calls(trace))
     evaluations = count(trace.evaluations, "evaluation")
-    return f"{count(calls, 'call')}, {evaluations} ({trace.evaluations / max(calls, 1):.3g} per call), {spent}"
+    run = f"run {trace.runs} of this guider: " if trace.runs > 1 else ""
+    return f"{run}{count(calls, 'call')}, {evaluations} ({trace.evaluations / max(calls, 1):.3g} per call), {spent}"
 
 
 def trace_markdown(trace: Trace) -> str:
     """The whole report as Markdown."""
     terms = summarize_terms(trace)
-    parts = ["# Guidance report", f"`{trace.formula}`", cost_line(trace), _model_table(trace, summarize_models(trace))]
+    parts = ["# Guidance report", f"`{trace.formula}`", cost_line(trace)]
+    if trace.runs > 1:
+        parts.append("This is its last run; the numbers of those before it are not kept.")
+    if (call := first_overflow(trace)) is not None:
+        parts.append(overflow_line(call))
+    parts.append(_model_table(trace, summarize_models(trace)))
     if terms:
         parts += [_term_table(trace, terms)]
     if len(terms) > 1:
         parts += ["Cosines between what the terms add:", _between_table(terms)]
     return "\n\n".join([*parts, MEANING]) + "\n"
+
+
+def overflow_line(call: int) -> str:
+    """What to say of a run whose predictions were not finite from this call on."""
+    return f"From call {call} on predictions were not finite (inf or nan): the weights or the precision overflowed."
 
 
 def count(number: int, noun: str) -> str:
@@ -38,7 +56,9 @@ def count(number: int, noun: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """'0.0123 s', '11.7 s', '1234 s'."""
+    """'0.0123 s', '11.7 s', '1234 s'; '-' where no clock told."""
+    if math.isnan(value):
+        return "-"
     return f"{value:.0f} s" if value >= 100.0 else f"{value:.3g} s"
 
 

@@ -1,5 +1,6 @@
 """The report's picture: its size, both themes, and that nothing is cut off or lies on something else."""
 
+import dataclasses
 import itertools
 import warnings
 from typing import Any
@@ -118,6 +119,24 @@ class TestPicture:
         assert tuple(drawing("report").CHOICES) == choices
         heights = [sheet_of(pack, drawing, "the paper's graph", draw).pixels().shape[1] for draw in choices]
         assert heights[1] == max(heights)
+
+    def test_tells_a_run_that_is_not_the_first(self, pack: Any, drawing: Any) -> None:
+        trace = made_trace(pack.module("gcfg_core.trace"))
+        trace.runs = 3
+        sheet = drawing("report").Report(trace, "pushes").sheet(drawing("theme").LIGHT, 800)
+        assert any(text.startswith("run 3 of this guider: 6 calls") for text, _ in texts(sheet))
+
+    @pytest.mark.parametrize("value", [float("inf"), float("nan"), float("-inf")])
+    def test_tells_from_which_call_on_it_overflowed(self, pack: Any, drawing: Any, value: float) -> None:
+        """A line as far as there are numbers; where there are none, why."""
+        trace = made_trace(pack.module("gcfg_core.trace"), calls=6)
+        whole = list(trace.records)
+        for first in (0, 3):
+            broken = {"sizes": ((value,),) * 2, "pushes": ((value,),) * 2, "total": (value,)}
+            trace.records[:] = [*whole[:first], *(dataclasses.replace(r, **broken) for r in whole[first:])]
+            shown = texts(drawing("report").Report(trace, "everything").sheet(drawing("theme").LIGHT, 800))
+            assert any("From call 1 on" in text for text, _ in shown) == (first == 0)
+            assert not any("Not measured" in text for text, _ in shown)
 
     def test_lines_are_the_traces_numbers(self, pack: Any, drawing: Any) -> None:
         trace = made_trace(pack.module("gcfg_core.trace"), weights=(2.5, -1.0))

@@ -1,6 +1,7 @@
 """A trace as table, CSV and JSON: parsed back, the numbers are those of the trace."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -12,7 +13,7 @@ import torch
 import gcfg_core.trace
 from gcfg_core.trace import Trace
 from gcfg_core.trace_file import csv_columns, trace_csv, trace_json
-from gcfg_core.trace_summary import summarize_models, summarize_terms
+from gcfg_core.trace_summary import first_overflow, summarize_models, summarize_terms
 from gcfg_core.trace_table import trace_markdown
 from rigs.traces import made_trace
 
@@ -26,6 +27,18 @@ def awkward() -> Trace:
     return trace_of(
         terms=('a, "b"', "same", "same", "= 1 | 2\n"), batch=3, weights=(2.5, -1.5, 0.0, 1.0), unmeasured={3}, calls=4
     )
+
+
+def overflowing(calls: int = 4, first: int = 3) -> Trace:
+    """A trace whose differences are infinite from a call on."""
+    trace = Trace("D", ("a", "b"), ("base",))
+    trace.begin()
+    for call in range(1, calls + 1):
+        one = torch.full((1, 4), math.inf if call >= first else 1.0)
+        given = {0: one, 1: -one}
+        trace.add(torch.tensor([1.0]), [1.0, 1.0], given, given, [1], (0.0, 1.0), [(0.0, 1.0)])
+    trace.finish()
+    return trace
 
 
 class TestCsv:
@@ -92,6 +105,17 @@ class TestJson:
         (call,) = json.loads(trace_json(trace))["calls"]
         assert call["progress"] is None and call["cosines"] == [[None], [None]] and call["between"][0][1] == [-1.0]
 
+    def test_what_overflowed_is_null_in_json(self) -> None:
+        """A reader that is strict about JSON refuses Infinity."""
+        (call,) = json.loads(trace_json(overflowing(calls=1, first=1)))["calls"]
+        assert call["sizes"] == [[None], [None]] and call["pushes"][0] == [None]
+
+    def test_says_which_run_it_is(self) -> None:
+        trace = trace_of(calls=2)
+        assert json.loads(trace_json(trace))["run"] == 1
+        trace.begin()
+        assert json.loads(trace_json(trace))["run"] == 2
+
 
 class TestSummary:
     def test_means_are_over_the_calls_in_which_a_term_acted(self) -> None:
@@ -114,8 +138,29 @@ class TestSummary:
         assert (never.acted, unmeasured.acted, unmeasured.measured) == (0, 6, 0)
         assert math.isnan(never.weight) and math.isnan(unmeasured.size) and math.isnan(unmeasured.cosine)
 
+    def test_means_leave_out_what_overflowed(self) -> None:
+        trace = overflowing(calls=4, first=3)
+        assert [term.size for term in summarize_terms(trace)] == [1.0, 1.0]
+        assert first_overflow(trace) == 3 and first_overflow(trace_of()) is None
+
 
 class TestTable:
+    def test_tells_a_run_that_is_not_the_first(self) -> None:
+        trace = trace_of(calls=4)
+        assert "run 1" not in trace_markdown(trace) and "last run" not in trace_markdown(trace)
+        trace.runs = 2
+        assert "run 2 of this guider: 4 calls" in trace_markdown(trace)
+        assert "its last run" in trace_markdown(trace)
+
+    def test_tells_from_which_call_on_it_overflowed(self) -> None:
+        assert "From call 3 on predictions were not finite" in trace_markdown(overflowing())
+
+    def test_no_clock_is_no_number(self) -> None:
+        trace = trace_of(calls=2)
+        nan = float("nan")
+        trace.records[:] = [dataclasses.replace(r, seconds=nan, model_seconds=(nan, nan)) for r in trace.records]
+        assert "| base | 4 | 2 | - |" in trace_markdown(trace) and "nan" not in trace_markdown(trace)
+
     def test_tells_formula_cost_and_terms(self) -> None:
         text = trace_markdown(trace_of(calls=4))
         assert "`D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (control(null) - base(null))`" in text

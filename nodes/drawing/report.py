@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ...gcfg_core import trace_series
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.trace_series import Read, positions, series
-from ...gcfg_core.trace_summary import TermSummary, summarize_models, summarize_terms
-from ...gcfg_core.trace_table import cost_line
+from ...gcfg_core.trace_summary import TermSummary, first_overflow, summarize_models, summarize_terms
+from ...gcfg_core.trace_table import cost_line, overflow_line
 from .bars import draw_bars, legend_height
 from .canvas import WIDTH, Sheet
 from .lines import TOTAL, Line, Scale, draw_lines, names_height, names_width, progress_start, scale_of
@@ -115,6 +115,8 @@ class Report:
             return "No terms: the base prediction is the result."
         if not any(term.acted for term in self.terms):
             return "No term acted in this run: weight 0, or outside its window."
+        if (call := first_overflow(self.trace)) is not None:
+            return overflow_line(call)
         return "Not measured: with these weights one side of every term had no part in the result and was left out."
 
     def _draw_sigmas(self, sheet: Sheet, x: float, y: float, width: float) -> None:
