@@ -213,7 +213,7 @@ def test_bad_input_is_told(tmp_path, quick):
     real, out = ["--real", str(tmp_path / "real")], ["--output", str(tmp_path / "out"), "--device", "cpu"]
     for arguments, message in (
         (real, "both or neither"),
-        ([*real, "--generated", str(tmp_path / "no"), "--device", "cuda:77"], "device: expected a device of this"),
+        ([*real, "--generated", str(tmp_path / "no"), *out, "--device", "cuda:77"], "device: expected a device"),
         ([*real, "--generated", str(tmp_path / "empty")], "an empty folder"),
         ([*real, "--generated", str(tmp_path / "no")], "nothing there"),
         ([*real, "--generated", str(tmp_path / "text")], "1 other files"),

@@ -113,9 +113,7 @@ def test_processes_ask_each_other_by_the_clock(monkeypatch: pytest.MonkeyPatch, 
     assert mine.agreed(accelerator, start + 61, due=True) == 15
 
 
-def test_the_handler_itself_says_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_handler_itself_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [0.0]
     monkeypatch.setattr(stop.time, "monotonic", lambda: clock[0])
     one: Any = types.SimpleNamespace(num_processes=1)
