@@ -32,6 +32,14 @@ def check_file(path: Path, suffixes: Sequence[str], overwrite: bool = True, name
     _try_to_write(path.parent, name)
 
 
+def check_new_folder(path: Path, name: str = "output") -> None:
+    """Raise InputError where a folder is none, or could not be made or written into; nothing is left behind."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(name, "a folder that can be made", f"the file {there}", ANOTHER)
+    _try_to_write(there, name)
+
+
 def make_folder(path: Path, name: str = "output") -> None:
     """Make a folder where there is none.
 

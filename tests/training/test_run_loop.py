@@ -160,6 +160,38 @@ def test_one_run_at_a_time_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert train(given, run, "--steps", "1") == 0  # a killed process holds nothing
     with RunLock() as lock:
         lock.take(run)
+        assert lock.is_held
+
+
+FORKER = "import os, sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \
+         "lock = RunLock(); lock.take(Path(sys.argv[1]))\n" \
+         "child = os.fork()\nif not child: time.sleep(60)\nprint(child, flush=True); time.sleep(60)"  # fmt: skip
+
+
+def test_a_worker_that_outlives_its_run_holds_no_folder(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", FORKER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}) as other:
+        assert other.stdout is not None
+        child = int(other.stdout.readline())
+        other.kill()
+        other.wait()
+        try:
+            RunLock().take(tmp_path)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_nothing_is_tidied_up_where_nothing_can_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlockable(self: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("training.run.lock.FileLock.acquire", unlockable)
+    given, run = make_given(tmp_path / "given"), tmp_path / "run"
+    run.mkdir()
+    mine = run / f"run.json.{'0' * 32}.partial"  # of another run there, maybe
+    mine.touch()
+    assert train(given, run, "--steps", "1") == 0 and mine.exists()
 
 
 def test_leftovers_of_a_kill_go(tmp_path: Path) -> None:

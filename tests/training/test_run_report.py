@@ -55,6 +55,14 @@ def test_the_pictures_and_the_plan_are_told_before_training(
     assert "measuring null-text constants" in told.err and "3 [" in told.err  # of three pictures
 
 
+def test_one_process_of_several_tells_what_it_would_do(given: Path, tmp_path: Path) -> None:
+    process = spawn_train(given, tmp_path / "run", "--batch-size", "1", "--dry-run", processes=2)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    for part in ("6 pictures in", "batch     2 = 1 x 1 accumulated x 2", "nothing was written"):
+        assert out.count(part) == 1, out
+
+
 def test_one_process_of_several_tells_the_plan(given: Path, tmp_path: Path) -> None:
     process = spawn_train(given, tmp_path / "run", "--batch-size", "1", processes=2)
     out, err = process.communicate(timeout=240)

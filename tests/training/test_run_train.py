@@ -181,6 +181,8 @@ def test_a_dry_run_tells_and_writes_nothing(
         (["--images", "nowhere"], "nowhere"),
         (["--output", "given/images/000.png"], "output"),
         (["--output", "/proc/run"], "output"),
+        (["--cache", "/proc/cache"], "cache: expected a folder to write into"),
+        (["--cache", "given/images/000.png"], "cache: expected a folder that can be made"),
         (["--held-out", "6"], "held_out"),
         (["--precision", "fp16"], "precision fp16"),
         (["--optimizer", "adamw8bit"], "bitsandbytes"),
@@ -199,6 +201,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and told in lines[0], lines
     assert not list(tmp_path.rglob("*.latent.safetensors"))  # before hours of work
+    if arguments[0] not in ("--held-out", "--resolution"):  # which the pictures decide
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("start", [{"other": torch.ones(1)}, "sdxl"])

@@ -23,6 +23,11 @@ class RunLock:
         if self._lock is not None:
             self._lock.release()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether `take` took it; not on a disk without locks."""
+        return self._lock is not None
+
     def take(self, folder: Path) -> None:
         """Take the folder, which must be there; the first process of a run alone does so.
 

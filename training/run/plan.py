@@ -29,14 +29,16 @@ NOT_MEASURED = ", which were not measured: the network is large for a CPU"
 
 
 def plan(config: RunConfig) -> str:
-    """The plan of a run, as text.
+    """The plan of a run, as text; nothing in other processes than the first.
 
     Raises:
         InputError: something given cannot be used, as it would be found when the run begins.
     """
-    check_places(config)
     accelerator = open_machine(config.loop)
-    scan = scan_images(config.data, Path(config.output), quiet=not accelerator.is_main_process, keep=False)
+    if not accelerator.is_main_process:
+        return ""
+    check_places(config)
+    scan = scan_images(config.data, Path(config.output), keep=False)
     base = open_base(config, scan)
     batch = global_batch(config.loop, accelerator)
     check_record(Path(config.output), result_settings(config, base, scan.digest, batch), scan.pictures)

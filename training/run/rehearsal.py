@@ -1,4 +1,4 @@
-"""A run's settings tried out before anything is written, encoded or measured: what cannot be is told at once."""
+"""A run's settings tried out before anything is encoded or measured: what cannot be is told at once."""
 
 import dataclasses
 from pathlib import Path

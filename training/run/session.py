@@ -15,6 +15,7 @@ from ..base.world_new import world_from_recipe
 from ..data.scan import Scan
 from ..full_float32 import full_float32
 from ..interrupted import Interrupted
+from ..output import make_folder
 from ..prepare.calibrate import calibrate
 from ..progress import bar
 from .agreement import agree
@@ -27,7 +28,7 @@ from .machine import global_batch, open_machine
 from .network import Network
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
-from .places import check_places, make_folder
+from .places import check_places
 from .record import add_facts, open_record, result_settings
 from .rehearsal import rehearse
 from .result import file_settings, write_result
@@ -80,17 +81,19 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
 def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
     """Everything a run needs, on its device and before its first step; the first process tells the plan.
 
-    The base is read first: one that cannot be used leaves no folder behind.
+    A base or settings that cannot be used leave no folder behind; for a new world, whose words the pictures give, the
+    settings are tried out once these have been looked at.
 
     Args:
         lock: is taken as soon as there is a folder; without it, nobody else may be in the folder.
     """
     folder, main = Path(config.output), accelerator.is_main_process
     base = trained_base(config)
+    if base is not None:
+        rehearse(config, base)
     agree(accelerator, lambda: make_folder(folder))
     if lock is not None:
-        agree(accelerator, lambda: lock.take(folder))
-        agree(accelerator, lambda: remove_leftovers(folder))
+        agree(accelerator, lambda: _take(lock, folder))
     check_shared(accelerator, [folder, cache_folder(config)])
     scan = agree(accelerator, lambda: scan_images(config.data, folder))
     batch = global_batch(config.loop, accelerator)
@@ -98,7 +101,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
         print(scan.report(batch), flush=True)
     if base is None:
         base = open_base(config, scan)
-    rehearse(config, base)
+        rehearse(config, base)
     settings = result_settings(config, base, scan.digest, batch)
     facts = {"base": {"name": base.name, "sha256": base.sha256}, "images": len(scan.pictures),
              "processes": accelerator.num_processes, "device": str(accelerator.device)}  # fmt: skip
@@ -114,6 +117,13 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     if main:
         trainer.paint = painter.as_tensor
     return trainer, painter
+
+
+def _take(lock: RunLock, folder: Path) -> None:
+    """Take the folder and tidy it up; where nothing can be locked, another run may be writing, and all stays."""
+    lock.take(folder)
+    if lock.is_held:
+        remove_leftovers(folder)
 
 
 def trained_base(config: RunConfig) -> Base | None:
