@@ -135,6 +135,21 @@ class TestWhatIsNotKnown:
         assert shown["notes"] == ["Control (2): weight comes from Dice (9), known when it runs."]
         assert describe(prompt, "2") == {"waits": "weight comes from Dice (9), known when it runs."}
 
+    def test_linked_weights_do_not_cancel(self, describe: Any) -> None:
+        """base + w * (other - base) + v * (base - other): of the other model nothing is left only where v = w."""
+        prompt = papers_graph() | {"8": node("RandomFloat", "Coin"), "9": node("RandomFloat", "Dice")}
+        other = {"model": ["11", 0], "positive": ["13", 0]}
+        prompt["1"]["inputs"] = {"weight": ["8", 0], **other}
+        prompt["2"]["inputs"] = {"terms": ["1", 0], "weight": ["9", 0], "positive": ["13", 0]}
+        prompt["2"]["inputs"] |= {"reference_model": ["11", 0], "reference": ["13", 0]}
+        assert describe(prompt, "3")["evaluations"] == [[0.0, 1.0, 2]]
+        prompt["2"]["inputs"]["weight"] = ["8", 0]
+        assert describe(prompt, "3")["evaluations"] == [[0.0, 1.0, 1]]
+
+    def test_long_labels_are_cut(self, describe: Any) -> None:
+        lines = describe(papers_graph(label="x" * 1500), "3")["formula"]
+        assert max(map(len, lines)) < 300
+
     def test_another_linked_value_is_assumed(self, describe: Any) -> None:
         prompt = papers_graph(end_percent=("9", 0)) | {"9": node("RandomFloat", "Dice")}
         for shown in (describe(prompt, "3"), describe(prompt, "2")):

@@ -96,6 +96,42 @@ def test_a_second_copy_of_the_pack_adds_no_second_route(pack, monkeypatch):
     assert [route.path for route in instance.routes] == [PATH]
 
 
+@pytest.fixture
+def describe_all(pack, monkeypatch):
+    """Prompt, node ids and what is to be replaced in the route's module, to what is shown."""
+    route, posted = pack.module("nodes.live.route"), pack.module("nodes.live.posted")
+
+    def describe(prompt: Any, *nodes: str, **replaced: Any) -> dict[str, Any]:
+        for name, value in replaced.items():
+            monkeypatch.setattr(route, name, value)
+        return route.describe_all(posted.read_posted({"prompt": prompt, "nodes": list(nodes)}))
+
+    return describe
+
+
+def test_a_defect_on_one_node_leaves_the_others(describe_all, pack):
+    describe = pack.module("nodes.live.describe").describe
+
+    def broken(posted: Any, node_id: str) -> Any:
+        if node_id == "1":
+            raise RuntimeError("broken")
+        return describe(posted, node_id)
+
+    shown = describe_all(papers_graph(), "1", "2", "3", describe=broken)
+    assert "the log says why" in shown["1"]["error"]
+    assert "curve" in shown["2"] and "formula" in shown["3"]
+
+
+def test_the_server_is_not_held_for_long(describe_all):
+    assert "too large" in describe_all(papers_graph(), "1", MOST_SECONDS=-1.0)["1"]["waits"]
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000], ids=["400", "-400", "5000"])
+def test_huge_whole_numbers_are_refused_in_words(describe_all, value):
+    shown = describe_all(papers_graph(weight=value), "2", "3")
+    assert all("weight" in answer["error"] and len(answer["error"]) < 300 for answer in shown.values())
+
+
 def test_help_and_languages_are_served(server):
     for path in (ROOT / "web" / "docs").iterdir():
         assert server.client.get(f"/extensions/comfyui-gcfg/docs/{path.name}") == path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..guidance_term import GuidanceTermNode
 from ..merge_terms import MergeTermsNode
 from ..modify_term import ModifyTermNode
 from ..types import Terms
-from .posted import Origin, Posted, PostedNode
+from .posted import LONGEST_NAME, Origin, Posted, PostedNode, short
 from .widgets import PRIMITIVES, check_value
 
 CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
@@ -23,6 +24,8 @@ CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
     "GCFG_MergeTerms": MergeTermsNode,
 }
 MOST_TERMS = 64
+PRIMES = [n for n in range(2, 312) if all(n % k for k in range(2, n))]
+"""As many as a chain may have terms: their square roots are linearly independent over the rationals."""
 MOST_IN_A_ROW = 128
 """Nodes of a chain, one behind the other."""
 
@@ -49,6 +52,7 @@ class Chains:
         self.posted = posted
         self.notes: list[str] = []
         self._outputs: dict[Origin, Any] = {}
+        self._weights: dict[Origin, UnknownWeight] = {}
         self._terms: dict[str, tuple[GuidanceTerm, ...]] = {}
         self._open: list[str] = []
         """The nodes whose terms are being found, from the one that was asked for."""
@@ -128,9 +132,16 @@ class Chains:
                 return self._assumed(node_id, widget, origin)
             value = giver.inputs["value"]
         try:
-            return check_value(widget, value)
+            value = check_value(widget, value)
+            return short(value) if widget.id == "label" and len(value) > LONGEST_NAME else value
         except InputError as error:
             raise ValueError(f"{self.posted.name(node_id)}: {error}") from None
+
+    def _unknown_weight(self, origin: Origin) -> UnknownWeight:
+        """The same for the same output; no sum of different ones, with signs, is zero or a round number."""
+        if origin not in self._weights:
+            self._weights[origin] = UnknownWeight(math.sqrt(PRIMES[len(self._weights) % len(PRIMES)]) / 3.0)
+        return self._weights[origin]
 
     def _assumed(self, node_id: str, widget: Any, origin: Origin) -> Any:
         """In the place of a widget's value that a link brings: an unknown weight, or its default; and a note."""
@@ -138,7 +149,7 @@ class Chains:
         assumed = "" if is_weight else f"; {widget.default!r} is assumed"
         name, giver = self.posted.name(node_id), self.posted.name(origin[0])
         self.notes.append(f"{name}: {widget.id} comes from {giver}, known when it runs{assumed}.")
-        return UnknownWeight(0.7390851332) if is_weight else widget.default
+        return self._unknown_weight(origin) if is_weight else widget.default
 
     def _kind(self, node_id: str) -> str:
         return self.posted.nodes.get(node_id, PostedNode()).kind

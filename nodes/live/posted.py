@@ -40,7 +40,7 @@ class Posted:
     def name(self, node_id: str) -> str:
         """A node for people: "Guidance Term (5)"."""
         node = self.nodes.get(node_id, PostedNode())
-        return f"{node.name or node.kind or 'node'} ({_short(node_id)})"
+        return f"{node.name or node.kind or 'node'} ({short(node_id)})"
 
 
 def is_link(value: object) -> bool:
@@ -69,15 +69,15 @@ def read_posted(body: object) -> Posted:
 
 def _read_node(node_id: str, node: object) -> PostedNode:
     if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
-        raise _error(f"node {_short(node_id)}", "an object with a class_type", node)
+        raise _error(f"node {short(node_id)}", "an object with a class_type", node)
     inputs, meta = node.get("inputs", {}), node.get("_meta", {})
     if not isinstance(inputs, dict):
-        raise _error(f"node {_short(node_id)}: inputs", "values by name", inputs)
+        raise _error(f"node {short(node_id)}: inputs", "values by name", inputs)
     title = meta.get("title") if isinstance(meta, dict) else None
-    return PostedNode(_short(node["class_type"]), _short(title) if isinstance(title, str) else "", inputs)
+    return PostedNode(short(node["class_type"]), short(title) if isinstance(title, str) else "", inputs)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """One line of bounded length."""
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from .describe import describe
-from .posted import read_posted
+from .posted import Posted, read_posted
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 PATH = "/gcfg/describe"
 MOST_BYTES = 1 << 20
+MOST_SECONDS = 2.0
+"""For one question: the server does nothing else meanwhile."""
 
 
 def add_routes() -> None:
@@ -49,8 +52,20 @@ async def answer(request: web.Request) -> web.Response:
         posted = read_posted(json.loads(body))
     except (ValueError, RecursionError) as error:
         return web.json_response({"error": str(error)}, status=400)
-    try:
-        return web.json_response({"nodes": {node_id: describe(posted, node_id) for node_id in posted.asked}})
-    except Exception:  # a defect of ours: for the log, never for the page
-        logging.exception("GCFG: a graph could not be described")
-        return web.json_response({"error": "it could not be described; the log says why."}, status=500)
+    return web.json_response({"nodes": describe_all(posted)})
+
+
+def describe_all(posted: Posted) -> dict[str, Any]:
+    """What each node shows that is asked about; the last of them wait where it takes the server too long."""
+    shown: dict[str, Any] = {}
+    until = time.monotonic() + MOST_SECONDS
+    for node_id in posted.asked:
+        if time.monotonic() > until:
+            shown[node_id] = {"waits": "The graph is too large to be described before a run."}
+            continue
+        try:
+            shown[node_id] = describe(posted, node_id)
+        except Exception:  # a defect of ours: for the log, never for the page
+            logging.exception("GCFG: %s could not be described", posted.name(node_id))
+            shown[node_id] = {"error": "It could not be described; the log says why."}
+    return shown

@@ -37,8 +37,8 @@ def check_value(widget: Any, value: object) -> Any:
 
 def _check_number(widget: Any, value: object) -> float | int:
     whole = isinstance(widget, io.Int.Input)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or (whole and value != int(value)):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)) or (whole and value != int(value)):
         raise InputError(widget.id, "a whole number" if whole else "a number", _shown(value), "Enter one.")
     if not widget.min <= value <= widget.max:
         expected = f"a number from {widget.min:g} to {widget.max:g}"
@@ -47,4 +47,7 @@ def _check_number(widget: Any, value: object) -> float | int:
 
 
 def _shown(value: object) -> str:
+    """A value for people: of a long one its beginning."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write the longest ones
+        return "a number of very many digits"
     return repr(value)[:60]
