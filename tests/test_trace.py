@@ -289,6 +289,18 @@ class TestRuns:
         assert [record.sigma for record in trace.records] == [5.0, 2.0]
         assert trace.evaluations == 4
 
+    def test_an_error_while_models_are_put_back_keeps_the_calls(
+        self, pack: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("clean-up")
+
+        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
+        monkeypatch.setattr(pack.module("nodes.runtime.run").comfy.sampler_helpers, "cleanup_models", fail)
+        with pytest.raises(RuntimeError, match="clean-up"):
+            guided(guider, points(), SIGMAS)
+        assert len(guider.trace.records) == 3
+
     def test_so_it_does_after_an_error(self, pack: Any) -> None:
         base = micro_model(0)
         guider = gcfg(pack, base, U, {"positive": C, "weight": 3.0})

@@ -106,6 +106,8 @@ class Run:
             branch.begin(base, noise, sigmas, **options)
         guider.inner_model.current_patcher = base
         self.base.process(self.base.conds, noise, **options)
+        # wrappers around the run and hooks may have changed the schedule since the run was made
+        self.progress = Progress(guider.inner_model.model_sampling.percent_to_sigma)
         self.keeper.begin(sigmas, self.progress)
         self.is_flow = is_flow(base)
         self.masks = [self._fitted_mask(i, noise.shape) for i in range(len(self.plan.terms))]
@@ -124,10 +126,14 @@ class Run:
         Args:
             is_complete: sampling reached its end, where ComfyUI has cleaned up the models that it loaded.
         """
-        for branch in self.branches[1:]:
-            branch.end(is_clean=is_complete and branch in self.loaded)
-        comfy.sampler_helpers.cleanup_models(self.base.conds, [])
-        self.trace.finish(self.progress.percent)
+        try:
+            for branch in self.branches[1:]:
+                branch.end(is_clean=is_complete and branch in self.loaded)
+            comfy.sampler_helpers.cleanup_models(self.base.conds, [])
+        finally:
+            self.trace.finish(self.progress.percent)
+        if is_complete and self.trace.kept is None:
+            self.trace.kept = self.keeper.keep(self.base.model)
 
     def predict(
         self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
@@ -167,8 +173,10 @@ class Run:
         self.store.keep(combined.computed)
         span = start, moment(x.device)
         self.trace.add(sigma, weights, combined.differences, combined.added, evaluations, span, spans)
-        if self.keeper.wants(sigma):
-            self.trace.kept = self.keeper.keep(self.base.model, plan, predictions, result, sigma)
+        is_wanted = self.keeper.wants(sigma)
+        self.keeper.hold(plan, predictions, result, sigma)
+        if is_wanted:
+            self.trace.kept = self.keeper.keep(self.base.model)
         return result
 
     def _evaluate(
