@@ -43,6 +43,19 @@ def test_without_a_world_it_says_what_to_do(pack: Any, worlds: Path) -> None:
         pack.run(NODE)
 
 
+def test_a_world_hidden_by_another_of_its_name_is_told(
+    pack: Any, worlds: Path, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    second = tmp_path / "second"
+    for folder in (worlds, second):
+        shutil.copytree(written, folder / "faces")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "gcfg_worlds", ([str(worlds), str(second)], {".json"}))
+    for _ in range(2):
+        assert offered(pack) == ["faces"]
+    told = [record.getMessage() for record in caplog.records if "not offered" in record.getMessage()]
+    assert len(told) == 1 and str(second) in told[0]
+
+
 def test_it_offers_the_shipped_world_by_its_title_and_folders_by_their_path(
     pack: Any, worlds: Path, written: Path, tmp_path: Path
 ) -> None:

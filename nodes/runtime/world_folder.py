@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 from pathlib import Path
 
@@ -29,8 +31,18 @@ def world_folders() -> dict[str, Path]:
             folders[:] = [] if WORLD in files else sorted(name for name in folders if not name.startswith("."))
             if WORLD in files:
                 relative = Path(path).relative_to(root).as_posix()
-                found.setdefault(root.name if relative == "." else relative, Path(path))
+                name = root.name if relative == "." else relative
+                if found.setdefault(name, Path(path)) != Path(path):
+                    _log_hidden(name, path, str(found[name]))
     return found
+
+
+@functools.cache
+def _log_hidden(name: str, path: str, other: str) -> None:
+    """Once for each: the names are asked for again and again."""
+    logging.warning(
+        "GCFG: the world in %s is not offered: %s has the name %r too. Rename its folder.", path, other, name
+    )
 
 
 def _shipped_title() -> str:
