@@ -27,7 +27,8 @@ class ComparePredictionsNode(io.ComfyNode):
             display_name="Compare Predictions",
             category=CATEGORY,
             description="Shows side by side what the picture would be from each prediction alone and from all of them "
-            "together, at the moment that preview_at of GCFG Sampler or GCFG Guider names.",
+            "together, at the moment that preview_at of GCFG Sampler or GCFG Guider names. Under a noise mask all of "
+            "them are shown before the original is blended in.",
             inputs=[
                 trace_input(),
                 io.Vae.Input("vae", tooltip="Turns the kept predictions into pictures, as for VAE Decode."),
