@@ -1,6 +1,6 @@
 """Sample the miniature experiment's pictures through ComfyUI and the pack, as users do.
 
-Usage: python dev.py bench miniature [--seeds 3] [--count 256] [--only GROUP ...]
+Usage: python dev.py bench miniature [--seeds 3] [--count 256] [--only GROUP_OR_NAME ...]
 
 What was sampled is kept in output/miniature/samples and not sampled again. The measurements are the trainer's:
 `python -m training.miniature report`, which the same command runs afterwards.
@@ -103,7 +103,8 @@ def main() -> None:
     from training.miniature.samples import path_of, write_samples
 
     torch.set_grad_enabled(False)
-    settings = [one for one in available(arguments.weights) if not arguments.only or one.group in arguments.only]
+    only = set(arguments.only)
+    settings = [one for one in available(arguments.weights) if not only or only & {one.group, one.name}]
     studio = Studio(arguments.weights)
     arguments.output.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
@@ -121,7 +122,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
     parser.add_argument("--count", type=int, default=256, help=f"pictures of each, a multiple of {BATCH} (default 256)")
-    parser.add_argument("--only", nargs="*", default=[], help="groups of settings to sample")
+    parser.add_argument("--only", nargs="*", default=[], help="groups or names of settings to sample")
     parser.add_argument("--weights", type=Path, default=ROOT / "starter", help="folder with world/ and concepts/")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "miniature" / "samples")
     return parser.parse_args()
