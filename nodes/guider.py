@@ -66,7 +66,6 @@ class GuiderNode(io.ComfyNode):
                 io.Guider.Output("guider", display_name="guider", tooltip="For SamplerCustomAdvanced."),
                 trace_output(),
             ],
-            hidden=[io.Hidden.unique_id],
             **search_aliases("gcfg", "cfg guider", "multi model", "dual model", "guidance"),
         )
 
@@ -80,5 +79,5 @@ class GuiderNode(io.ComfyNode):
         preview_at: float = 0.0,
     ) -> io.NodeOutput:
         guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
-        text = announce(guider.plan, cls.hidden.unique_id)
+        text = announce(guider.plan)
         return io.NodeOutput(guider, guider.trace, ui=ui.PreviewText(text))

@@ -48,7 +48,6 @@ class SamplerNode(io.ComfyNode):
                 preview_input(),
             ],
             outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The denoised latent."), trace_output()],
-            hidden=[io.Hidden.unique_id],
             **search_aliases("gcfg", "ksampler", "multi model sampler", "guidance"),
         )  # fmt: skip
 
@@ -59,6 +58,6 @@ class SamplerNode(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
         sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
-        text = announce(guider.plan, cls.hidden.unique_id, sigmas, sampler_name)
+        text = announce(guider.plan, sigmas, sampler_name)
         latent = sample_latent(guider, latent_image, seed, sampler_name, sigmas)
         return io.NodeOutput(latent, guider.trace, ui=ui.PreviewText(text))

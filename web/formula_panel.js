@@ -1,4 +1,4 @@
-/** The formula of a guidance graph with a line for each term, and what it costs. */
+/** What a guidance graph costs, and its formula with a line for each term. */
 
 import { make } from "./panel.js";
 
@@ -7,27 +7,28 @@ const COST = `One evaluation is one prediction, by one model under one condition
 A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`;
 
 /**
- * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setText` the text
- * that the node sends when it runs: the formula, and the cost of that run.
+ * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setRan` the text
+ * that the node sends when it has run: the formula, and what that costs.
+ *
+ * @param ranName what to call that cost, such as "last run".
  */
-export function createFormulaPanel() {
+export function createFormulaPanel(ranName) {
   const element = make("div", "gcfg-panel gcfg-formula widget-expands");
   let answer;
   let ran = "";
 
   function render() {
     const { formula, cost, notes = [], waits, error } = answer ?? {};
-    const lines = (formula ?? []).map((line) => make("div", "gcfg-term", line));
-    const rest = [];
-    if (cost) rest.push(make("div", "gcfg-cost", cost));
+    const head = cost ? [make("div", "gcfg-cost", cost)] : [];
     const [formulaOfRun, costOfRun] = ran.split("\n");
     if (costOfRun && (!formula || formula.join(" ") === formulaOfRun)) {
-      rest.push(make("div", "gcfg-note", `last run: ${costOfRun}`));
+      head.push(make("div", "gcfg-note", `${ranName}: ${costOfRun}`));
     }
-    rest.push(...[waits, ...notes].filter(Boolean).map((note) => make("div", "gcfg-note", note)));
-    if (error) rest.push(make("div", "gcfg-error", error));
+    if (error) head.push(make("div", "gcfg-error", error));
+    const lines = (formula ?? []).map((line) => make("div", "gcfg-term", line));
+    const rest = [waits, ...notes].filter(Boolean).map((note) => make("div", "gcfg-note", note));
     element.title = cost ? COST : "";
-    element.replaceChildren(...lines, ...rest);
+    element.replaceChildren(...head, ...lines, ...rest);
   }
 
   return {
@@ -38,8 +39,7 @@ export function createFormulaPanel() {
       answer = latest;
       render();
     },
-    getText: () => ran,
-    setText(text) {
+    setRan(text) {
       ran = String(text ?? "");
       render();
     },

@@ -8,11 +8,11 @@ import { app } from "../../scripts/app.js";
 import { createFormulaPanel } from "./formula_panel.js";
 import { follow } from "./follow.js";
 import { addPanel, loadStyle } from "./panel.js";
-import { GUIDERS, TERM } from "./read_graph.js";
+import { TERM } from "./read_graph.js";
 import { createWeightPlot } from "./weight_plot.js";
 
-/** The name under which ComfyUI's interface puts the text that a running node sends: it fills our panel instead. */
-const TEXT_OF_A_RUN = "$$node-text-preview";
+/** What the text that a node sends when it runs is about: a guider has not sampled yet. */
+const WHAT_RAN = { GCFG_Sampler: "last run", GCFG_Guider: "last queued" };
 
 app.registerExtension({
   name: "gcfg.live",
@@ -24,6 +24,7 @@ app.registerExtension({
 
   nodeCreated(node) {
     if (node.comfyClass === TERM) addPanel(node, "weight_over_sampling", createWeightPlot());
-    if (GUIDERS.includes(node.comfyClass)) addPanel(node, TEXT_OF_A_RUN, createFormulaPanel());
+    const ran = WHAT_RAN[node.comfyClass];
+    if (ran) addPanel(node, "formula_and_cost", createFormulaPanel(ran));
   },
 });

@@ -13,7 +13,7 @@ export const panelOf = (node) => panels.get(node);
  *
  * @param node the node, just created.
  * @param name the widget's name, one that no input has.
- * @param panel {element, height, grows, show(answer), getText?(), setText?(text)}, as createFormulaPanel returns it.
+ * @param panel {element, height, grows, show(answer), setRan?(text)}, as createFormulaPanel returns it.
  */
 export function addPanel(node, name, panel) {
   const height = panel.height + 2 * MARGIN;
@@ -22,13 +22,14 @@ export function addPanel(node, name, panel) {
     margin: MARGIN,
     getMinHeight: () => height,
     getMaxHeight: () => (panel.grows ? undefined : height),
-    getValue: () => panel.getText?.() ?? "",
-    setValue: (text) => panel.setText?.(text),
+    getValue: () => "",
+    setValue: () => {},
   });
   widget.serialize = false; // not in the workflow
   panel.element.style.setProperty("--gcfg-height", `${panel.height}px`);
   passOn(panel.element);
   makeRoom(node);
+  if (panel.setRan) hear(node, panel);
   panels.set(node, panel);
 }
 
@@ -43,16 +44,40 @@ function makeRoom(node) {
   grow();
 }
 
-/** In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's face. */
+/** Take the text that the node sends when it has run. */
+function hear(node, panel) {
+  const onExecuted = node.onExecuted;
+  node.onExecuted = function (output, ...rest) {
+    onExecuted?.call(this, output, ...rest);
+    if (output?.text) panel.setRan([output.text].flat().join(""));
+  };
+}
+
+/**
+ * In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's face;
+ * over more text than there is room for the wheel scrolls. The new rendering takes the wheel before a panel gets it.
+ */
 function passOn(element) {
   const isClassic = () => !window.LiteGraph?.vueNodesMode;
-  element.addEventListener("wheel", (event) => isClassic() && app.canvas.processMouseWheel(event), { passive: false });
-  const buttons = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" };
-  for (const [name, method] of Object.entries(buttons)) {
+  const onWheel = (event) => {
+    if (!event.ctrlKey && canScroll(event.target, element)) event.stopPropagation();
+    else if (isClassic()) app.canvas.processMouseWheel(event);
+  };
+  element.addEventListener("wheel", onWheel, { passive: false });
+  for (const [name, method] of [["pointerdown", "processMouseDown"], ["pointermove", "processMouseMove"]]) {
     element.addEventListener(name, (event) => {
       if (isClassic() && (name === "pointerdown" || event.buttons)) app.canvas[method](event);
     });
   }
+}
+
+/** Whether the wheel moves something: an element from `inner` out to `outer` with more in it than it shows. */
+function canScroll(inner, outer) {
+  for (let at = inner; at && outer.contains(at); at = at.parentElement) {
+    const overflow = getComputedStyle(at).overflowY;
+    if (at.scrollHeight > at.clientHeight + 1 && (overflow === "auto" || overflow === "scroll")) return true;
+  }
+  return false;
 }
 
 /** Load the style sheet that lies beside this file, once. */

@@ -9,6 +9,7 @@ from ...gcfg_core.formula import cost, formula, most_evaluations
 from ...gcfg_core.hook_needs import HookNeeds
 from ...gcfg_core.plan import Plan
 from ...gcfg_core.schedule import Progress
+from ...gcfg_core.trace_table import count
 from .result_hooks import hook_needs
 
 if TYPE_CHECKING:
@@ -18,15 +19,14 @@ CFG_PP = "cfg_pp"
 """In the name of every sampler of ComfyUI that asks for the unconditional prediction at any weight (CFG++)."""
 
 
-def announce(plan: Plan, node_id: str | None, sigmas: torch.Tensor | None = None, sampler_name: str = "") -> str:
-    """Tell the log and the running node, before its work begins, what the graph means and costs; returns the text.
+def announce(plan: Plan, sigmas: torch.Tensor | None = None, sampler_name: str = "") -> str:
+    """Tell the log, before the work begins, what the graph means and costs; returns the text, for the node.
 
     Args:
         sigmas: [steps + 1], where they are known.
     """
     text = f"{formula(plan)}\n{_price(plan, sigmas, sampler_name)}, {count(len(plan.models), 'model')}"
     logging.info("GCFG: %s", text)
-    show_on_node(text, node_id)
     return text
 
 
@@ -42,11 +42,6 @@ def _price(plan: Plan, sigmas: torch.Tensor | None, sampler_name: str) -> str:
         hooks = with_both_sides
     progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
     return f"{cost(plan, sigmas[:-1].tolist(), progress, hooks)} at one a step"
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things, such as "1 model"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def show_on_node(text: str, node_id: str | None) -> None:
