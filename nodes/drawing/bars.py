@@ -35,7 +35,7 @@ def draw_bars(
             calls, counts, 0.86, floor, color=sheet.theme.model(i), hatch=_hatch(sheet, i), lw=0,
             edgecolor=sheet.theme.ground,
         )  # fmt: skip
-        floor = [below + count for below, count in zip(floor, counts, strict=True)]
+        floor = [below + above for below, above in zip(floor, counts, strict=True)]
     axes.set_xlim(0.4, max(len(records), 1) + 0.6)
     axes.set_ylim(0, max([1, *floor]) * 1.05)
     axes.xaxis.set_major_locator(MaxNLocator(min(max(len(records) - 1, 1), 12), integer=True, min_n_ticks=1))
@@ -53,5 +53,5 @@ def draw_bars(
 
 
 def _hatch(sheet: Sheet, i: int) -> str:
-    """None for the first model, then patterns that tell areas apart without colour."""
+    """Plain for the first model, then patterns that tell areas apart without colour."""
     return HATCHES[i % len(HATCHES)]

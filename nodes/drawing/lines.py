@@ -47,7 +47,7 @@ def scale_of(lines: Sequence[Line]) -> Scale:
     if low == high:
         return Scale(0.0, 1.0)
     room = 0.08 * (high - low)
-    return Scale(low - room if low < 0.0 else low, high + room if high > 0.0 else high + room)
+    return Scale(low - room if low < 0.0 else low, high + room)
 
 
 def names_height(lines: Sequence[Line]) -> float:

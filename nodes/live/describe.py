@@ -11,10 +11,11 @@ from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.hook_needs import NO_HOOKS, HookNeeds
 from ...gcfg_core.plan import Plan, compile_plan
+from ...gcfg_core.trace_table import count
 from ...gcfg_core.weights import weight_profile
 from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
-from ..runtime.display import CFG_PP, count
+from ..runtime.display import CFG_PP
 from .chains import Chains, NotKnownYet, UnknownWeight
 from .posted import Posted, PostedNode
 
