@@ -106,10 +106,10 @@ def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Itera
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Wait until a folder's names are on the disk, without which a power failure can undo a rename; systems that cannot
     open a folder do without."""
     with contextlib.suppress(PermissionError):

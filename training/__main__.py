@@ -1,4 +1,4 @@
-"""From pictures to a concept file: `python -m training prepare|train|sample|evaluate|inspect|convert`."""
+"""From pictures to a concept file: `python -m training prepare|train|sample|evaluate|export|inspect|convert`."""
 
 import sys
 

@@ -1,12 +1,13 @@
 """Files that are either whole or not there: written beside, flushed to the disk, renamed."""
 
-import contextlib
 import hashlib
 import json
 import os
 import uuid
 from pathlib import Path
 from typing import Any
+
+from gcfg_core.tensor_file import flush_folder
 
 PARTIAL = ".partial"
 """Ends the names of files that are not whole yet."""
@@ -25,16 +26,6 @@ def flush_file(path: Path) -> None:
     """Wait until a file's content is on the disk."""
     with open(path, "rb+") as handle:
         os.fsync(handle.fileno())
-
-
-def flush_folder(path: Path) -> None:
-    """Wait until a folder's entries are on the disk; systems that cannot open a folder do without."""
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:

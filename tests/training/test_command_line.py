@@ -69,7 +69,7 @@ def test_a_slip_of_the_hand_is_one_line(capsys: pytest.CaptureFixture[str], word
     assert told in refusal(capsys, *words)
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "sample", "evaluate", "inspect", "convert"])
+@pytest.mark.parametrize("command", ["prepare", "train", "sample", "evaluate", "export", "inspect", "convert"])
 def test_help_names_the_flags_with_their_defaults(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -64,6 +64,19 @@ def test_latents_are_drawn_from_mean_and_deviation(world: World) -> None:
             assert batch.pictures[index] == slot.picture
 
 
+@pytest.mark.parametrize("wanted", [0.0, 0.1, 0.5, 1.0])
+def test_captions_are_dropped_as_often_as_is_asked(world: World, wanted: float) -> None:
+    scan = replace(world.scan, config=world.scan.config.model_copy(update={"caption_dropout": wanted}))
+    captioned = {index for index, picture in enumerate(scan.pictures) if picture.caption}
+    drawn = [
+        batch.captions[place]
+        for batch in batches(world.plan, world.cache, scan, 0, 500, workers=0)
+        for place, picture in enumerate(batch.pictures)
+        if picture in captioned
+    ]
+    assert len(drawn) > 1000 and drawn.count("") / len(drawn) == pytest.approx(wanted, abs=0.04)
+
+
 def test_the_mirrored_crop_is_in_the_size_ids(world: World) -> None:
     """5 columns of a 37 x 32 picture are cut off in a square bucket: 2 on the left, 3 on the right."""
     lefts = {

@@ -15,6 +15,8 @@ from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.input_error import InputError
 from training.cli import main
 from training.export.newest import newest_concept
+from training.interrupted import Interrupted
+from training.miniature import __main__ as miniature
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.data import attribution, pack, splits
 from training.miniature.draw import DRAWING, draw
@@ -237,3 +239,27 @@ def test_shipped_models_have_their_cards() -> None:
     assert sum(path.stat().st_size for path in STARTER.rglob("*") if path.is_file()) <= 46e6
     weights = [path for path in STARTER.rglob("*.safetensors")]
     assert sum(path.stat().st_size for path in weights) <= 40e6
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted: judge was not finished"),
+        (Interrupted(15, "stopped at step 3"), 143, "stopped at step 3"),
+        (
+            ModuleNotFoundError("x", name="matplotlib"),
+            2,
+            "error: this Python lacks matplotlib: pip install -r",
+        ),
+    ],
+)
+def test_an_end_before_the_end_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], raised: BaseException, code: int, told: str
+) -> None:
+    def ended(options: object) -> str:
+        raise raised
+
+    monkeypatch.setitem(miniature.COMMANDS, "judge", ended)
+    assert miniature.main(["judge"]) == code
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.strip().startswith(told) and shown.err.strip().count("\n") == 0

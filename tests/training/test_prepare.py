@@ -12,13 +12,13 @@ from train_rigs.bases import FAMILIES, tiny_base
 
 from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.input_error import InputError
-from gcfg_core.null_text import LayerMean, text_attentions
+from gcfg_core.null_text import LayerMean, remove_text_attention, text_attentions
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world_config import WorldConfig
 from training.base.world_new import new_world
 from training.prepare import change
-from training.prepare.calibrate import Calibration, calibrate, to_null_text
+from training.prepare.calibrate import Calibration, calibrate
 from training.prepare.change import output_change
 from training.prepare.inputs import noise_levels
 from training.prepare.start import start_concept
@@ -85,7 +85,7 @@ def test_constants_are_the_means_of_the_attentions(base: Base) -> None:
 def test_the_change_is_that_of_the_null_text_network(base: Base) -> None:
     calibration = measure(base)
     change = output_change(base, calibration, latents(), device="cpu")
-    null_text = to_null_text(copy.deepcopy(base.unet), calibration)
+    null_text = remove_text_attention(copy.deepcopy(base.unet), calibration.constants)
     error, size = dict.fromkeys(calibration.levels, 0.0), dict.fromkeys(calibration.levels, 0.0)
     with torch.no_grad():
         for x, t, condition in inputs(base, calibration, "change"):
@@ -143,7 +143,7 @@ def test_the_start_is_the_base_without_its_attention(base: Base, tmp_path: Path)
     for stored, own in ((concept.text_embeds, base.null.pooled), (concept.time_ids, base.null.time_ids)):
         assert (stored is None) == (own is None) and (stored is None or own is None or torch.equal(stored, own))
     x, t, arguments = normal((2, 4, 8, 8), "x"), torch.tensor([3, 700]), base.null.repeated(2).arguments()
-    null_text = to_null_text(base.unet, calibration)
+    null_text = remove_text_attention(base.unet, calibration.constants)
     again = start_concept(base, calibration)
     assert again.tensors.keys() == concept.tensors.keys()
     assert all(torch.equal(again.tensors[key], value) for key, value in concept.tensors.items())
@@ -171,7 +171,7 @@ def test_nothing_to_measure(tmp_path: Path) -> None:
     base = read_family("sd15", tmp_path)
     with pytest.raises(InputError, match="at least one picture"):
         calibrate(base, [], levels=2, seed=0, device="cpu")
-    to_null_text(base.unet, measure(base))
+    remove_text_attention(base.unet, measure(base).constants)
     with pytest.raises(InputError, match="cross-attention"):
         measure(base)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from training.cli import COMMANDS
 from training.run.presets import PRESETS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -21,7 +22,7 @@ def test_a_command_is_understood(line: str) -> None:
 
 
 def test_every_command_is_told() -> None:
-    assert {line.split()[0] for line in WHOLE} >= {"train", "prepare", "sample", "evaluate", "inspect", "convert"}
+    assert {line.split()[0] for line in WHOLE} >= set(COMMANDS)
 
 
 def test_what_a_preset_needs_is_installed() -> None:

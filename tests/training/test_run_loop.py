@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,16 @@ def test_a_step_that_was_skipped_has_no_norm(tmp_path: Path) -> None:
     first, second = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(first, parse_constant=pytest.fail)["grad_norm"] is None
     assert json.loads(second, parse_constant=pytest.fail)["validation/weights"] is None
+
+
+def test_the_bar_shows_loss_speed_and_time_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Metrics(tmp_path, 0, 100, 8, main=True) as metrics:
+        metrics._bar.mininterval = 0.0
+        for step in (10, 20):
+            metrics._bar.start_t -= 5.0
+            metrics.steps([{"step": step, "loss": 0.25, "grad_norm": 1.0, "lr": 1e-4}])
+    told = capsys.readouterr().err
+    assert re.search(r"training: +20%.*20/100 \[00:10<00:40, .*loss 0\.2500, \d+\.\d images/s", told), told
 
 
 HOLDER = "import sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \

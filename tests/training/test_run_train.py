@@ -1,6 +1,7 @@
 """`python -m training train` with everything real: base, pictures, constants, checkpoints, concept file."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,17 @@ def test_every_switch_works(given: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(concept.tensors[key], value) for key, value in constants.items())
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler, which this machine lacks")
+def test_a_compiled_network_trains(given: Path, tmp_path: Path) -> None:
+    words = ["--steps", "1", "--ema", "none", "--lr", "1e-3"]
+    assert train(given, tmp_path / "plain", *words) == 0
+    assert train(given, tmp_path / "compiled", "--compile", *words) == 0
+    (plain,), (compiled,) = (rows(tmp_path / name) for name in ("plain", "compiled"))
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    assert final_tensors(tmp_path / "plain").keys() == final_tensors(tmp_path / "compiled").keys()
+
+
 @pytest.mark.parametrize("kind", ["null-text", "null-text-lora", "text"])
 def test_a_dry_run_tells_and_writes_nothing(
     given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
@@ -188,7 +200,7 @@ def test_a_dry_run_tells_and_writes_nothing(
         (["--optimizer", "adamw8bit"], "bitsandbytes"),
         (["--start", "nowhere.safetensors"], "start"),
         (["--kind", "text", "--train-text"], "train_text"),
-        (["--kind", "null-text-lora", "--lora-targets", "no_such_layer"], "lora_targets"),
+        (["--kind", "null-text-lora", "--lora-targets", "no_such_layer"], "The usual ones are to_q to_k"),
         (["--sigma-rels", "0.5"], "sigma_rels"),
         (["--resolution", "17", "--bucket-step", "17"], "bucket"),
     ],

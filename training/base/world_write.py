@@ -15,9 +15,10 @@ from gcfg_core.input_error import InputError
 from gcfg_core.pixel_latents import PIXEL_FORMATS
 from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
 from gcfg_core.tensor_digest import digest_of
+from gcfg_core.tensor_file import flush_folder
 from gcfg_core.world_page import CARD, TEXT, UNET, WORLD, WorldPage
 
-from ..durable import flush_folder, write_bytes, write_json
+from ..durable import write_bytes, write_json
 from .model import Base
 from .world_text import WordText
 

@@ -1,5 +1,6 @@
 """What is known about a training run when its result is written down."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,15 @@ class TrainingFacts:
         if self.settings:
             known["settings"] = dict(self.settings)
         return {**known, "version": gcfg_core.__version__}
+
+
+HASH = re.compile(r"sha256 ([0-9a-f]{64})")
+
+
+def base_hash(line: str) -> str | None:
+    """The hash that `base_line` noted."""
+    found = HASH.search(line)
+    return found[1] if found else None
 
 
 def base_line(base: Base) -> str:

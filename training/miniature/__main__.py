@@ -9,20 +9,30 @@ from safetensors import SafetensorError
 
 from gcfg_core.input_error import InputError
 
-from ..interrupted import Interrupted
+from ..interrupted import CTRL_C, Interrupted
+
+REQUIREMENTS = "training/requirements.txt -r training/miniature/requirements.txt"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0, or 2 after bad input, which is told in one line on stderr."""
+    """Run one command; 0, 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, told in one line on stderr."""
     options = _options(arguments)
     try:
         print(COMMANDS[options.command](options))
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except Interrupted as interrupted:
-        print(interrupted)
-        return interrupted.code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
+            raise
+        print(f"error: this Python lacks {error.name}: pip install -r {REQUIREMENTS}", file=sys.stderr)
+        return 2
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.code
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {options.command} was not finished", file=sys.stderr)
+        return CTRL_C
     return 0
 
 

@@ -3,13 +3,12 @@ noise levels (arXiv 2312.08195, section 3.3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from gcfg_core.input_error import InputError
-from gcfg_core.null_text import record_text_attention, remove_text_attention
+from gcfg_core.null_text import record_text_attention
 
 from ..base.model import Base
 from .inputs import network_on, noise_levels, noisy_inputs, predict
@@ -62,12 +61,3 @@ def calibrate(
     if number < 0:
         raise InputError("calibration", "at least one picture", "none", "Give a folder of images, or none at all.")
     return Calibration(means.constants(), means.deviations(), steps, number + 1, seed)
-
-
-def to_null_text(unet: Any, calibration: Calibration) -> Any:
-    """Replace every cross-attention of a UNet by its constant, in place; the same UNet.
-
-    Raises:
-        ConceptFileError: the constants are another network's.
-    """
-    return remove_text_attention(unet, calibration.constants)

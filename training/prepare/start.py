@@ -19,7 +19,7 @@ def start_concept(
     """The base without its cross-attention, as a concept that nothing has been trained on yet.
 
     Args:
-        base: whose UNet is left as it is; one that `to_null_text` has changed already will do too.
+        base: whose UNet is left as it is; one whose cross-attention was removed already will do too.
         calibration: of this base.
         prepared: how it was measured, anything JSON can hold.
         title: a name for people.

@@ -14,7 +14,7 @@ from gcfg_core.null_text import FEATURE, remove_text_attention
 
 from ..base.model import NAME_TOKENIZER, Base
 from ..seeds import seed_of
-from .config import ModelConfig
+from .config import LORA_TARGETS, ModelConfig
 from .network import Network
 from .start_check import check_start
 
@@ -71,7 +71,9 @@ def _add_adapters(unet: nn.Module, config: ModelConfig, seed: int) -> None:
             inject_adapter_in_model(adapters, unet)
     except ValueError as error:
         told = " ".join(str(error).split())
-        raise InputError("lora_targets", "ends of layers' names", told, "See LORA_TARGETS for the usual.") from None
+        raise InputError(
+            "lora_targets", "ends of layers' names", told, f"The usual ones are {' '.join(LORA_TARGETS)}."
+        ) from None
 
 
 def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:

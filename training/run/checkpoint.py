@@ -19,14 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gcfg_core.input_error import InputError
+from gcfg_core.tensor_file import flush_folder
 
-from ..durable import flush_file, flush_folder, sha256_of
+from ..durable import flush_file, sha256_of
 
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
 SEEN = "seen"  # a file beside the others, once what was to be seen at this step has been written down
 UNSEEN = "unseen"  # in the state: something was to be seen at this step
-PARTIAL, TORN, OLD = ".partial-", "torn-", ".old-"
+SAVING, TORN, OLD = ".partial-", "torn-", ".old-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int) -> Pa
         InputError: the disk is full or the folder cannot be written; the checkpoints before are as they were.
     """
     target = folder / f"{STEP}{checkpoint.step:08d}"
-    partial = folder / f"{PARTIAL}{uuid.uuid4().hex}"
+    partial = folder / f"{SAVING}{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)
         _write_files(partial, checkpoint)
@@ -153,7 +154,7 @@ def recover(folder: Path) -> tuple[Path | None, list[str]]:
     Returns:
         The newest whole checkpoint, and one sentence for each torn one that was newer.
     """
-    for leftover in folder.glob(f"{PARTIAL}*"):
+    for leftover in folder.glob(f"{SAVING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for old in folder.glob(f"{OLD}*"):
         own = folder / old.name.removeprefix(OLD).rpartition("-")[0]

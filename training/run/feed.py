@@ -12,7 +12,6 @@ class Feed(Protocol):
     Attributes:
         digest: changes when the pictures or captions do.
         pictures: that are trained on.
-        steps_per_epoch: steps in which each picture is seen at least once.
     """
 
     @property
@@ -20,9 +19,6 @@ class Feed(Protocol):
 
     @property
     def pictures(self) -> int: ...
-
-    @property
-    def steps_per_epoch(self) -> int: ...
 
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
         """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""

@@ -53,10 +53,6 @@ class ImageFeed:
     def pictures(self) -> int:
         return len(self.scan.pictures) - sum(len(bucket.members) for bucket in self.kept_out)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.plan.steps_per_epoch
-
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
         """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
         if start_step >= steps:

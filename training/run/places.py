@@ -13,7 +13,7 @@ def check_places(config: RunConfig) -> None:
     """Look at the paths of a run; nothing is left behind.
 
     Raises:
-        InputError: no pictures or base there, or an output or cache that cannot be made, or an output among the pictures.
+        InputError: no pictures or base there, an output or cache that cannot be made, or an output among the pictures.
     """
     check_folder(config.data)
     find_base(config.base)

@@ -1,7 +1,5 @@
 """Whether a null-text file is of the base that it shall be trained on."""
 
-import re
-
 import torch
 from torch import Tensor
 
@@ -9,6 +7,7 @@ from gcfg_core.concept_file import Concept
 from gcfg_core.input_error import InputError
 
 from ..base.model import Base
+from ..export.facts import base_hash, base_line
 
 REMEDY = "Prepare it from this very base, read with the same settings."
 CLOSE = 1e-3  # SDXL's constants: a file may hold them in half precision
@@ -25,9 +24,9 @@ def check_start(concept: Concept, base: Base) -> None:
     if not concept.assumptions:  # a bare state dict says nothing
         pairs.append(("prediction_type", schedule.prediction_type, concept.prediction_type))
         pairs.append(("zero_terminal_snr", str(schedule.zero_terminal_snr), str(concept.zero_terminal_snr)))
-    named = re.search(r"sha256 ([0-9a-f]{64})", concept.base)
-    if named and re.fullmatch(r"[0-9a-f]{64}", base.sha256):
-        pairs.append(("sha256 of its base", base.sha256[:12], named[1][:12]))
+    noted, own_hash = base_hash(concept.base), base_hash(base_line(base))
+    if noted and own_hash:
+        pairs.append(("sha256 of its base", own_hash[:12], noted[:12]))
     for name, expected, got in pairs:
         if expected != got:
             raise InputError("start", f"{name} {expected} as in {base.name}", got, REMEDY)

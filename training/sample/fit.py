@@ -1,6 +1,5 @@
 """Whether a concept can be mixed with a base: of its family, and best of all trained from that very base."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +14,9 @@ from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
 
 from ..base.model import Base
+from ..export.facts import base_hash, base_line
 
 GIVE = "Give the base it was trained from."
-HASH = re.compile(r"sha256 ([0-9a-f]{64})")
 
 
 def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
@@ -76,10 +75,9 @@ def other_base(told: str, base: Base, name: str) -> str | None:
         base: that it is mixed with.
         name: of the concept, for people.
     """
-    found = HASH.search(told)
-    if found is None or found[1] == base.sha256:
+    if base_hash(told) in (None, base.sha256):
         return None
-    return f"{name} was trained from another base: {told}; this is {base.name} (sha256 {base.sha256})"
+    return f"{name} was trained from another base: {told}; this is {base_line(base)}"
 
 
 def base_of_record(record: Mapping[str, Any]) -> str:

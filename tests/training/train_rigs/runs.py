@@ -77,7 +77,6 @@ class ToyFeed:
     def __init__(self, batch: int, seed: int, pictures: int = 8, held: int = 0, delay: float = 0.0) -> None:
         self.batch, self.seed, self.pictures, self.held, self.delay = batch, seed, pictures, held, delay
         self.digest = f"toy-{pictures}"
-        self.steps_per_epoch = -(-pictures // batch)
 
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
         for step in range(start_step, steps):
