@@ -41,8 +41,10 @@ def test_sizes_keep_their_promises(resolution: int, step: int, max_aspect: float
 
 
 def test_a_resolution_below_the_step_is_told() -> None:
-    with pytest.raises(InputError, match="bucket_step"):
-        bucket_sizes(20, 64, 2.0)
+    for resolution in (20, 31):
+        with pytest.raises(InputError, match="at least half of bucket_step = 64"):
+            bucket_sizes(resolution, 64, 2.0)
+    assert bucket_sizes(32, 64, 1.0) == (Size(64, 64),)
 
 
 def test_the_nearest_aspect_ratio() -> None:

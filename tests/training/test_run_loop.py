@@ -176,7 +176,7 @@ def test_one_run_at_a_time_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
 
 FORKER = "import os, sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \
          "lock = RunLock(); lock.take(Path(sys.argv[1]))\n" \
-         "child = os.fork()\nif not child: time.sleep(60)\nprint(child, flush=True); time.sleep(60)"  # fmt: skip
+         "if not os.fork(): print(os.getpid(), flush=True)\ntime.sleep(60)"  # fmt: skip
 
 
 def test_a_worker_that_outlives_its_run_holds_no_folder(tmp_path: Path) -> None:

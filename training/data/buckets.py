@@ -32,9 +32,9 @@ def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, .
     Raises:
         InputError: a resolution below half the step has no size.
     """
-    side = round(resolution / step) * step
+    side = math.floor(resolution / step + 0.5) * step
     if side < step:
-        raise InputError("resolution", f"at least bucket_step = {step}", str(resolution), "Lower bucket_step.")
+        raise InputError("resolution", f"at least half of bucket_step = {step}", str(resolution), "Lower bucket_step.")
     sizes = {Size(side, side)}
     for width in range(step, math.ceil(resolution * math.sqrt(max_aspect)) + step, step):
         height = max(step, round(resolution**2 / width / step) * step)
