@@ -61,7 +61,7 @@ def _write_card(path: Path, name: str, concept: Concept) -> None:
         "hash of the data": str(told.get("dataset_sha256")),
         "command": "`python -m training.miniature train`",
         "licence": LICENSE,
-        "numbers": "[results](../results/results.md), if they have been measured",
+        "numbers": "none measured yet",
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
     write_bytes(path, f"# {name}\n\n{ABOUT[name]}\n\n{table}\n".encode())
