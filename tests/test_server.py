@@ -60,8 +60,7 @@ def test_core_prompt_runs_beside_the_pack(server):
 def test_the_papers_graph(server):
     run = server.run(workflow(server, "concept_and_control"))
     check(run, STEPS)
-    for texts in (run.texts(), run.notes):
-        assert any("2.5 * (" in text for text in texts), "the formula is not shown"
+    assert any("2.5 * (" in text for text in run.texts()), "the formula is not shown"
 
 
 def test_the_same_seed_gives_the_same_picture(server):

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import websocket
 
-PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
+PREVIEW_IMAGE, PREVIEW_WITH_METADATA = 1, 4
 """Numbers of the websocket's binary events."""
 
 
@@ -33,8 +33,6 @@ class Run:
     """(value, max) of every progress event."""
     previews: list[bytes] = field(default_factory=list)
     """Encoded preview images, as sent."""
-    notes: list[str] = field(default_factory=list)
-    """Texts that nodes showed while they ran."""
     history: dict = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -127,11 +125,9 @@ def _listen(listener: websocket.WebSocket, identity: str, result: Run) -> bool:
 
 
 def _take_binary(message: bytes, result: Run) -> None:
-    """A binary event: its number, then an image after one field, an image after a JSON, or a node's text."""
+    """A binary event: its number, then an image after one field or an image after a JSON."""
     event, first, rest = int.from_bytes(message[:4], "big"), int.from_bytes(message[4:8], "big"), message[8:]
     if event == PREVIEW_IMAGE:
         result.previews.append(rest)
     elif event == PREVIEW_WITH_METADATA:
         result.previews.append(rest[first:])
-    elif event == TEXT:
-        result.notes.append(rest[first:].decode())
