@@ -1,18 +1,12 @@
-"""The trace tells what a run did: the size of each difference, what was evaluated, and that also after an error."""
+"""The trace tells what a run did: the size of each difference, and what was evaluated for which model."""
 
-import contextlib
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
-import comfy.model_management
 import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.clock import moment, seconds_of
 from gcfg_core.trace import CallRecord, Trace
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, gcfg, points
@@ -180,132 +174,3 @@ def test_evaluations_are_counted_for_each_model(pack: Any) -> None:
     assert shared == sum(record.evaluations[0] + record.evaluations[2] for record in records)
     assert own == sum(record.evaluations[1] for record in records)
     assert guider.trace.evaluations == shared + own
-
-
-def test_seconds_are_those_of_the_calls(pack: Any) -> None:
-    guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
-    seconds: list[float] = []
-
-    def timed(ask: Callable, k: int) -> Callable:
-        def call(x: Tensor, sigma: Tensor) -> Tensor:
-            start = time.perf_counter()
-            result = ask(x, sigma)
-            seconds.append(time.perf_counter() - start)
-            return result
-
-        return call
-
-    guided(guider, points(), SIGMAS, timed)
-    for record, whole in zip(guider.trace.records, seconds, strict=True):
-        assert 0.0 < record.seconds <= whole
-
-
-class TestClock:
-    """A GPU works on after its calls return, so only its own events tell how long it took."""
-
-    class Event:
-        now = 0.0
-
-        def __init__(self, enable_timing: bool) -> None:
-            assert enable_timing
-
-        def record(self, stream: Any = None) -> None:
-            self.at = type(self).now = type(self).now + 250.0
-
-        def synchronize(self) -> None: ...
-
-        def elapsed_time(self, end: Any) -> float:
-            return end.at - self.at
-
-    @pytest.mark.parametrize("kind", ["mps", "xpu"])
-    def test_is_the_devices(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-        event = SimpleNamespace(Event=self.Event)
-        backend = SimpleNamespace(event=event, Event=self.Event, current_stream=lambda device: None)
-        monkeypatch.setattr(torch, kind, backend)
-        device = torch.device(kind)
-        assert seconds_of((moment(device), moment(device))) == 0.25
-
-    @pytest.mark.parametrize("kind", ["mps", "xpu", "meta"])
-    def test_is_unknown_where_there_are_no_events(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-        if kind != "meta":
-            monkeypatch.setattr(torch, kind, SimpleNamespace())
-        device = torch.device(kind)
-        assert math.isnan(seconds_of((moment(device), moment(device))))
-
-
-class TestRuns:
-    """What a trace holds after a run that ended early, and after the next one."""
-
-    @staticmethod
-    @contextlib.contextmanager
-    def failing(model: Any, forward: int, error: Exception) -> Iterator[None]:
-        """The network raises ``error`` in this forward, counted from 0."""
-        seen: list[int] = []
-
-        def fail(*_: Any) -> None:
-            seen.append(len(seen))
-            if seen[-1] == forward:
-                raise error
-
-        handle = model.model.diffusion_model.register_forward_pre_hook(fail)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    @pytest.mark.parametrize("error", [RuntimeError("broken"), comfy.model_management.InterruptProcessingException()])
-    def test_an_error_keeps_the_calls_that_ended(self, pack: Any, error: Exception) -> None:
-        base, other = micro_model(0), micro_model(5)
-        terms = [{"positive": C, "weight": 3.0}, {"model": other, "positive": D, "weight": 2.0}]
-        whole = gcfg(pack, base, U, *terms)
-        guided(whole, points(), SIGMAS)
-        guider = gcfg(pack, base, U, *terms)
-        with self.failing(other, 2, error), pytest.raises(type(error)):
-            guided(guider, points(), SIGMAS)
-        kept, expected = guider.trace.records, whole.trace.records[:2]
-        assert [record.sigma for record in kept] == pytest.approx(SIGMAS[:2])
-        for name in ("weights", "sizes", "evaluations"):
-            assert [getattr(record, name) for record in kept] == [getattr(record, name) for record in expected]
-
-    def test_an_error_between_calls_keeps_them(self, pack: Any) -> None:
-        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
-
-        def stop(ask: Callable, k: int) -> Callable:
-            if k == 1:
-                raise KeyError("the sampler's own")
-            return ask
-
-        with pytest.raises(KeyError):
-            guided(guider, points(), SIGMAS, stop)
-        (record,) = guider.trace.records
-        assert (record.sigma, record.evaluations, len(record.sizes[0])) == (SIGMAS[0], (2,), 1)
-
-    def test_a_second_run_begins_anew(self, pack: Any) -> None:
-        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
-        trace = guider.trace
-        guided(guider, points(), SIGMAS)
-        guided(guider, points((5.0, 2.0)), (5.0, 2.0))
-        assert guider.trace is trace and trace.runs == 2
-        assert [record.sigma for record in trace.records] == [5.0, 2.0]
-        assert trace.evaluations == 4
-
-    def test_an_error_while_models_are_put_back_keeps_the_calls(
-        self, pack: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def fail(*_: Any) -> None:
-            raise RuntimeError("clean-up")
-
-        guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
-        monkeypatch.setattr(pack.module("nodes.runtime.run").comfy.sampler_helpers, "cleanup_models", fail)
-        with pytest.raises(RuntimeError, match="clean-up"):
-            guided(guider, points(), SIGMAS)
-        assert len(guider.trace.records) == 3
-
-    def test_so_it_does_after_an_error(self, pack: Any) -> None:
-        base = micro_model(0)
-        guider = gcfg(pack, base, U, {"positive": C, "weight": 3.0})
-        with self.failing(base, 1, RuntimeError("broken")), pytest.raises(RuntimeError, match="broken"):
-            guided(guider, points(), SIGMAS)
-        assert len(guider.trace.records) == 1
-        guided(guider, points(), SIGMAS)
-        assert [record.sigma for record in guider.trace.records] == pytest.approx(SIGMAS)

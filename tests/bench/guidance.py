@@ -106,23 +106,18 @@ class Bench:
 
     def outside_share(self, name: str, guider: Any, models: list[Any], bound: str) -> None:
         """Share of the guider's time that is not spent in the models' forwards."""
-        inside, total = [0.0], [0.0]
-        restore = [_time_calls(model.model, "apply_model", inside) for model in models]
-        restore.append(_time_calls(guider, "predict_noise", total))
-        try:
-            for _ in range(self.repeats):
-                self.seconds_per_step(guider)
-        finally:
-            for undo in restore:
-                undo()
-        calls = self.repeats * self.steps
-        share = 1.0 - inside[0] / total[0]
-        print(f"| {name} | {1000 * total[0] / calls:.1f} | {1000 * inside[0] / calls:.1f} | {share:.2%} | {bound} |")
+        total, inside = self._ms_a_call(guider, [(model.model, "apply_model") for model in models])
+        print(f"| {name} | {total:.1f} | {inside:.1f} | {1.0 - inside / total:.2%} | {bound} |")
 
     def recording_share(self, name: str, guider: Any, bound: str) -> None:
         """Share of the guider's time that the trace's notes take, fetching them at the end of a run included."""
-        noting, total = [0.0], [0.0]
-        restore = [_time_calls(guider.trace, method, noting) for method in ("add", "finish")]
+        total, noting = self._ms_a_call(guider, [(guider.trace, "add"), (guider.trace, "finish")])
+        print(f"| {name} | {total:.1f} | {noting:.3f} | {noting / total:.3%} | {bound} |")
+
+    def _ms_a_call(self, guider: Any, methods: list[tuple[Any, str]]) -> tuple[float, float]:
+        """Milliseconds of a guider call, and of these methods (owner, name) in it, over all turns."""
+        total, part = [0.0], [0.0]
+        restore = [_time_calls(owner, method, part) for owner, method in methods]
         restore.append(_time_calls(guider, "predict_noise", total))
         try:
             for _ in range(self.repeats):
@@ -131,8 +126,7 @@ class Bench:
             for undo in restore:
                 undo()
         calls = self.repeats * self.steps
-        share = noting[0] / total[0]
-        print(f"| {name} | {1000 * total[0] / calls:.1f} | {1000 * noting[0] / calls:.3f} | {share:.3%} | {bound} |")
+        return 1000 * total[0] / calls, 1000 * part[0] / calls
 
 
 def _time_calls(owner: Any, name: str, seconds: list[float]) -> Callable[[], None]:

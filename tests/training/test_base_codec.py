@@ -1,14 +1,18 @@
 """The VAE as a codec of latents."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from torch import Tensor
 from train_rigs.bases import tiny_base, vae_config
 
+from training.base import codec
 from training.base.codec import VaeCodec
 from training.base.read import read_base
+from training.full_float32 import full_float32
 
 
 def _codec(chunk: int = 4, **changes: object) -> VaeCodec:
@@ -63,3 +67,22 @@ def test_autocast_does_not_reach_it() -> None:
     expected = _codec().encode(pixels)[0]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(_codec().encode(pixels)[0], expected)
+
+
+def test_pictures_are_encoded_in_full_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = read_base(str(tiny_base("sd15", tmp_path / "t").save_folder(tmp_path / "sd15")))
+    torch.set_float32_matmul_precision("high")
+    told: list[tuple[str, bool]] = []
+    encode = base.codec.vae.encode  # type: ignore[attr-defined]
+
+    def watched(pixels: Tensor) -> Any:
+        told.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+        return encode(pixels)
+
+    monkeypatch.setattr(base.codec.vae, "encode", watched)  # type: ignore[attr-defined]
+    try:
+        base.codec.encode(torch.zeros(1, 3, 32, 32))
+        assert told == [("highest", False)]
+        assert torch.get_float32_matmul_precision() == "high" and codec.full_float32 is full_float32
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -21,6 +21,7 @@ from training.run.base_settings import base_settings
 from training.run.checkpoint import CHECKPOINTS
 from training.run.record import RECORD, check_record, open_record, read_record, result_settings
 from training.run.settings import run_config
+from training.run.start import CONSTANTS, read_constants
 from training.run.start_check import check_start
 from training.schedule import NoiseSchedule, noise_schedule
 
@@ -138,3 +139,9 @@ def test_tables_of_noise_levels_are_the_formulas() -> None:
         expected = levels.sqrt().to(x) * x + (1.0 - levels).sqrt().to(x) * x
         assert torch.equal(a.add_noise(x, x, t), expected)
         assert a.loss_weight(t, 5.0, x).dtype == torch.float32 and a.loss_weight(t, None, x).tolist() == [1.0] * 3
+
+
+def test_constants_are_read_without_being_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the constants of this run"):
+        read_constants(tmp_path)
+    assert not (tmp_path / CONSTANTS).exists()
