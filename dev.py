@@ -73,7 +73,7 @@ def bench(arguments: list[str]) -> int:
     if arguments[:1] == ["miniature"]:
         ensure_training()
         code = run("-m", "bench.miniature", *arguments[1:])
-        return code or run("-m", "training.miniature", "report", environment=TRAINING)
+        return code or run("-m", "training.miniature", "report", *arguments[1:], environment=TRAINING)
     names = [arguments[0]] if arguments and arguments[0] in BENCHES else list(BENCHES)
     if "training" in names:
         ensure_training()

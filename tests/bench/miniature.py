@@ -2,8 +2,8 @@
 
 Usage: python dev.py bench miniature [--seeds 3] [--count 256] [--only GROUP_OR_NAME ...]
 
-What was sampled is kept in output/miniature/samples and not sampled again. The measurements are the trainer's:
-`python -m training.miniature report`, which the same command runs afterwards.
+What was sampled is kept in output/miniature/samples and not sampled again with the same weights. The measurements are
+the trainer's: `python -m training.miniature report`, which the same command runs afterwards with the same options.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SAMPLER, SCHEDULER = "ddim", "sgm_uniform"  # sgm_uniform: the "trailing" steps 
 class Studio:
     """ComfyUI with the pack and the starter models, on the CPU."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, models: Any) -> None:
         from rigs.pack import load_pack
 
         self.pack = load_pack()
-        self.weights = weights
-        base, clip, self.vae = self.pack.module("nodes.runtime.world_loader").load_world(weights / "world")
+        self.files = models
+        base, clip, self.vae = self.pack.module("nodes.runtime.world_loader").load_world(models.world)
         self.clip: Any = clip
         self.models: dict[str, Any] = {"base": base}
-        self.null = self.condition([""] * BATCH)
+        self.null = self.condition([""])  # one row, which ComfyUI repeats
 
     def condition(self, prompts: Sequence[str]) -> Any:
         """One CONDITIONING whose rows are the prompts' text features."""
@@ -44,7 +44,7 @@ class Studio:
     def model(self, name: str) -> Any:
         if name not in self.models:
             load = self.pack.module("nodes.runtime.concept_loader").load_model_file
-            self.models[name] = load(str(self.weights / "concepts" / f"{name}.safetensors"))
+            self.models[name] = load(str(self.files.file(name)))
         return self.models[name]
 
     def guider(self, setting: Any, prompt: Any) -> Any:
@@ -99,17 +99,18 @@ def main() -> None:
     enter_host()
     import torch
 
-    from training.miniature.experiment import available
+    from training.miniature.experiment import wanted_settings
+    from training.miniature.models import Models
     from training.miniature.samples import path_of, write_samples
 
     torch.set_grad_enabled(False)
-    only = set(arguments.only)
-    settings = [one for one in available(arguments.weights) if not only or only & {one.group, one.name}]
-    studio = Studio(arguments.weights)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    models = Models(arguments.weights, arguments.trained)
+    settings = wanted_settings(models, arguments.only)
+    studio = Studio(models)
+    arguments.samples.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
         for number, setting in enumerate(settings, 1):
-            path = path_of(arguments.output, setting, seed, arguments.count)
+            path = path_of(arguments.samples, models, setting, seed, arguments.count)
             if path.is_file():
                 continue
             samples = studio.sample(setting, seed, arguments.count)
@@ -119,12 +120,14 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    from training.miniature.experiment import add_options
+
+    kept = ROOT / "output" / "miniature"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
-    parser.add_argument("--count", type=int, default=256, help=f"pictures of each, a multiple of {BATCH} (default 256)")
-    parser.add_argument("--only", nargs="*", default=[], help="groups or names of settings to sample")
+    add_options(parser)
     parser.add_argument("--weights", type=Path, default=ROOT / "starter", help="folder with world/ and concepts/")
-    parser.add_argument("--output", type=Path, default=ROOT / "output" / "miniature" / "samples")
+    parser.add_argument("--trained", type=Path, default=kept / "weights", help="a further folder with concepts/")
+    parser.add_argument("--samples", type=Path, default=kept / "samples", help="folder of the sampled pictures")
     return parser.parse_args()
 
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from gcfg_core.input_error import InputError
 
 from ..interrupted import CTRL_C, Interrupted
+from .experiment import add_options
 
 REQUIREMENTS = "training/requirements.txt -r training/miniature/requirements.txt"
 
@@ -72,9 +73,11 @@ def _judge(options: argparse.Namespace) -> str:
 
 
 def _report(options: argparse.Namespace) -> str:
+    from .models import Models
     from .report import report
 
-    return report(options.weights, options.pictures, options.samples, options.output, options.count, options.seeds)
+    models = Models(options.weights, options.trained)
+    return report(models, options.pictures, options.samples, options.output, options.count, options.seeds, options.only)
 
 
 COMMANDS = {"data": _data, "train": _train, "ship": _ship, "judge": _judge, "report": _report}
@@ -95,8 +98,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         for option, default, what in PLACES:
             command.add_argument(f"--{option}", type=Path, default=default, help=f"{what} (default {default})")
         if name == "report":
-            command.add_argument("--count", type=int, default=256, help="pictures of each setting and seed")
-            command.add_argument("--seeds", type=int, default=3, help="seeds")
+            add_options(command)
     return parser.parse_args(arguments)
 
 

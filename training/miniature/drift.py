@@ -1,7 +1,5 @@
 """Guidance drift: how far the unconditional prediction of a fine-tuned model has moved from its base's."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -11,26 +9,25 @@ from ..base.read import read_base
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..seeds import normal
+from .models import Models
 
 POINTS = 20
 
 
 @torch.no_grad()
-def measure_drift(weights: Path, names: list[str], pixels: Tensor) -> dict[str, list[float]]:
+def measure_drift(models: Models, names: list[str], pixels: Tensor) -> dict[str, list[float]]:
     """Relative change of the denoised prediction under the empty prompt, over the noise levels.
 
     Args:
-        weights: folder with world/ and concepts/.
-        names: models to compare with the base.
+        models: where they lie.
+        names: of those to compare with the base.
         pixels: [N, 3, H, W] uint8 pictures that are noised.
 
     Returns:
         "timesteps", and for each name ||D_model - D_base|| / ||D_base|| at each of them.
     """
-    base = read_base(str(weights / "world"))
-    models = {
-        name: concept_denoiser(read_concept(weights / "concepts" / f"{name}.safetensors"), base) for name in names
-    }
+    base = read_base(str(models.world))
+    compared = {name: concept_denoiser(read_concept(models.file(name)), base) for name in names}
     clean, _ = base.codec.encode(pixels.float() / 127.5 - 1.0)
     noise = normal(tuple(clean.shape), "drift")
     levels = torch.linspace(0, 999, POINTS).round().long().tolist()
@@ -40,7 +37,7 @@ def measure_drift(weights: Path, names: list[str], pixels: Tensor) -> dict[str, 
         alpha = float(base.schedule.alphas_cumprod[level])
         noised = alpha**0.5 * clean + (1.0 - alpha) ** 0.5 * noise
         expected = untouched.denoised(noised, alpha, [base.null])[0]
-        for name, model in models.items():
+        for name, model in compared.items():
             change = model.denoised(noised, alpha, [base.null])[0] - expected
             found[name].append(float(change.norm() / expected.norm()))
     return found

@@ -1,14 +1,14 @@
-"""The experiment from shipped weights: which settings can be run, and the numbers of what was sampled."""
+"""Which settings of the experiment can be run and are wanted, and the numbers of what was sampled."""
 
 from __future__ import annotations
 
+import argparse
 import statistics
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from .models import Models
 from .settings import (
-    BASE,
     PIXEL,
     TOON,
     TUNED,
@@ -24,22 +24,27 @@ from .settings import (
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
-def models_in(weights: Path) -> set[str]:
-    """Names of the models in a folder with world/ and concepts/."""
-    return {BASE, *(path.stem for path in (weights / "concepts").glob("*.safetensors"))}
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is wanted, the same for sampling and for measuring."""
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
+    parser.add_argument("--count", type=int, default=256, help="pictures of each setting and seed (default 256)")
+    parser.add_argument("--only", nargs="*", default=[], help="groups or names of settings")
 
 
-def available(weights: Path) -> list[Setting]:
-    """The settings whose models are all there. A file toon@2000.safetensors is toon after 2000 steps; any other
-    toon_*.safetensors is a model of the ablations."""
-    models = models_in(weights)
-    lengths = sorted(int(name.split("@")[1]) for name in models if name.startswith(f"{TOON}@"))
-    others = sorted(name for name in models if name.startswith(f"{TOON}_") and not name.startswith(TUNED))
-    wanted = [
+def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]:
+    """The settings whose models are all there, of the groups or names in ``only`` if there are any.
+
+    A model toon@2000 is toon after 2000 steps; any other toon_* is one of the ablations.
+    """
+    names, chosen = models.names, set(only)
+    lengths = sorted(int(name.split("@")[1]) for name in names if name.startswith(f"{TOON}@"))
+    others = sorted(name for name in names if name.startswith(f"{TOON}_") and not name.startswith(TUNED))
+    known = [
         *main_settings(), *cost_settings(), *drift_settings(), *two_concept_settings(), *ablation_settings(others),
         *length_settings(lengths),
     ]  # fmt: skip
-    return [setting for setting in wanted if models.issuperset(setting.models)]
+    there = [setting for setting in known if names.issuperset(setting.models)]
+    return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
 
 
 def over_seeds(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from .samples import Samples
 from .styles import ATTRIBUTES
 
 EFFICIENTNET_SIDE = 96
-KID_SUBSET = 100
+KID_SUBSET = 100  # pictures, or half of a smaller set
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +61,8 @@ class Measure:
             for name, values in ATTRIBUTES.items()
         }
         distances, _ = nearest(features, concept.training)
-        kid, _ = kernel_distance(concept.held_out[1], self._efficientnet(samples.pixels), KID_SUBSET)
         return {
-            "fd": frechet_distance(concept.held_out[0], features),
-            "kid": kid,
+            **self._distances(samples.pixels, features, concept),
             "style": float((told["style"] == CLASSES["style"].index(concept.style)).double().mean()),
             **right,
             "control": sum(right.values()) / len(right),
@@ -74,9 +72,13 @@ class Measure:
         }
 
     def floor(self, pictures: Tensor, concept: Concept) -> dict[str, float]:
-        """FD and KID of other real pictures [N, 3, H, W] uint8: what no model can be expected to beat."""
-        kid, _ = kernel_distance(concept.held_out[1], self._efficientnet(pictures), KID_SUBSET)
-        return {"fd": frechet_distance(concept.held_out[0], self.judge.see(pictures)), "kid": kid}
+        """FD and KID of other real pictures [N, 3, H, W] uint8, as many as are sampled: FD depends on their number."""
+        return self._distances(pictures, self.judge.see(pictures), concept)
+
+    def _distances(self, pictures: Tensor, features: Tensor, concept: Concept) -> dict[str, float]:
+        subset = min(KID_SUBSET, len(pictures) // 2, len(concept.held_out[1]) // 2)
+        kid, _ = kernel_distance(concept.held_out[1], self._efficientnet(pictures), subset)
+        return {"fd": frechet_distance(concept.held_out[0], features), "kid": kid}
 
     @torch.no_grad()
     def _efficientnet(self, pixels: Tensor) -> Tensor:

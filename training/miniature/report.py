@@ -1,6 +1,6 @@
 """Measure what was sampled and write it down: results.json, results.md and plots."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift
-from .experiment import available, concept_of, models_in, over_seeds
+from .experiment import concept_of, over_seeds, wanted_settings
 from .judge import accuracy, read_judge
 from .labelled import read_labelled
 from .measure import Concept, Measure
+from .models import Models
 from .plots import write_plots
 from .samples import path_of, read_samples, wanted
 from .settings import PIXEL, TOON, TUNED
@@ -27,19 +28,22 @@ COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "bac
            "evaluations": "evaluations a step"}  # fmt: skip
 
 
-def report(weights: Path, pictures: Path, samples: Path, output: Path, count: int, seeds: int) -> str:
+def report(
+    models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
+) -> str:
     """Measure every setting that was sampled; the table for people.
 
     Args:
-        weights: folder with world/, concepts/ and judge.safetensors.
+        models: where they lie; the starter folder has judge.safetensors too.
         pictures: archive or folder of the real ones.
         samples: as `python dev.py bench miniature` left them.
         output: folder for the results.
+        count, seeds, only: what was sampled, as `experiment.add_options` has them.
 
     Raises:
         InputError: nothing was sampled.
     """
-    measure = Measure(read_judge(weights / "judge.safetensors"))
+    measure = Measure(read_judge(models.starter / "judge.safetensors"))
     concepts: dict[str, Concept] = {}
     facts: dict[str, Any] = {"count": count, "judge": {}, "floor": {}}
     for name in (TOON, PIXEL):
@@ -50,16 +54,16 @@ def report(weights: Path, pictures: Path, samples: Path, output: Path, count: in
         facts["floor"][name] = measure.floor(training.pixels[:count], concepts[name])
     rows = []
     for seed in range(seeds):
-        for setting in tqdm(available(weights), f"seed {seed}"):
-            path = path_of(samples, setting, seed, count)
+        for setting in tqdm(wanted_settings(models, only), f"seed {seed}"):
+            path = path_of(samples, models, setting, seed, count)
             if path.is_file():
                 row = measure.row(read_samples(path), wanted(seed, count), concepts[concept_of(setting)])
                 rows.append({"group": setting.group, "name": setting.name, "seed": seed, **row})
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
     summary = over_seeds(rows)
-    names = sorted(name for name in models_in(weights) if name.startswith(TUNED))
-    drift = measure_drift(weights, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
+    names = sorted(name for name in models.names if name.startswith(TUNED))
+    drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "results.json", {**facts, "rows": rows, "summary": summary, "drift": drift})
     write_plots(output, summary, facts["floor"][TOON]["fd"], drift)

@@ -13,6 +13,7 @@ from torch import Tensor
 from gcfg_core.tensor_file import write_tensors
 
 from ..seeds import seed_of
+from .models import Models
 from .settings import Setting
 from .styles import ATTRIBUTES
 
@@ -40,9 +41,9 @@ def wanted(seed: int, count: int) -> list[dict[str, str]]:
     ]
 
 
-def path_of(folder: Path, setting: Setting, seed: int, count: int) -> Path:
-    """Where samples lie: named after everything that they depend on but the weights."""
-    key = hashlib.sha256(f"{setting.as_json()} {seed} {count}".encode()).hexdigest()[:16]
+def path_of(folder: Path, models: Models, setting: Setting, seed: int, count: int) -> Path:
+    """Where samples lie: named after everything that they depend on, so that other weights have others."""
+    key = hashlib.sha256(f"{setting.as_json()} {models.digest(setting)} {seed} {count}".encode()).hexdigest()[:16]
     return folder / f"{key}.safetensors"
 
 

@@ -12,6 +12,7 @@ from ..durable import write_bytes
 from .recipe import LICENSE
 from .settings import PIXEL, TOON, TUNED
 
+RESULTS = Path("results", "results.md")  # in the starter folder, as `report` writes it
 CHOSEN = {TOON: "toon@1000", TUNED: "toon_with_text@1000", PIXEL: "pixel@1000"}
 ABOUT = {
     "world": "The open world: faces in six styles, thumbs, shapes and rings, with captions. UNet, text encoder and the "
@@ -51,6 +52,7 @@ def _write_card(path: Path, name: str, concept: Concept) -> None:
     told: Mapping[str, Any] = concept.training
     settings: Mapping[str, Any] = told.get("settings", {})
     size = sum(value.numel() for value in concept.tensors.values())
+    is_measured = (path.parents[1] / RESULTS).is_file()
     rows = {
         "parameters of the UNet": f"{size:,}",
         "predicts": f"{concept.prediction_type}, zero terminal SNR",
@@ -61,7 +63,7 @@ def _write_card(path: Path, name: str, concept: Concept) -> None:
         "hash of the data": str(told.get("dataset_sha256")),
         "command": "`python -m training.miniature train`",
         "licence": LICENSE,
-        "numbers": "none measured yet",
+        "numbers": f"[results](../{RESULTS.as_posix()})" if is_measured else "none measured yet",
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
     write_bytes(path, f"# {name}\n\n{ABOUT[name]}\n\n{table}\n".encode())

@@ -1,0 +1,110 @@
+"""The experiment in miniature: which settings are run, where their samples lie, and the arithmetic of its report."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from gcfg_core.input_error import InputError
+from training.miniature.data import Amounts as PictureAmounts
+from training.miniature.experiment import over_seeds, wanted_settings
+from training.miniature.labelled import CLASSES, METADATA, read_labelled
+from training.miniature.models import Models
+from training.miniature.report import report
+from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
+from training.miniature.settings import BASE, TOON, Setting, gcfg, tuned
+
+STARTER = Path(__file__).parents[2] / "starter"
+PICTURES = STARTER / "pictures.zip"
+SMALL = PictureAmounts(faces=20, others=5, concept=10, tests=10)
+
+
+def test_samples_are_kept_apart_and_come_back(tmp_path: Path) -> None:
+    setting = gcfg(1.5, 3.0)
+    models = Models(STARTER, tmp_path)
+    paths = {path_of(tmp_path, models, one, seed, 8) for one in (setting, gcfg(1.5, 2.0)) for seed in (0, 1)}
+    assert len(paths) == 4
+    other = Models(shutil.copytree(STARTER, tmp_path / "other"), tmp_path)
+    assert path_of(tmp_path, other, setting, 0, 8) in paths
+    changed = Models(shutil.copytree(STARTER, tmp_path / "changed"), tmp_path)
+    shutil.copyfile(changed.file("pixel"), changed.file("toon"))
+    assert path_of(tmp_path, changed, setting, 0, 8) not in paths
+    kept = Samples(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), 2.5, 1.0)
+    path = path_of(tmp_path, models, setting, 0, 8)
+    write_samples(path, kept, setting)
+    read = read_samples(path)
+    assert torch.equal(read.pixels, kept.pixels) and (read.evaluations, read.seconds) == (2.5, 1.0)
+    assert wanted(0, 5) == wanted(0, 9)[:5] and wanted(0, 5) != wanted(1, 5)
+
+
+def test_only_settings_whose_models_are_there_are_run(tmp_path: Path) -> None:
+    models = Models(tmp_path / "starter", tmp_path / "trained")
+    assert {one.models for one in wanted_settings(models)} == {(BASE,)}
+    for place, names in {"starter": ["toon"], "trained": ["toon@250", "toon_with_text@250", "toon_of_50"]}.items():
+        (tmp_path / place / "concepts").mkdir(parents=True)
+        for name in names:
+            (tmp_path / place / "concepts" / f"{name}.safetensors").touch()
+    found = wanted_settings(models)
+    assert {"GCFG 1.5, 3", "GCFG after 250 steps", "GCFG with toon_of_50"} <= {one.name for one in found}
+    assert len({(one.group, one.name) for one in found}) == len(found) == len({one.as_json() for one in found})
+    assert not any("toon_with_text" in one.models for one in found)
+    some = wanted_settings(models, ["cost", "GCFG 1.5, 3"])
+    assert {one.group for one in some} == {"cost", "GCFG"} and sum(one.group == "GCFG" for one in some) == 1
+    with pytest.raises(InputError, match="^pixel: expected a model in concepts/"):
+        models.file("pixel")
+
+
+def test_numbers_over_seeds() -> None:
+    numbers = ("kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
+    rows = [{"group": "g", "name": "n", "fd": fd, **dict.fromkeys(numbers, 1.0)} for fd in (1.0, 2.0, 6.0)]
+    (row,) = over_seeds(rows)
+    assert row["fd"] == 3.0 and row["fd_std"] == pytest.approx(7.0**0.5) and row["seeds"] == 3 and row["kid_std"] == 0.0
+
+
+def test_evaluations_of_a_setting_follow_from_its_terms() -> None:
+    assert gcfg(1.0, 1.0).models == (BASE, TOON)
+    assert Setting("concept alone", "g", TOON).models == (TOON,)
+
+
+def first(source: Path, folder: Path, count: int) -> Path:
+    """A folder with the first pictures of each part of an archive."""
+    with zipfile.ZipFile(source) as archive:
+        for name in archive.namelist():
+            part, _, file = name.rpartition("/")
+            if file == METADATA:
+                lines = archive.read(name).decode().splitlines()[:count]
+                (folder / part).mkdir(parents=True)
+                (folder / name).write_text("\n".join(lines) + "\n")
+                for line in lines:
+                    archive.extract(f"{part}/{json.loads(line)['file_name']}", folder)
+    return folder
+
+
+def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> None:
+    """Real pictures in the place of sampled ones: the toon's own are near, in style and no copies; others are not."""
+    real = first(PICTURES, tmp_path / "real", 120)
+    models, samples, count = Models(STARTER, tmp_path), tmp_path / "samples", 60
+    samples.mkdir()
+    for setting, part in ((gcfg(1.5, 3.0), "toon/test"), (tuned(2.0), "pixel/test")):
+        pixels = read_labelled(real, part).pixels[count:]
+        path = path_of(samples, models, setting, 0, count)
+        write_samples(path, Samples(pixels, 3.0, 1.0), setting)
+    output = tmp_path / "results"
+    text = report(models, real, samples, output, count, seeds=1)
+    rows = {row["name"]: row for row in json.loads((output / "results.json").read_text())["rows"]}
+    toon, pixel = rows["GCFG 1.5, 3"], rows["fine-tuned, CFG 2"]
+    assert toon["style"] > 0.98 and pixel["style"] < 0.02
+    assert toon["fd"] < pixel["fd"] / 10 and toon["kid"] < pixel["kid"] / 10
+    assert 0.5 < toon["nearest"] < 2.0 < pixel["nearest"] and 0.7 < toon["diversity"] < 1.3
+    told = wanted(0, count)
+    shown = read_labelled(real, "toon/test").labels["background"][count:].tolist()
+    chance = sum(CLASSES["background"][b] == asked["background"] for b, asked in zip(shown, told, strict=True)) / count
+    assert toon["background"] == pytest.approx(chance, abs=0.02)
+    assert "| GCFG 1.5, 3 |" in text and (output / "results.md").read_text() == text
+    drawn = {path.stem for path in output.glob("*.png")}
+    assert drawn == {"fidelity_control", "drift"}
+    with pytest.raises(InputError, match="sampled pictures"):
+        report(models, real, samples, output, count, seeds=1, only=["cost"])

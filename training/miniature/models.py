@@ -1,0 +1,63 @@
+"""The models of the experiment: those that ship with the pack, and others that were trained to be compared."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcfg_core.input_error import InputError
+from gcfg_core.world_page import TEXT, UNET
+
+from ..durable import sha256_of
+from .settings import BASE, Setting
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the models lie.
+
+    Args:
+        starter: folder with world/ and concepts/.
+        trained: a further one with concepts/, such as those after other numbers of steps; it may be missing.
+    """
+
+    starter: Path
+    trained: Path
+
+    @property
+    def world(self) -> Path:
+        return self.starter / "world"
+
+    @property
+    def names(self) -> set[str]:
+        """Every model that there is."""
+        found = (path.stem for folder in self._folders for path in folder.glob("*.safetensors"))
+        return {BASE, *found}
+
+    def file(self, name: str) -> Path:
+        """The file of a model; the base's is the world's UNet.
+
+        Raises:
+            InputError: there is none.
+        """
+        places = [self.world / UNET] if name == BASE else [at / f"{name}.safetensors" for at in self._folders]
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            raise InputError(name, "a model in concepts/", f"none in {self.starter} or {self.trained}", "Train it.")
+        return found
+
+    def digest(self, setting: Setting) -> str:
+        """SHA-256 over all files that a setting's pictures depend on."""
+        files = [self.world / TEXT, *map(self.file, setting.models)]
+        return hashlib.sha256("".join(map(_digest, files)).encode()).hexdigest()
+
+    @property
+    def _folders(self) -> tuple[Path, Path]:
+        return self.starter / "concepts", self.trained / "concepts"
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return sha256_of(path)
