@@ -103,3 +103,8 @@ class Base:
     null: Condition
     text: TextEncoder | None
     latent_format: str
+
+    @property
+    def side_step(self) -> int:
+        """Pixels that a picture's sides are a multiple of: the network halves its latents once between two levels."""
+        return self.codec.factor * 2 ** (len(self.config["block_out_channels"]) - 1)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gcfg_core.architectures import family_of
 from gcfg_core.input_error import InputError
-from gcfg_core.unet_layout import layout_of
 
 from ..base.model import Base
 from ..progress import bar, on
@@ -30,7 +29,7 @@ def latent_side(base: Base, resolution: int | None) -> int:
     own = base.config.get("sample_size")
     factor = base.codec.factor
     pixels = resolution or (own * factor if isinstance(own, int) else SIDES[family_of(base.config)])
-    step = factor * 2 ** (len(layout_of(base.config).channels) - 1)
+    step = base.side_step
     if pixels % step:
         remedy = f"Give {max(pixels // step, 1) * step}, for example."
         raise InputError("resolution", f"a multiple of {step} pixels", str(pixels), remedy)

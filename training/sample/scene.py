@@ -113,15 +113,9 @@ def make_scene(
     return Scene(base, base_model, concept, null, control)
 
 
-def side_step(base: Base) -> int:
-    """Pixels that a picture's sides are a multiple of: the network halves its latents once between two levels."""
-    return base.codec.factor * 2 ** (len(base.config["block_out_channels"]) - 1)
-
-
 def fitting_side(base: Base, pixels: int) -> int:
     """The largest side up to ``pixels`` that the network can halve as often as it does; never less than one step."""
-    step = side_step(base)
-    return max(1, pixels // step) * step
+    return max(1, pixels // base.side_step) * base.side_step
 
 
 def latent_shape(base: Base, size: int) -> tuple[int, int, int]:
@@ -130,7 +124,7 @@ def latent_shape(base: Base, size: int) -> tuple[int, int, int]:
     Raises:
         InputError: a size that the network cannot halve as often as it does.
     """
-    multiple = side_step(base)
+    multiple = base.side_step
     if size < multiple or size % multiple:
         raise InputError("size", f"a multiple of {multiple} pixels", str(size), "Round it to one.")
     side = size // base.codec.factor

@@ -20,6 +20,8 @@ from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
 from ..run.checkpoint import CHECKPOINTS, latest_checkpoint
+from ..run.config import EmaConfig
+from ..run.profiles import profiles
 from ..run.record import RECORD, read_record
 from ..run.result import WORLD
 from ..run.start import CONSTANTS
@@ -133,10 +135,8 @@ def latest_average(source: Source, average: str | None) -> tuple[Path, str]:
 
 def first_average(config: Mapping[str, Any]) -> str:
     """The average that a run exports."""
-    ema = config.get("ema", {})
-    if ema.get("ema") == "power":
-        return f"ema-{ema['sigma_rels'][0]:g}"
-    return "ema" if ema.get("ema") == "constant" else WEIGHTS
+    kept = profiles(EmaConfig.model_validate(config.get("ema", {})))
+    return kept[0].name if kept else WEIGHTS
 
 
 def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) -> Concept:
