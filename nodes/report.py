@@ -10,13 +10,13 @@ from comfy_api.latest import io, ui
 
 from ..gcfg_core.trace import Trace
 from ..gcfg_core.trace_table import trace_markdown
+from .drawing.choices import CHOICES
 from .runtime.display import show_on_node
 from .runtime.drawing_library import drawing
 from .runtime.interface_theme import interface_theme
 from .runtime.trace_saver import SAVE, save_trace
 from .types import CATEGORY, TraceType, search_aliases
 
-DRAW = ("overview", "everything", "pushes", "weights and sizes", "directions", "cost")
 NOTHING_YET = (
     "Nothing has been sampled yet with the guider that this trace belongs to.",
     "Connect the latent or the picture that was made with it to this node's input 'after', so that the report is drawn "
@@ -60,7 +60,7 @@ class ReportNode(io.ComfyNode):
                 trace_input(),
                 after_input(),
                 io.Combo.Input(
-                    "draw", options=list(DRAW), default="overview",
+                    "draw", options=list(CHOICES), default="overview",
                     tooltip="overview: how hard each term pushes, which way, and the cost. everything: also weights "
                     "and sizes. The others: one part alone.",
                 ),

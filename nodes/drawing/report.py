@@ -12,6 +12,7 @@ from ...gcfg_core.trace_summary import TermSummary, first_overflow, summarize_mo
 from ...gcfg_core.trace_table import cost_line, overflow_line
 from .bars import draw_bars, legend_height
 from .canvas import WIDTH, Sheet
+from .choices import CHOICES
 from .lines import TOTAL, Line, Scale, draw_lines, names_height, names_width, progress_start, scale_of
 from .matrix import draw_matrix, matrix_height
 from .ruler import line_height, width_of, wrap_formula
@@ -26,17 +27,6 @@ SIGMAS = 0.28
 """Above a panel of lines: the noise levels."""
 ALL = "all together"
 COSINES = Scale(-1.08, 1.08, ((-1.0, "-1"), (-0.5, "-0.5"), (0.0, "0"), (0.5, "+0.5"), (1.0, "+1")))
-
-OVERVIEW, EVERYTHING = "overview", "everything"
-CHOICES: dict[str, tuple[str, ...]] = {
-    OVERVIEW: ("push", "cosine", "cost"),
-    EVERYTHING: ("push", "weight", "size", "cosine", "cost"),
-    "pushes": ("push",),
-    "weights and sizes": ("weight", "size"),
-    "directions": ("cosine", "between"),
-    "cost": ("cost",),
-}
-"""What may be drawn. The cost has the squares of every two terms beside it."""
 
 
 @dataclass(frozen=True)
