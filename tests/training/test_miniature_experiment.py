@@ -10,10 +10,11 @@ import torch
 
 from gcfg_core.input_error import InputError
 from training.miniature.data import Amounts as PictureAmounts
-from training.miniature.experiment import over_seeds, wanted_settings
+from training.miniature.experiment import wanted_settings
 from training.miniature.labelled import CLASSES, METADATA, read_labelled
 from training.miniature.models import Models
 from training.miniature.report import report
+from training.miniature.rows import over_seeds, with_earlier
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
 from training.miniature.settings import BASE, TOON, Setting, gcfg, tuned
 
@@ -62,6 +63,23 @@ def test_numbers_over_seeds() -> None:
     rows = [{"group": "g", "name": "n", "fd": fd, **dict.fromkeys(numbers, 1.0)} for fd in (1.0, 2.0, 6.0)]
     (row,) = over_seeds(rows)
     assert row["fd"] == 3.0 and row["fd_std"] == pytest.approx(7.0**0.5) and row["seeds"] == 3 and row["kid_std"] == 0.0
+
+
+def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_path: Path) -> None:
+    models, results = Models(STARTER, tmp_path), tmp_path / "results.json"
+    digests = models.digests(gcfg(1.5, 3.0))
+    assert with_earlier([], results, models, 256) == []
+
+    def row(name: str, seed: int, fd: float, **others: str) -> dict[str, object]:
+        return {"group": "g", "name": name, "seed": seed, "fd": fd, "models": {**digests, **others}}
+
+    gone, other = row("gone", 0, 1.0, **{"toon@4000": "0"}), row("other", 0, 1.0, toon="0")
+    results.write_text(json.dumps({"count": 256, "rows": [row("a", 0, 1.0), row("a", 1, 2.0), gone, other]}))
+    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], results, models, 256)
+    assert [(one["name"], one["seed"], one["fd"]) for one in found] == [
+        ("a", 0, 1.0), ("a", 1, 5.0), ("gone", 0, 1.0), ("b", 0, 3.0),
+    ]  # fmt: skip
+    assert with_earlier([], results, models, 128) == []
 
 
 def test_evaluations_of_a_setting_follow_from_its_terms() -> None:

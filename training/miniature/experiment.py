@@ -1,11 +1,9 @@
-"""Which settings of the experiment can be run and are wanted, and the numbers of what was sampled."""
+"""Which settings of the experiment can be run and are wanted."""
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection
 
 from .models import Models
 from .settings import (
@@ -20,8 +18,6 @@ from .settings import (
     main_settings,
     two_concept_settings,
 )
-
-NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,22 +41,6 @@ def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]
     ]  # fmt: skip
     there = [setting for setting in known if names.issuperset(setting.models)]
     return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
-
-
-def over_seeds(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a setting: each number's mean over the seeds, and its standard deviation under "NUMBER_std"."""
-    by_setting: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        by_setting.setdefault((row["group"], row["name"]), []).append(row)
-    found = []
-    for (group, name), same in by_setting.items():
-        summary: dict[str, Any] = {"group": group, "name": name, "seeds": len(same)}
-        for number in NUMBERS:
-            values = [row[number] for row in same]
-            summary[number] = statistics.fmean(values)
-            summary[f"{number}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
-        found.append(summary)
-    return found
 
 
 def concept_of(setting: Setting) -> str:

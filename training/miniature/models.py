@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,16 @@ class Models:
 
     def digest(self, setting: Setting) -> str:
         """SHA-256 over all files that a setting's pictures depend on."""
-        files = [self.world / TEXT, *map(self.file, setting.models)]
-        return hashlib.sha256("".join(map(_digest, files)).encode()).hexdigest()
+        return hashlib.sha256("".join(self.digests(setting).values()).encode()).hexdigest()
+
+    def digests(self, setting: Setting) -> dict[str, str]:
+        """SHA-256 of each file that a setting's pictures depend on, by the model's name."""
+        return {TEXT: _digest(self.world / TEXT), **{name: _digest(self.file(name)) for name in setting.models}}
+
+    def contradict(self, digests: Mapping[str, str]) -> bool:
+        """Whether a file that is there is another than the one of its name in ``digests``."""
+        there = {name: self.file(name) for name in self.names.intersection(digests)} | {TEXT: self.world / TEXT}
+        return any(_digest(path) != digests[name] for name, path in there.items())
 
     @property
     def _folders(self) -> tuple[Path, Path]:

@@ -10,17 +10,19 @@ from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift
-from .experiment import concept_of, over_seeds, wanted_settings
+from .experiment import concept_of, wanted_settings
 from .judge import accuracy, read_judge
 from .labelled import read_labelled
 from .measure import Concept, Measure
 from .models import Models
 from .plots import write_plots
+from .rows import over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
 from .settings import PIXEL, TOON, TUNED
 from .styles import PIXEL as PIXEL_STYLE
 from .styles import TOON as TOON_STYLE
 
+RESULTS = "results.json"
 DRIFT_PICTURES = 32
 STYLE_OF = {TOON: TOON_STYLE.name, PIXEL: PIXEL_STYLE.name}
 COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
@@ -31,7 +33,7 @@ COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "bac
 def report(
     models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
 ) -> str:
-    """Measure every setting that was sampled; the table for people.
+    """Measure every setting that was sampled; the table for people. What an earlier report measured besides stays.
 
     Args:
         models: where they lie; the starter folder has judge.safetensors too.
@@ -58,14 +60,16 @@ def report(
             path = path_of(samples, models, setting, seed, count)
             if path.is_file():
                 row = measure.row(read_samples(path), wanted(seed, count), concepts[concept_of(setting)])
-                rows.append({"group": setting.group, "name": setting.name, "seed": seed, **row})
+                told = {"group": setting.group, "name": setting.name, "seed": seed}
+                rows.append({**told, **row, "models": models.digests(setting)})
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
+    rows = with_earlier(rows, output / RESULTS, models, count)
     summary = over_seeds(rows)
     names = sorted(name for name in models.names if name.startswith(TUNED))
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "results.json", {**facts, "rows": rows, "summary": summary, "drift": drift})
+    write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
     write_plots(output, summary, facts["floor"][TOON]["fd"], drift)
     text = table(summary)
     write_bytes(output / "results.md", text.encode())

@@ -1,0 +1,46 @@
+"""The measured rows of the experiment: those of samples that are there, and those of earlier reports."""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .models import Models
+
+Row = dict[str, Any]
+NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
+
+
+def with_earlier(rows: Sequence[Row], results: Path, models: Models, count: int) -> list[Row]:
+    """The rows, and those of an earlier report that are not measured anew.
+
+    The models of an earlier row may be gone, as those that only the experiment needs; where they are there but are
+    others now, or where another number of pictures was measured, the row is dropped.
+
+    Args:
+        rows: with "group", "name", "seed" and "models", the digests that `Models.digests` gives.
+        results: results.json of the earlier report, if there is one.
+        count: pictures of each row.
+    """
+    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {"rows": [], "count": count}
+    kept = [row for row in told["rows"] if told["count"] == count and not models.contradict(row["models"])]
+    return list({(row["group"], row["name"], row["seed"]): row for row in (*kept, *rows)}.values())
+
+
+def over_seeds(rows: Iterable[Row]) -> list[Row]:
+    """One row a setting, group by group: each number's mean over the seeds, its standard deviation as NUMBER_std."""
+    rows = list(rows)
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    by_setting: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: groups.index(row["group"])):
+        by_setting.setdefault((row["group"], row["name"]), []).append(row)
+    found = []
+    for (group, name), same in by_setting.items():
+        summary: Row = {"group": group, "name": name, "seeds": len(same)}
+        for number in NUMBERS:
+            values = [row[number] for row in same]
+            summary[number] = statistics.fmean(values)
+            summary[f"{number}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        found.append(summary)
+    return found
