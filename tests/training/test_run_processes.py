@@ -63,6 +63,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, one: Path) -
     code, output = finish(spawn(tmp_path, given, processes=2))
     assert code == 0, output
     assert world_of(tmp_path) == 2  # a launcher that starts one process would pass all else
+    assert output.count("threads of gloo left: 0") == 2  # one that works while the interpreter ends would abort it
     close(one, tmp_path)
 
 

@@ -42,6 +42,15 @@ def open_machine(config: LoopConfig) -> Accelerator:
     return accelerator
 
 
+def close_machine(accelerator: Accelerator) -> None:
+    """Let go of the network and of the other processes, at the end of a run.
+
+    Left to the interpreter's end, a thread of gloo's that still frees a tensor would abort the process.
+    """
+    accelerator.free_memory()
+    accelerator.end_training()
+
+
 def check_distribution(accelerator: Accelerator) -> None:
     """Raise InputError where processes share the work in a way that this trainer was not made for."""
     kind = accelerator.distributed_type

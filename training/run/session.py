@@ -24,7 +24,7 @@ from .config import RunConfig
 from .image_feed import ImageFeed, cache_folder, open_images, scan_images
 from .leftovers import remove_leftovers
 from .lock import RunLock
-from .machine import global_batch, open_machine
+from .machine import close_machine, global_batch, open_machine
 from .network import Network
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
@@ -52,9 +52,12 @@ def train(config: RunConfig) -> str:
         ConceptFileError, OSError, SafetensorError: something cannot be read or written.
     """
     accelerator = open_machine(config.loop)
-    agree(accelerator, lambda: check_places(config))
-    with RunLock() as lock:
-        return _train(config, accelerator, lock)
+    try:
+        agree(accelerator, lambda: check_places(config))
+        with RunLock() as lock:
+            return _train(config, accelerator, lock)
+    finally:
+        close_machine(accelerator)
 
 
 def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:

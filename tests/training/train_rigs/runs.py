@@ -34,7 +34,7 @@ from training.run import checkpoint
 from training.run.build import null_text_network, text_network
 from training.run.checkpoint import latest_checkpoint
 from training.run.config import RunConfig
-from training.run.machine import global_batch, open_machine
+from training.run.machine import close_machine, global_batch, open_machine
 from training.run.record import open_record, result_settings
 from training.run.settings import merged, run_config
 from training.run.start import kept_constants, read_constants
@@ -238,6 +238,15 @@ def main(path: str) -> None:
         trainer.feed.batches = _stopping(trainer.feed.batches, spec["stop_at"])  # type: ignore[method-assign]
     told = "finished" if trainer.run() else f"stopped by {trainer.stopped_by} at"
     print(f"{told} {trainer.step}", flush=True)
+    accelerator = trainer.accelerator
+    del trainer
+    close_machine(accelerator)
+    print(f"threads of gloo left: {gloo_threads()}", flush=True)
+
+
+def gloo_threads() -> int:
+    """How many threads of this process are gloo's, by their names; 0 where a system does not tell."""
+    return sum("gloo" in path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
 
 
 def _stopping(batches: Callable[..., Iterator[Batch]], at: int) -> Callable[..., Iterator[Batch]]:
