@@ -52,7 +52,8 @@ def test_conversion_hardly_changes_the_starter_world(data: Path, tmp_path: Path)
 def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_path: Path) -> None:
     trained = tmp_path / "trained"
     train_all(data, tmp_path / "runs", trained, TINY)
-    names = {"toon@10", "toon@20", "toon_with_text@10", "toon_with_text@20", "pixel@10"}
+    ablations = {"toon_of_20", "toon_constants_of_1", "toon_same_caption"}
+    names = {"toon@10", "toon@20", "toon_with_text@10", "toon_with_text@20", "pixel@10", *ablations}
     assert {path.stem for path in (trained / "concepts").iterdir()} == names
     rows = [json.loads(line) for line in (tmp_path / "runs" / "base" / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]

@@ -1,6 +1,6 @@
 """How the starter models are trained: settings of the trainer, nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ class Amounts:
     Args:
         base, pixel: optimization steps.
         toon: steps after which the first concept and its fine-tuned counterpart are kept; the run goes on in between.
+        ablation: optimization steps of each model that differs from the first concept in one thing.
+        few: pictures that the first concept is learned from instead of all.
         batch: pictures of a step.
         warmup: steps in which the learning rate rises.
     """
@@ -27,11 +29,13 @@ class Amounts:
     base: int = 5000
     toon: tuple[int, ...] = (250, 1000, 4000)
     pixel: int = 1000
+    ablation: int = 1000
+    few: tuple[int, ...] = (50, 200)
     batch: int = 32
     warmup: int = 200
 
 
-TINY = Amounts(base=60, toon=(10, 20), pixel=10, batch=8, warmup=5)
+TINY = Amounts(base=60, toon=(10, 20), pixel=10, ablation=5, few=(20,), batch=8, warmup=5)
 
 
 def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:
@@ -56,6 +60,8 @@ def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts())
         yield f"{TOON}@{steps}", _run(output / TOON, steps, amounts, _concept(world, data / TOON))
         yield f"{TUNED}@{steps}", _run(output / TUNED, steps, amounts, _tuned(world, data / TOON))
     yield f"{PIXEL}@{amounts.pixel}", _run(output / PIXEL, amounts.pixel, amounts, _concept(world, data / PIXEL))
+    for name, own in _ablations(data, world, amounts.few):
+        yield name, _run(output / name, amounts.ablation, amounts, own)
 
 
 def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> RunConfig:
@@ -69,12 +75,25 @@ def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> Run
     return run_config(merged(common, own))
 
 
-def _concept(world: Path, pictures: Path) -> dict[str, Any]:
+def _ablations(data: Path, world: Path, few: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The first concept with one thing changed: fewer pictures, constants of one picture, no null text at all."""
+    for count in few:
+        yield f"{TOON}_of_{count}", _concept(world, first_pictures(data, count))
+    yield f"{TOON}_constants_of_1", _concept(world, data / TOON, calibration=1)
+    yield f"{TOON}_same_caption", {**_tuned(world, data / TOON), "data": {"images": str(data / TOON / "train")}}
+
+
+def first_pictures(data: Path, count: int) -> Path:
+    """Where the first pictures of the first concept are, by themselves."""
+    return data / f"{TOON}_of_{count}"
+
+
+def _concept(world: Path, pictures: Path, calibration: int = 256) -> dict[str, Any]:
     """A null-text concept model, from pictures alone."""
     return {
         "base": str(world),
         "data": {"images": str(pictures / "train")},
-        "model": {"kind": "null-text", "calibration_images": 256},
+        "model": {"kind": "null-text", "calibration_images": calibration},
     }
 
 

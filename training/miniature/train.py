@@ -13,8 +13,8 @@ from ..durable import PARTIAL, write_bytes
 from ..export.newest import newest_concept
 from ..run.result import WORLD
 from ..run.session import train
-from .recipe import Amounts, recipes
-from .settings import BASE
+from .recipe import Amounts, first_pictures, recipes
+from .settings import BASE, TOON
 
 
 def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
@@ -29,6 +29,8 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         InputError, ConceptFileError, OSError: what `training.run.session.train` raises; or a run has gone further.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
+    for count in amounts.few:
+        _copy_first(data / TOON / "train", first_pictures(data, count) / "train", count)
     for name, config in recipes(data, runs, weights / "world", amounts):
         target = weights / "world" if name == BASE else weights / "concepts" / f"{name}.safetensors"
         if target.exists():
@@ -36,6 +38,13 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         print(f"== {name}", flush=True)
         print(train(config), flush=True)
         _collect(Path(config.output), target, config.loop.steps)
+
+
+def _copy_first(source: Path, target: Path, count: int) -> None:
+    """Copy the first pictures of a folder, by their names."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("*.png"))[:count]:
+        shutil.copyfile(path, target / path.name)
 
 
 def _collect(run: Path, target: Path, steps: int) -> None:
