@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .curves import Constant, Curve
-from .graph import GuidanceTerm
+from .graph import GuidanceTerm, names_of
 from .hook_needs import NO_HOOKS, HookNeeds
 from .plan import BASE, Plan
 from .schedule import Progress
@@ -37,7 +37,7 @@ def _unused(name: str, names: Sequence[str]) -> str:
 
 
 def term_names(plan: Plan) -> tuple[str, ...]:
-    return tuple(term.label or f"term {i + 1}" for i, term in enumerate(plan.terms))
+    return names_of(plan.terms)
 
 
 def condition_names(plan: Plan) -> tuple[str, ...]:

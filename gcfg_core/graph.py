@@ -7,6 +7,7 @@ Generalized Classifier-Free Guidance, arXiv 2312.08195, written in denoised (x0)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -51,6 +52,11 @@ class GuidanceTerm:
 
     def with_modifiers(self, modifiers: Modifiers) -> GuidanceTerm:
         return replace(self, modifiers=modifiers)
+
+
+def names_of(terms: Sequence[GuidanceTerm]) -> tuple[str, ...]:
+    """Each term's label, or 'term 1', 'term 2' ..."""
+    return tuple(term.label or f"term {i + 1}" for i, term in enumerate(terms))
 
 
 @dataclass(frozen=True, eq=False)
