@@ -16,6 +16,8 @@ from .report import ReportNode
 from .runtime.concept_folder import register_concept_folder
 from .runtime.world_folder import register_world_folder
 from .sampler import SamplerNode
+from .sweep import SweepNode
+from .sweep_axis import SweepAxisNode
 
 register_concept_folder()
 register_world_folder()
@@ -32,6 +34,8 @@ class GCFGExtension(ComfyExtension):
             MergeTermsNode,
             GuiderNode,
             SamplerNode,
+            SweepAxisNode,
+            SweepNode,
             ReportNode,
             ComparePredictionsNode,
         ]

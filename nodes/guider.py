@@ -79,5 +79,5 @@ class GuiderNode(io.ComfyNode):
         preview_at: float = 0.0,
     ) -> io.NodeOutput:
         guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
-        text = announce(guider.plan)
+        text = announce(guider)
         return io.NodeOutput(guider, guider.trace, ui=ui.PreviewText(text))

@@ -15,6 +15,35 @@ from .runtime.sampling import sample_latent, sampling_sigmas
 from .types import CATEGORY, search_aliases
 
 
+def latent_input() -> Any:
+    return io.Latent.Input("latent_image", tooltip="The latent to denoise; an empty one for text to image.")
+
+
+def seed_input() -> Any:
+    return io.Int.Input(
+        "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of the noise."
+    )
+
+
+def sampling_inputs() -> list[Any]:
+    """The widgets that say how a latent is denoised, as KSampler has them."""
+    return [
+        io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Number of steps; the paper uses 25."),
+        io.Combo.Input(
+            "sampler_name", options=list(comfy.samplers.KSampler.SAMPLERS), default="dpmpp_2m",
+            tooltip="The paper uses DPM-Solver++ (dpmpp_2m).",
+        ),
+        io.Combo.Input(
+            "scheduler", options=list(comfy.samplers.KSampler.SCHEDULERS), default="normal",
+            tooltip="How the noise levels are spaced.",
+        ),
+        io.Float.Input(
+            "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
+            tooltip="Share of noise added to the latent; below 1 the picture keeps its structure. Neutral: 1.",
+        ),
+    ]  # fmt: skip
+
+
 class SamplerNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,25 +54,10 @@ class SamplerNode(io.ComfyNode):
             description="Denoises a latent like KSampler, guided by any number of terms.",
             inputs=[
                 *base_inputs(),
-                io.Latent.Input("latent_image", tooltip="The latent to denoise; an empty one for text to image."),
+                latent_input(),
                 terms_input(),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                    tooltip="Seed of the noise.",
-                ),
-                io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Number of steps; the paper uses 25."),
-                io.Combo.Input(
-                    "sampler_name", options=list(comfy.samplers.KSampler.SAMPLERS), default="dpmpp_2m",
-                    tooltip="The paper uses DPM-Solver++ (dpmpp_2m).",
-                ),
-                io.Combo.Input(
-                    "scheduler", options=list(comfy.samplers.KSampler.SCHEDULERS), default="normal",
-                    tooltip="How the noise levels are spaced.",
-                ),
-                io.Float.Input(
-                    "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="Share of noise added to the latent; below 1 the picture keeps its structure. Neutral: 1.",
-                ),
+                seed_input(),
+                *sampling_inputs(),
                 rescale_input(),
                 preview_input(),
             ],
@@ -58,6 +72,6 @@ class SamplerNode(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         guider = GCFGGuider(model, conditioning, terms, rescale, preview_at)
         sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
-        text = announce(guider.plan, sigmas, sampler_name)
+        text = announce(guider, sigmas, sampler_name)
         latent = sample_latent(guider, latent_image, seed, sampler_name, sigmas)
         return io.NodeOutput(latent, guider.trace, ui=ui.PreviewText(text))

@@ -1,4 +1,4 @@
-"""The two types that our sockets carry, and what every node of the pack says alike."""
+"""The types that our sockets carry, and what every node of the pack says alike."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ Terms = io.Custom("GCFG_TERMS")
 
 TraceType = io.Custom("GCFG_TRACE")
 """A Trace, filled while the guider samples."""
+
+AxisType = io.Custom("GCFG_AXIS")
+"""An Axis of a sweep."""
 
 
 def search_aliases(*aliases: str) -> dict[str, Any]:

@@ -61,8 +61,6 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             for j, prediction in enumerate(self.plan.predictions)
             if prediction.model != BASE
         }
-        log_schedule_notes(self.plan, self.trace.models)
-        self._log_what_does_not_apply()
 
     @property
     def base_names(self) -> dict[int, str]:
@@ -88,7 +86,9 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         terms[self.plan.primary] = dataclasses.replace(terms[self.plan.primary], weight=self.cfg)
         return dataclasses.replace(self.plan, graph=dataclasses.replace(self.plan.graph, terms=tuple(terms)))
 
-    def _log_what_does_not_apply(self) -> None:
+    def log_notes(self) -> None:
+        """Tell the log what is to be known of these models together, and what that is on them does not apply."""
+        log_schedule_notes(self.plan, self.trace.models)
         for name, model in list(zip(self.trace.models, self.plan.models, strict=True))[1:]:
             hooks = result_hooks_of(model.model_options)
             wrappers = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sample
@@ -13,6 +14,9 @@ import torch
 from .guider import GCFGGuider
 from .host import EMPTY_LATENT_HINTS, fit_latent, to_intermediate
 
+Callback = Callable[[int, torch.Tensor, torch.Tensor, int], None]
+"""What samplers tell after a step: its number from 0, x0 and x [B, C, ...], and how many steps there are."""
+
 
 def sampling_sigmas(model: Any, sampler_name: str, scheduler: str, steps: int, denoise: float) -> torch.Tensor:
     """KSampler's sigmas, [steps + 1]; empty where denoise is 0."""
@@ -21,13 +25,18 @@ def sampling_sigmas(model: Any, sampler_name: str, scheduler: str, steps: int, d
 
 
 def sample_latent(
-    guider: GCFGGuider, latent: dict[str, Any], seed: int, sampler_name: str, sigmas: torch.Tensor
-) -> dict[str, Any]:
-    """Denoise ``latent``: "samples" [B, C, ...], optional "noise_mask", "batch_index"; every other entry is kept."""
+    guider: GCFGGuider, latent: dict[str, Any], seed: int, sampler_name: str, sigmas: torch.Tensor,
+    callback: Callback | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Denoise ``latent``: "samples" [B, C, ...], optional "noise_mask", "batch_index"; every other entry is kept.
+
+    Args:
+        callback: told of every step; by default it shows progress and previews of this run alone.
+    """
     model = guider.model_patcher
     samples = fit_latent(model, latent)
     noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
-    callback = latent_preview.prepare_callback(model, max(len(sigmas) - 1, 0))
+    callback = callback or latent_preview.prepare_callback(model, max(len(sigmas) - 1, 0))
     result = guider.sample(
         noise,
         samples,

@@ -1,0 +1,288 @@
+"""GCFG Sweep: every picture is GCFG Sampler's, models are loaded once, and an interrupt keeps what is done."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import comfy.cli_args
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import pytest
+import torch
+from torch import Tensor
+
+from rigs.counter import count_forwards
+from rigs.lora import with_lora
+from rigs.micro import micro_latent
+from rigs.sweeps import STEPS, Graph, same
+
+INTERRUPTED = comfy.model_management.InterruptProcessingException
+WEIGHTS = ("weight", "control", "0, 1.5, 3"), ("weight", "concept", "0:-2:2")
+pytestmark = pytest.mark.filterwarnings("ignore:Should have t")  # torchsde, about the last bits of its times
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path) -> Iterator[None]:
+    """A temp folder of this test's own."""
+    before = folder_paths.get_temp_directory()
+    folder_paths.set_temp_directory(str(tmp_path))
+    yield
+    folder_paths.set_temp_directory(before)
+
+
+def values(axis: tuple[str, str, str]) -> list[tuple[str, str, float]]:
+    """An axis of listed numbers as the changes that it stands for."""
+    parameter, term, text = axis
+    number = int if parameter == "seed" else float
+    return [(parameter, term, number(part)) for part in text.split(",")]
+
+
+class TestEqualsTheSampler:
+    @pytest.mark.parametrize(
+        ("columns", "rows"),
+        [
+            (("weight", "control", "0, 2.5"), ("weight", "concept", "0, 1, -1.5")),
+            (("end_percent", "concept", "0.7, 0.9"), ("start_percent", "concept", "0, 0.3")),
+            (("curve_end", "control", "-1, 0.8"), ("seed", "", "3, 18446744073709551615")),
+            (("curve_ramp", "concept", "0, 0.5"), ("rescale", "", "0, 0.7")),
+        ],
+    )
+    def test_every_latent_to_the_bit(self, pack: Any, columns: tuple, rows: tuple) -> None:
+        graph = Graph(pack)
+        _, images = graph.sweep(columns, rows)
+        cells = list(itertools.product(values(rows), values(columns)))
+        expected = [graph.sampled(*changes) for changes in cells]
+        assert len(graph.vae.seen) == len(cells)
+        assert all(same(*pair) for pair in zip(graph.vae.seen, expected, strict=True))
+        decoded = [pack.run("VAEDecode", samples={"samples": latent}, vae=graph.vae)[0] for latent in expected]
+        assert same(images, torch.cat(decoded))
+        assert not any(torch.equal(*pair) for pair in itertools.combinations(expected, 2)), "the axes change nothing"
+
+    def test_one_axis(self, pack: Any) -> None:
+        graph, axis = Graph(pack), ("seed", "", "1, 2, 3")
+        graph.sweep(axis)
+        assert all(same(*p) for p in zip(graph.vae.seen, [graph.sampled(v) for v in values(axis)], strict=True))
+
+    def test_without_terms(self, pack: Any) -> None:
+        graph, axis = Graph(pack), ("seed", "", "8, 9")
+        graph.sweep(axis, terms=())
+        graph.terms = {}
+        assert all(same(*p) for p in zip(graph.vae.seen, [graph.sampled(v) for v in values(axis)], strict=True))
+
+    def test_batches_and_noise_masks(self, pack: Any) -> None:
+        """One grid for each picture of the batch; its other entries count as for the sampler."""
+        mask = torch.zeros(1, 1, 64, 64)
+        mask[..., :32] = 1.0
+        latent = micro_latent(0, batch=2) | {"noise_mask": mask, "batch_index": [4, 1]}
+        graph, axis = Graph(pack, latent_image=latent, denoise=0.7), ("weight", "control", "1, 4")
+        grid, images = graph.sweep(axis, theme="light")
+        assert all(same(*p) for p in zip(graph.vae.seen, [graph.sampled(v) for v in values(axis)], strict=True))
+        assert grid.shape[0] == 2 and images.shape[0] == 4
+        assert not torch.equal(grid[0], grid[1])
+
+    def test_nothing_to_sample(self, pack: Any) -> None:
+        graph = Graph(pack, denoise=0.0)
+        graph.sweep(("weight", "control", "1, 4"))
+        assert all(same(latent, micro_latent(0)["samples"]) for latent in graph.vae.seen)
+
+
+class TestModels:
+    def test_are_loaded_once(self, pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As many weights are put on the device for six pictures as for one, and nothing else is loaded between."""
+        patch, load = comfy.model_patcher.ModelPatcher.patch_weight_to_device, comfy.model_management.load_models_gpu
+        put: list[str] = []
+        loads: list[list[Any]] = []
+
+        def noted_patch(self: Any, key: str, *args: Any, **kwargs: Any) -> Any:
+            put.append(key)
+            return patch(self, key, *args, **kwargs)
+
+        def noted_load(models: Any, *args: Any, **kwargs: Any) -> Any:
+            loads.append([getattr(one, "model", None) for one in models])
+            return load(models, *args, **kwargs)
+
+        monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "patch_weight_to_device", noted_patch)
+        monkeypatch.setattr(comfy.model_management, "load_models_gpu", noted_load)
+        counts = []
+        for axes in ([("weight", "control", "1.5")], WEIGHTS):
+            graph = Graph(pack)
+            graph.base = with_lora(graph.base)  # patches, so that putting weights in place is work
+            put.clear()
+            loads.clear()
+            graph.sweep(*axes, model=graph.base)
+            counts.append(len(put))
+            own = graph.vae.patcher.model
+            decoding = [own in models for models in loads]
+            assert decoding.index(True) == len(loads) - sum(decoding), "decoded between two pictures"
+            comfy.model_management.unload_all_models()
+        assert counts[0] == counts[1] > 0
+
+    def test_the_cost_is_told_before_and_is_what_it_takes(self, pack: Any) -> None:
+        graph = Graph(pack, sampler_name="euler")
+        with count_forwards(graph.base, graph.other) as counter:
+            (text,) = pack.ui("GCFG_Sweep", **graph.arguments(*WEIGHTS))["text"]
+        formula, cost = text.split("\n")
+        assert formula.startswith("D = base(null) + ?{ramp @ 10%-80%} * (concept(null) - base(null)) + ?{linear}")
+        assert cost == f"6 pictures, {counter.chunks} evaluations in all, 2 models"
+        assert counter.chunks < 6 * 3 * STEPS  # weights of 0 are saved
+
+    def test_notes_are_logged_once(self, pack: Any, caplog: pytest.LogCaptureFixture) -> None:
+        graph = Graph(pack)
+        graph.terms["concept"]["model"] = pack.run("RescaleCFG", model=graph.other, multiplier=0.5)[0]
+        graph.sweep(*WEIGHTS)
+        assert sum("not applied on concept" in record.getMessage() for record in caplog.records) == 1
+
+
+@contextmanager
+def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
+    """A global progress hook as the server sets one."""
+    before = comfy.utils.PROGRESS_BAR_HOOK
+    comfy.utils.set_progress_bar_global_hook(hook)
+    try:
+        yield
+    finally:
+        comfy.utils.set_progress_bar_global_hook(before)
+
+
+def cancel_at(number: int) -> Callable[..., None]:
+    """The server's hook while somebody presses Cancel before the step of this number, counted over all pictures."""
+
+    def hook(value: int, total: int, *rest: Any, **named: Any) -> None:
+        if value == number:
+            comfy.model_management.interrupt_current_processing()
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return hook
+
+
+class TestProgress:
+    def test_goes_over_the_whole_grid(self, pack: Any) -> None:
+        events: list[tuple[int, int]] = []
+        with progress_hook(lambda value, total, *rest, **named: events.append((value, total))):
+            Graph(pack).sweep(*WEIGHTS)
+        assert events == [(step + 1, 6 * STEPS) for step in range(6 * STEPS)]
+
+    def test_previews_show_the_grid_so_far(self, pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        method = comfy.cli_args.LatentPreviewMethod.Latent2RGB
+        monkeypatch.setattr(comfy.cli_args.args, "preview_method", method)
+        shown: list[Any] = []
+        with progress_hook(lambda value, total, preview=None, *rest, **named: shown.append(preview)):
+            Graph(pack).sweep(*WEIGHTS)
+        kind, first, most = shown[0]
+        side = first.width // 3
+        assert kind == "JPEG" and first.size == (3 * side, 2 * side) and max(first.size) <= most
+        box = [(k % 3 * side, k // 3 * side, (k % 3 + 1) * side, (k // 3 + 1) * side) for k in range(6)]
+        for k in range(6):
+            after = shown[(k + 1) * STEPS - 1][1]
+            empty = [after.crop(box[j]).getbbox() is None for j in range(6)]
+            assert empty == [False] * (k + 1) + [True] * (5 - k)
+            assert after.crop(box[0]).tobytes() == shown[STEPS - 1][1].crop(box[0]).tobytes()
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize(("step", "done"), [(STEPS + 1, 1), (2 * STEPS, 1), (4 * STEPS + 2, 4)])
+    def test_keeps_what_is_done(self, pack: Any, step: int, done: int) -> None:
+        graph = Graph(pack)
+        whole, pictures = graph.sweep(*WEIGHTS, size=128, theme="light")
+        graph.vae.seen.clear()
+        with progress_hook(cancel_at(step)):
+            part, kept = graph.sweep(*WEIGHTS, size=128, theme="light")
+        assert same(kept, pictures[:done])
+        assert part.shape == whole.shape
+        cells = [place(pack, k, 128) for k in range(6)]
+        for k, (x, y) in enumerate(cells):
+            one, other = (grid[:, y : y + 128, x : x + 128] for grid in (part, whole))
+            assert torch.equal(one, other) == (k < done)
+            if k >= done:  # the colour of empty places, with a word in it
+                assert torch.allclose(one[0, 2, 2], torch.tensor([0xDE, 0xDE, 0xE4]) / 255.0, atol=1e-3)
+                assert one.std() > 0.01
+
+    def test_before_the_first_is_done_it_interrupts_as_usual(self, pack: Any) -> None:
+        graph = Graph(pack)
+        with progress_hook(cancel_at(STEPS)), pytest.raises(INTERRUPTED):
+            graph.sweep(*WEIGHTS)
+        assert not graph.vae.seen
+
+    def test_leaves_everything_usable(self, pack: Any) -> None:
+        graph = Graph(pack)
+        before = graph.sampled()
+        with progress_hook(cancel_at(STEPS + 2)):
+            graph.sweep(*WEIGHTS)
+        assert same(graph.sampled(), before)
+
+    def test_other_errors_stay_errors(self, pack: Any) -> None:
+        def fail(value: int, *rest: Any, **named: Any) -> None:
+            if value == STEPS + 1:
+                raise RuntimeError("on purpose")
+
+        with progress_hook(fail), pytest.raises(RuntimeError, match="on purpose"):
+            Graph(pack).sweep(*WEIGHTS)
+
+
+def place(pack: Any, k: int, size: int) -> tuple[int, int]:
+    """Where the grid of WEIGHTS has picture k, the pictures being drawn ``size`` pixels wide."""
+    drawing, heading = pack.module("nodes.drawing.sweep_layout"), pack.module("gcfg_core.sweep").Heading
+    columns, rows = heading("weight of control", ("0", "1.5", "3")), heading("weight of concept", ("0", "-2"))
+    return drawing.Layout(columns, rows, (64, 64), size).corner(k)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("columns", "rows", "said"),
+        [
+            (("weight", "contrl", "1, 2"), None, "columns: Sweep Axis, term: expected .*1 \\(concept\\), 2 \\(control"),
+            (("weight", "control", "1, 2"), ("weight", "2", "3"), "rows: expected another thing to change"),
+            (("seed", "", "1:20:20"), ("rescale", "", "0:1:20"), "columns and rows: expected at most 256 pictures"),
+            (("start_percent", "concept", "0, 0.9"), None, "windows of concept that begin before they end"),
+            (("curve_end", "concept", "0, 0.9"), None, "parameter curve_end: expected a term whose curve is linear"),
+        ],
+    )
+    def test_before_anything_is_sampled(self, pack: Any, columns: tuple, rows: tuple | None, said: str) -> None:
+        graph = Graph(pack)
+        with count_forwards(graph.base, graph.other) as counter, pytest.raises(ValueError, match=said):
+            graph.sweep(columns, rows)
+        assert counter.forwards == 0
+
+    def test_a_model_of_another_latent_space(self, pack: Any) -> None:
+        from rigs.tiny import load_tiny
+
+        graph = Graph(pack)
+        graph.terms["concept"]["model"] = load_tiny("sdxl")
+        with count_forwards(graph.base) as counter, pytest.raises(ValueError, match="does not share its latents"):
+            graph.sweep(*WEIGHTS)
+        assert counter.forwards == 0
+
+    @pytest.mark.parametrize(
+        ("parameter", "text", "said"),
+        [
+            ("weight", "1, 101", "values: weight: expected a number from -100 to 100, got 101.0. Change that value."),
+            ("start_percent", "-0.1", "values: start_percent: expected a number from 0 to 1"),
+            ("curve_ramp", "0.6", "values: curve_ramp: expected a number from 0 to 0.5"),
+            ("rescale", "2", "values: rescale: expected a number from 0 to 1"),
+            ("seed", "1, 1.5", "values: seed: expected a whole number, got 1.5"),
+            ("seed", "18446744073709551616", "values: seed: expected a number from 0 to"),
+            ("seed", "-1", "values: seed: expected a number from 0 to"),
+            ("weight", "", "values: expected numbers such as"),
+        ],
+    )
+    def test_values_that_the_widget_would_not_take(self, pack: Any, parameter: str, text: str, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            pack.run("GCFG_SweepAxis", parameter=parameter, values=text)
+
+    def test_seeds_stay_whole(self, pack: Any) -> None:
+        (axis,) = pack.run("GCFG_SweepAxis", parameter="seed", values="18446744073709551615, 0:4:3")
+        assert axis.values == (2**64 - 1, 0, 2, 4) and all(type(value) is int for value in axis.values)
+
+
+def test_every_size_of_picture_fits_the_grid(pack: Any) -> None:
+    """What the node draws is what it decoded, brought to the asked size."""
+    graph = Graph(pack, latent_image=micro_latent(0, size=8))
+    grid, images = graph.sweep(*WEIGHTS, size=200)
+    assert images.shape[1:] == (64, 64, 3)
+    x, y = place(pack, 5, 200)
+    enlarged: Tensor = images[5].repeat_interleave(3, 0).repeat_interleave(3, 1)
+    assert torch.equal(grid[0, y : y + 192, x : x + 192], enlarged)
