@@ -5,8 +5,8 @@ import { attempt } from "./attempt.js";
 import { Place, originOf, pathTo } from "./origins.js";
 
 export const TERM = "GCFG_GuidanceTerm";
-export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler"];
-const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms"];
+export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep"];
+const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms", "GCFG_SweepAxis"];
 const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
 const NOTHING = {};
 /** What an input gets where nodes of other packs do not let it be found. */
@@ -53,7 +53,7 @@ function add(prompt, place) {
   });
 }
 
-/** Nodes that make terms or hold a value are followed; of others the name is enough. */
+/** Nodes that make terms or axes, or hold a value, are followed; of others the name is enough. */
 function addOrigin(prompt, place) {
   const kind = place.node.comfyClass ?? "";
   if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, place);

@@ -11,10 +11,12 @@ from comfy_api.latest import io
 
 from ...gcfg_core.graph import GuidanceTerm
 from ...gcfg_core.input_error import InputError
+from ...gcfg_core.sweep import Axis
 from ..guidance_term import GuidanceTermNode
 from ..merge_terms import MergeTermsNode
 from ..modify_term import ModifyTermNode
-from ..types import Terms
+from ..sweep_axis import SweepAxisNode
+from ..types import AxisType, Terms
 from .posted import LONGEST_NAME, Origin, Posted, PostedNode, short
 from .widgets import PRIMITIVES, check_value
 
@@ -23,6 +25,7 @@ CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
     "GCFG_ModifyTerm": ModifyTermNode,
     "GCFG_MergeTerms": MergeTermsNode,
 }
+AXIS = "GCFG_SweepAxis"
 MOST_TERMS = 64
 PRIMES = [n for n in range(2, 312) if all(n % k for k in range(2, n))]
 """As many as a chain may have terms: their square roots are linearly independent over the rationals."""
@@ -81,15 +84,25 @@ class Chains:
             raise ValueError(f"{name}: more than {MOST_IN_A_ROW} nodes in a row are not described before a run.")
 
     def _execute(self, node_id: str) -> tuple[GuidanceTerm, ...]:
-        node = CHAIN_NODES[self._kind(node_id)]
-        arguments, name = self.arguments(node_id, node.GET_SCHEMA().inputs), self.posted.name(node_id)
-        try:
-            terms = node.execute(**arguments).args[0]
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+        terms = self._result(node_id, CHAIN_NODES[self._kind(node_id)])
         if len(terms) > MOST_TERMS:
+            name = self.posted.name(node_id)
             raise ValueError(f"{name}: more than {MOST_TERMS} terms are not described before a run.")
         return terms
+
+    def _axis(self, node_id: str) -> Axis:
+        """The axis of a sweep that this node gives; raises as ``terms``."""
+        if self._kind(node_id) != AXIS:
+            raise NotKnownYet(f"An axis comes from {self.posted.name(node_id)}: it is known when it runs.")
+        return self._result(node_id, SweepAxisNode)
+
+    def _result(self, node_id: str, node: type[io.ComfyNode]) -> Any:
+        """The first output of one of our own nodes."""
+        arguments = self.arguments(node_id, node.GET_SCHEMA().inputs)
+        try:
+            return node.execute(**arguments).args[0]
+        except ValueError as error:
+            raise ValueError(f"{self.posted.name(node_id)}: {error}") from None
 
     def arguments(self, node_id: str, inputs: Sequence[Any]) -> dict[str, Any]:
         """Values and stand-ins for these inputs of a node.
@@ -112,9 +125,13 @@ class Chains:
             if isinstance(one, io.WidgetInput):
                 arguments[one.id] = self._value(node_id, one, origin)
             elif origin is not None:
-                is_chain = isinstance(one, Terms.Input)
-                arguments[one.id] = self.terms(origin[0]) if is_chain else self._stand_in(origin, one)
+                arguments[one.id] = self._linked(origin, one)
         return arguments
+
+    def _linked(self, origin: Origin, socket: Any) -> Any:
+        if isinstance(socket, Terms.Input):
+            return self.terms(origin[0])
+        return self._axis(origin[0]) if isinstance(socket, AxisType.Input) else self._stand_in(origin, socket)
 
     def _stand_in(self, origin: Origin, socket: Any) -> Any:
         """An object for what this output will give. Masks are random: no sum of different ones is flat."""

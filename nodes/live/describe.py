@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from comfy_api.latest import io
 
-from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines
+from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines, most_evaluations
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.hook_needs import NO_HOOKS, HookNeeds
 from ...gcfg_core.plan import Plan, compile_plan
+from ...gcfg_core.sweep import Settings, plan_sweep
 from ...gcfg_core.trace_table import count
 from ...gcfg_core.weights import weight_profile
 from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
-from ..runtime.display import CFG_PP
+from ..runtime.display import CFG_PP, WITH_BOTH_SIDES
+from ..sweep import axis_inputs
 from .chains import Chains, NotKnownYet, UnknownWeight
 from .posted import Posted, PostedNode
 
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
+SWEEP = "GCFG_Sweep"
 TERM = "GCFG_GuidanceTerm"
 
 
@@ -27,9 +31,9 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
     """What this node shows.
 
     Returns:
-        for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider {"formula": [line, ...], "cost",
-        "evaluations": [[start, end, number], ...], "models"}; with "notes" where something had to be assumed. Or
-        {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+        for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...],
+        "cost", "models"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" where something
+        had to be assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
     """
     kind = posted.nodes.get(node_id, PostedNode()).kind
     try:
@@ -37,11 +41,13 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
             return _describe_term(posted, node_id)
         if kind in GUIDERS:
             return _describe_guider(posted, node_id)
+        if kind == SWEEP:
+            return _describe_sweep(posted, node_id)
     except NotKnownYet as reason:
         return {"waits": _on_the_node(reason, posted, node_id)}
     except ValueError as error:
         return {"error": _on_the_node(error, posted, node_id)}
-    return {"error": f"{posted.name(node_id)}: only {TERM}, {' and '.join(GUIDERS)} are described."}
+    return {"error": f"{posted.name(node_id)}: only {TERM}, {', '.join(GUIDERS)} and {SWEEP} are described."}
 
 
 def _on_the_node(reason: Exception, posted: Posted, node_id: str) -> str:
@@ -68,14 +74,35 @@ def _describe_term(posted: Posted, node_id: str) -> dict[str, Any]:
 def _describe_guider(posted: Posted, node_id: str) -> dict[str, Any]:
     chains = Chains(posted)
     own = chains.arguments(node_id, [*base_inputs(), terms_input(), rescale_input()])
-    graph = GuidanceGraph(Side(own["model"], own["conditioning"]), own.get("terms", ()), own["rescale"])
-    plan = compile_plan(graph)
-    unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
+    plan = _plan(own, own.get("terms", ()), own["rescale"])
     phases = evaluation_phases(plan, _hooks(posted.nodes[node_id]))
     return {
-        "formula": formula_lines(plan, unknown),
-        "cost": _cost(plan, phases),
         "evaluations": [[phase.start, phase.end, phase.evaluations] for phase in phases],
+        **_shown(chains, plan, _cost(plan, phases)),
+    }
+
+
+def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
+    chains, hooks = Chains(posted), _hooks(posted.nodes[node_id])
+    own = chains.arguments(node_id, [*base_inputs(), *axis_inputs(), terms_input(), rescale_input()])
+    wired = Settings(own.get("terms", ()), own["rescale"])
+    sweep = plan_sweep(wired, own["columns"], own.get("rows"))
+    most = max(most_evaluations(_plan(own, cell.terms, cell.rescale), hooks) for cell in sweep.cells)
+    cost = f"{count(len(sweep.cells), 'picture')}, at most {count(most, 'evaluation')} per step"
+    return _shown(chains, _plan(own, wired.terms, wired.rescale), cost, sweep.weights)
+
+
+def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) -> Plan:
+    """Of a node with a model and a condition, with these terms."""
+    return compile_plan(GuidanceGraph(Side(own["model"], own["conditioning"]), terms, rescale))
+
+
+def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
+    """Formula and cost of a guider. swept: terms that have several weights."""
+    unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
+    return {
+        "formula": formula_lines(plan, unknown.union(swept)),
+        "cost": f"{cost}, {count(len(plan.models), 'model')}",
         "models": len(plan.models),
         "notes": chains.notes,
     }
@@ -84,15 +111,15 @@ def _describe_guider(posted: Posted, node_id: str) -> dict[str, Any]:
 def _hooks(node: PostedNode) -> HookNeeds:
     """What the sampler of a GCFG Sampler asks for; what hooks on the model ask for is known when it runs."""
     name = node.inputs.get("sampler_name")
-    return HookNeeds(True, True) if isinstance(name, str) and CFG_PP in name else NO_HOOKS
+    return WITH_BOTH_SIDES if isinstance(name, str) and CFG_PP in name else NO_HOOKS
 
 
 def _cost(plan: Plan, phases: list[Phase]) -> str:
-    """Such as "3 evaluations per step (2 from 0% to 30%), 2 models"."""
+    """Such as "3 evaluations per step (2 from 0% to 30%)"."""
     most = max(phase.evaluations for phase in phases)
     fewer = [
         f"{phase.evaluations} from {phase.start:.0%} to {phase.end:.0%}" for phase in phases if phase.evaluations < most
     ]
     at_most = "at most " if any(term.modifiers.refresh > 1 for term in plan.terms) else ""
     rest = f" ({', '.join(fewer)})" if fewer else ""
-    return f"{at_most}{count(most, 'evaluation')} per step{rest}, {count(len(plan.models), 'model')}"
+    return f"{at_most}{count(most, 'evaluation')} per step{rest}"
