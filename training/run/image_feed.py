@@ -110,13 +110,13 @@ def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tup
     if held_out >= count:
         raise InputError("held_out", f"fewer than the {count} pictures there are", str(held_out), "Lower it.")
     order = torch.randperm(count, generator=generator(seed, "held out")).tolist()
-    out = set(order[:held_out])
+    out = frozenset(order[:held_out])
     buckets = scan.buckets()
-    training = (replace(b, members=tuple(m for m in b.members if m not in out)) for b in buckets)
-    kept = []
+    training = [replace(b, members=tuple(m for m in b.members if m not in out)) for b in buckets]
+    kept, left = [], set(out)
     for bucket in buckets:
-        kept.append(replace(bucket, members=tuple(m for m in bucket.members if m in out)))
-        out -= set(bucket.members)
+        kept.append(replace(bucket, members=tuple(m for m in bucket.members if m in left)))
+        left -= set(bucket.members)
     return tuple(b for b in training if b.members), tuple(b for b in kept if b.members)
 
 
