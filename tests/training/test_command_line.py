@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from train_rigs.samples import concept
+from train_rigs.worlds import tiny_world
 
 from gcfg_core.concept_file import write_concept
 from gcfg_core.input_error import InputError
 from training.arguments import nearest
+from training.base.world_write import write_world
 from training.cli import main
 from training.commands.evaluate import parse as parse_evaluate
 from training.commands.prepare import parse as parse_prepare
@@ -126,14 +128,25 @@ def test_inspect_takes_a_run_and_says_what_other_folders_are(
     write_concept(tmp_path / "cats.safetensors", concept())
     assert main(["inspect", str(tmp_path)]) == 0
     assert f"{tmp_path}/cats.safetensors\n" in capsys.readouterr().out
-    for sign, told in (("world.json", "got a world, which is a base. Give it as --base"), ("unet", "a base model's"),
-                       ("pictures", "got another folder. Give a file in it"),
-                       ("world/world.json", "got a run whose result is a world")):  # fmt: skip
+    for sign, told in (("unet", "a base model's"), ("pictures", "got another folder. Give a file in it"),
+                       ("world.json", "of-world.json: world.json: title: expected a text"),
+                       ("world/world.json", "world: world.json: title: expected a text")):  # fmt: skip
         folder = tmp_path / f"of-{sign.replace('/', '-')}"
         (folder / sign).parent.mkdir(parents=True)
         (folder / sign).write_text("{}")
         assert told in refusal(capsys, "inspect", str(folder))
     assert "got a folder. Give a file in it" in refusal(capsys, "convert", str(tmp_path), "out.safetensors")
+
+
+def test_inspect_shows_the_words_that_a_world_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of its folder, of its page, and of the run that it came from."""
+    write_world(tmp_path / "world", tiny_world(["a face, smiling", "a face"]))
+    (tmp_path / "run.json").write_text(json.dumps({"config": {}}))
+    for place in (tmp_path / "world", tmp_path / "world" / "world.json", tmp_path):
+        assert main(["inspect", str(place)]) == 0
+        told = {line[:18].strip(): line[18:] for line in capsys.readouterr().out.splitlines()}
+        assert told["words"] == "4: a face , smiling" and told["resolution"] == "8"
+        assert told["file"] == str(tmp_path / "world") and told["loaded by"].startswith("Load Starter World")
 
 
 @pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02}q\x00.", b""])

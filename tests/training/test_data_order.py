@@ -35,6 +35,7 @@ def test_every_picture_is_in_every_epoch(counts: list[int], batch: int, seed: in
             assert all(slot.picture in plan.buckets[slot.bucket].members for slot in slots)
             seen.update(slot.picture for slot in slots)
         assert set(seen) == set(range(sum(counts)))
+        assert plan.repeats == sum(seen.values()) - sum(counts)
         for bucket in plan.buckets:  # filled evenly: nobody is repeated twice before all are repeated once
             times = [seen[index] for index in bucket.members]
             assert max(times) - min(times) <= 1

@@ -148,6 +148,27 @@ def test_nothing_usable_is_one_line(tmp_path: Path, content: str | None) -> None
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "why", "remedy"),
+    [
+        ({}, "shorter side below 32, a quarter of --resolution 128", "Lower --resolution, or give --min-side."),
+        ({"min_side": 30}, "shorter side below --min-side 30", "Lower --min-side."),
+    ],
+)
+def test_tiny_pictures_name_the_setting_that_made_them_so(
+    tmp_path: Path, setting: dict[str, int], why: str, remedy: str
+) -> None:
+    paths = save_noise(tmp_path, [(40, 20), (20, 50)])
+    (tmp_path / "a.txt").write_text("no picture")
+    config = data_config(tmp_path, resolution=128, **setting)
+    with pytest.raises(InputError) as caught:
+        scan_folder(config)
+    assert f"got 2 tiny, 1 not an image. For example {paths[0]}: 40x20, {why}. {remedy}" in str(caught.value)
+    save_noise(tmp_path, [(100, 100)], first=2)
+    report = scan_folder(config).report().splitlines()
+    assert f"left out, tiny: 2. {remedy}" in report and f"  {paths[1]}: 20x50, {why}" in report
+
+
 class _Counted:
     """Counts the files that a scan opens."""
 
@@ -210,16 +231,15 @@ def test_the_report_counts_everything(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"bad{number}.jpg").write_text("no picture")
     scan = scan_folder(data_config(tmp_path, captions="sidecar"))
-    assert scan.report(batch=2, examples=2).splitlines() == [
+    assert scan.report(examples=2).splitlines() == [
         f"5 pictures in {tmp_path}, 5 files left out",
         "formats   5 PNG",
         "sides     shorter 10 to 40, median 40; longer 40 to 200, median 42",
-        "bucket       pictures  batches  repeats  enlarged  cropped",
-        "24x48               1        1        1         1        1",
-        "32x32               3        2        1         0        0",
-        "48x24               1        1        1         0        0",
-        "together            5        4        3         1        1",
-        "batch 2: 3 of 8 slots of an epoch repeat a picture; cropped: more than a quarter is cut off",
+        "bucket       pictures  enlarged  cropped  (cropped: more than a quarter is cut off)",
+        "24x48               1         1        1",
+        "32x32               3         0        0",
+        "48x24               1         0        0",
+        "together            5         1        1",
         "captions  0 found, 5 missing (trained as empty)",
         "  missing: 000.png",
         "  missing: 001.png",

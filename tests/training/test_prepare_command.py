@@ -137,6 +137,15 @@ def test_an_output_that_exists_stays(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run.json").read_bytes() == b"a run's"
 
 
+def test_small_pictures_are_measured_on_where_min_side_lets_them(folder: Path, images: Path, tmp_path: Path) -> None:
+    large: dict[str, Any] = {"images": images, "resolution": 160, "count": 1, "levels": 1}
+    with pytest.raises(InputError, match="a quarter of --resolution 160. Lower --resolution, or give --min-side."):
+        run(folder, tmp_path / "start.safetensors", **large)
+    with pytest.raises(InputError, match="shorter side below --min-side 100. Lower --min-side."):
+        run(folder, tmp_path / "start.safetensors", **large, min_side=100)
+    assert "measured on 1 images" in run(folder, tmp_path / "start.safetensors", **large, min_side=33)
+
+
 def test_nothing_is_written_among_the_pictures(folder: Path, images: Path) -> None:
     before = sorted(images.iterdir())
     with pytest.raises(InputError, match="output: expected a place outside the pictures"):

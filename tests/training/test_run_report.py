@@ -1,5 +1,6 @@
 """What `train` tells: before it begins, when it goes on, when it is done, and when it is stopped."""
 
+import re
 import shutil
 import signal
 import time
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from train_rigs.commands import make_given, spawn_train, train
+from train_rigs.worlds import tiny_world
 
+from training.base.world_write import write_world
 from training.data import scan as scan_module
 from training.run.checkpoint import checkpoints, step_of
 from training.run.dataset_list import changes
@@ -53,6 +57,29 @@ def test_the_pictures_and_the_plan_are_told_before_training(
     assert places == sorted(places)
     assert len(looked) == 7  # each file once
     assert "measuring null-text constants" in told.err and "3 [" in told.err  # of three pictures
+
+
+def test_batches_are_counted_once_without_what_is_held_out(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for out, batch in ((0, 4), (1, 4), (3, 2), (5, 1)):
+        sizes = ["--held-out", str(out), "--batch-size", str(batch), "--dry-run"]
+        assert train(given, tmp_path / "run", *sizes) == 0
+        told = capsys.readouterr().out
+        assert " batches" not in told
+        [steps] = re.findall(r"epochs of (\d+) steps", told)
+        [again, slots] = (re.findall(r"repeats   (\d+) of (\d+) slots", told) or [(0, int(steps) * batch)])[0]
+        assert int(slots) == int(steps) * batch and int(slots) - int(again) == 6 - out
+
+
+def test_words_of_the_prompt_that_a_world_does_not_know_are_told(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_world(given / "world", tiny_world())
+    for prompt, told in (("a red hat", "prompt    with words that world does not know: 'hat'\n"), ("a red face", "")):
+        assert train(given, tmp_path / "run", "--dry-run", "--prompt", prompt, base="world") == 0
+        out = capsys.readouterr().out
+        assert told in out and ("does not know" in out) == bool(told)
 
 
 def test_one_process_of_several_tells_what_it_would_do(given: Path, tmp_path: Path) -> None:
@@ -106,6 +133,28 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(
 
 
 @pytest.mark.parametrize("order", [[], ["--dry-run"]])
+def test_other_settings_are_refused_before_any_picture_is_looked_at(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, order: list[str]
+) -> None:
+    assert train(given, tmp_path / "run", "--steps", "1") == 0
+    shutil.copytree(given / "sd15", given / "other")
+    weights = given / "other" / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({key: value + 1.0 for key, value in load_file(weights).items()}, weights)
+    capsys.readouterr()
+
+    def looked_at(*args: object) -> None:
+        raise AssertionError("a picture was looked at")
+
+    monkeypatch.setattr(scan_module, "examine", looked_at)
+    monkeypatch.setattr("training.run.image_feed.scan_folder", looked_at)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run.session.read_base", looked_at)  # nor the base
+        assert train(given, tmp_path / "run", "--lora-rank", "4", *order) == 2
+    assert train(given, tmp_path / "run", *order, base="other") == 2
+    assert [line.split(":")[1] for line in errors(capsys)] == [" model.lora_rank", " base"]
+
+
+@pytest.mark.parametrize("order", [[], ["--dry-run"]])
 def test_no_output_lands_among_the_pictures(
     given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], order: list[str]
 ) -> None:
@@ -156,7 +205,9 @@ def test_pictures_that_changed_are_named(given: Path, tmp_path: Path, capsys: py
         assert ", 1 changed (000.png). Put them back" in told[0]
     (run / "pictures.json").unlink()
     assert train(given, run) == 2
-    assert '"' not in (told := errors(capsys)[0]) and f"... as in the run in {run}, got " in told
+    [told] = errors(capsys)
+    digest = "sha256 [0-9a-f]{12}"
+    assert re.search(f"images: expected {digest} as in the run in {run}, got {digest}\\. ", told)
 
 
 def test_captions_that_changed_are_named(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from training.sample.grid import GAP, draw_grid
 from training.sample.scene import Drawing, Scene, fitting_side, make_scene, to_images
 from training.sample.source import load_source, open_source
 from training.sample.weight_grid import weight_grid
+from training.sample.words import unknown_words
 
 HOW = Drawing(seed=3, steps=3, size=8, batch=2)
 
@@ -93,6 +94,21 @@ def test_labels_lie_outside_the_pictures():
     assert int(is_red.sum()) == 4 * 100 * 100
     assert is_red.any(1).nonzero().min() > 2 * 14 and is_red.any(0).nonzero().min() > 20
     assert draw_grid([[red]], [""], [""]).size == (100 + 2 * GAP, 100 + 2 * GAP)
+
+
+def test_no_heading_is_cut_or_laid_over_its_neighbour():
+    """Headings wider than their pictures, in the first column, between others and in the last one."""
+    red, long = Image.new("RGB", (100, 100), "red"), "a heading of many words"
+    grid = draw_grid([[red] * 3], [""], [long] * 3)
+    alone = draw_grid([[Image.new("RGB", (400, 100), "red")]], [""], [long])
+
+    def ink(picture: Image.Image) -> list[int]:
+        """How dark the line of headings is, column by column."""
+        line = picture.convert("L").crop((0, 0, picture.width, 20))
+        return [sum(255 - line.getpixel((x, y)) for y in range(20)) for x in range(line.width)]
+
+    assert sum(ink(grid)) == 3 * sum(ink(alone)) > 0
+    assert not any(ink(grid)[:GAP]) and not any(ink(grid)[-GAP:])
 
 
 def test_colours_are_rounded_and_clamped():
@@ -228,6 +244,17 @@ def test_a_text_model_is_drawn_alone_under_its_own_prompt(world, capsys):
     assert "another base" not in capsys.readouterr().err
     with pytest.raises(InputError, match="w_concept: expected none for a model that reads text"):
         drawn(str(folder), "--w-concept", "1")
+
+
+def test_words_that_a_world_does_not_know_are_named(world, capsys):
+    common = [str(world / "toons.safetensors"), "--base", str(world / "world"), "--steps", "1", "--w-concept", "1",
+              "--w-control", "1", "--output", str(world / "grid.png"), "--device", "cpu"]  # fmt: skip
+    run(parse([*common, "--prompt", "a red hat, HAT, a face", "--negative", "rain"]))
+    [warned] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert "the world does not know 'hat', 'rain'" in warned and f"inspect {world / 'world'}`" in warned
+    run(parse([*common, "--prompt", "a red face, smiling"]))
+    assert "does not know" not in capsys.readouterr().err
+    assert unknown_words(base(), "a hat") == []  # a text encoder that spells words out
 
 
 def test_bad_input_is_one_line(world):

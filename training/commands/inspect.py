@@ -12,21 +12,23 @@ from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.concept_metadata import LORA_KIND
 from gcfg_core.lora_concept import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE
+from gcfg_core.word_tokenizer import SPECIAL
+from gcfg_core.world import read_world_files
+from gcfg_core.world_page import WORLD
 
 from ..arguments import Arguments
 from ..export.newest import newest_concept
 from ..run.names import RECORD
 from .unet_config import CONFIG_HELP, read_config
 
-WANTED = "a concept file or the folder of a run"
+WANTED = "a concept file or the folder of a run or of a world"
 # What lies in a folder, what the folder is then, and what to do with it.
 FOLDERS = (
-    ("world/world.json", "a run whose result is a world", "Give the folder world in it as --base."),
     (RECORD, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
-    ("world.json", "a world, which is a base", "Give it as --base; unet.safetensors in it can be inspected."),
     ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
 )
-ABOUT = "What a concept file is, and what loads it."
+RESULT = "world"  # the folder in a run's whose result is one
+ABOUT = "What a concept file is, and what loads it; of a world also the words it knows."
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -36,7 +38,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         InputError: the first thing that is wrong, unknown or missing.
     """
     parser = Arguments("python -m training inspect", ABOUT)
-    parser.add_argument("file", help="a format 1 file, a UNet state dict in diffusers' names, or a run's folder")
+    parser.add_argument(
+        "file", help="a format 1 file, a UNet state dict in diffusers' names, or the folder of a run or a world"
+    )
     parser.add_argument("--config", help=CONFIG_HELP)
     return parser.read(arguments)
 
@@ -47,8 +51,11 @@ def run(options: argparse.Namespace) -> str:
     Raises:
         ConceptFileError: the file cannot be used, or is a folder without one.
     """
-    path = concept_in(Path(options.file))
-    if is_lora_concept(path):
+    world = world_in(Path(options.file))
+    path = concept_in(Path(options.file)) if world is None else world
+    if world is not None:
+        facts = _world_facts(world)
+    elif is_lora_concept(path):
         lora = read_lora_concept(path)
         facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, LORA_KIND))
         facts[7:7] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
@@ -56,6 +63,22 @@ def run(options: argparse.Namespace) -> str:
         concept = read_concept(path, read_config(options.config))
         facts = _facts(concept, bool(options.config and concept.assumptions))
     return "\n".join(f"{name:<18}{value}" for name, value in [("file", path), *facts])
+
+
+def world_in(path: Path) -> Path | None:
+    """The folder of a world: this one, that of its world.json, or the result in a run's."""
+    places = (path.parent if path.name == WORLD else path, path / RESULT)
+    return next((place for place in places if (place / WORLD).is_file()), None)
+
+
+def _world_facts(folder: Path) -> list[tuple[str, Any]]:
+    try:
+        world = read_world_files(folder)
+    except ConceptFileError as error:
+        raise ConceptFileError(f"{folder}: {error.name}", error.expected, error.got, error.remedy) from None
+    words = world.text_encoder.tokenizer.words[len(SPECIAL) :]
+    told = dict(_facts(world.concept)) | {"loaded by": "Load Starter World; the trainer takes it as --base"}
+    return [*told.items(), ("resolution", world.page.resolution), ("words", f"{len(words)}: {' '.join(words)}")]
 
 
 def concept_in(path: Path) -> Path:

@@ -17,6 +17,7 @@ from ..sample.fit import other_base
 from ..sample.sampler import Sampler
 from ..sample.scene import Drawing, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
+from ..sample.words import unknown_words
 
 OF_A_BASE = ("prediction_type", "zero_terminal_snr", "tokenizer")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -33,7 +34,9 @@ class SceneConfig(BaseModel, extra="forbid", frozen=True):
     seed: Seed = Field(0, description="picture i of a seed has the same noise under all weights")
     size: PositiveInt | None = Field(None, description="width and height in pixels; as it was trained without it")
     batch: PositiveInt = Field(4, description="pictures drawn at once")
-    average: str | None = Field(None, description="a run's latest checkpoint with this average: ema-0.05, weights ...")
+    average: str | None = Field(
+        None, description="take a run's latest checkpoint with this average: ema-0.05, or weights for the last ones"
+    )
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the networks")
     device: str = Field("auto", description=DEVICE_HELP)
     tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
@@ -51,6 +54,13 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str
     """
     device = chosen_device(config.device)
     base = read_scene_base(source, config)
+    unknown = unknown_words(base, config.prompt, config.negative)
+    if unknown:
+        words, place = ", ".join(map(repr, unknown)), _base_path(source, config)
+        told = (
+            f"warning: the world does not know {words}; `python -m training inspect {place}` shows the words it knows"
+        )
+        print(told, file=sys.stderr)
     concept, name = load_source(source, base, config.average)
     size = config.size or fitting_side(base, _trained_size(base, concept.training.get("resolution"), source))
     how = Drawing(config.seed, config.steps, config.sampler, size, config.batch)
@@ -77,7 +87,7 @@ def read_scene_base(source: Source, config: Any) -> Base:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = source.world or config.base or source.base  # a world brings all of it
+    path = _base_path(source, config)
     if path is None:
         raise InputError("base", "the base model of this concept", "none", "Give --base.")
     if path == source.world:
@@ -92,6 +102,10 @@ def read_scene_base(source: Source, config: Any) -> Base:
         given = getattr(config, key, None)
         options[key] = told.get(key) if given is None else given
     return read_base(path, **options)
+
+
+def _base_path(source: Source, config: Any) -> str | None:
+    return source.world or config.base or source.base  # a world brings all of it
 
 
 def _trained_size(base: Base, resolution: object, source: Source) -> int:

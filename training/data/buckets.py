@@ -85,8 +85,3 @@ def make_buckets(pictures: Sequence[Size], config: DataConfig) -> tuple[Bucket, 
         for size in _sizes_of(picture, offered):
             members.setdefault(size, []).append(index)
     return tuple(Bucket(size, tuple(members[size])) for size in sorted(members))
-
-
-def repeats(bucket: Bucket, batch: int) -> int:
-    """Slots an epoch fills with pictures that it has shown already, so that the last batch of a bucket is full."""
-    return -len(bucket.members) % batch

@@ -54,3 +54,15 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     def smallest_side(self) -> int:
         """``min_side``, or its default."""
         return self.min_side if self.min_side is not None else max(1, self.resolutions[0] // 4)
+
+    @property
+    def tiny(self) -> str:
+        """What makes a picture too small, for people."""
+        if self.min_side is not None:
+            return f"shorter side below --min-side {self.min_side}"
+        return f"shorter side below {self.smallest_side}, a quarter of --resolution {self.resolutions[0]}"
+
+    @property
+    def tiny_remedy(self) -> str:
+        """How pictures that are too small would be used."""
+        return "Lower --min-side." if self.min_side is not None else "Lower --resolution, or give --min-side."

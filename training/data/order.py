@@ -73,6 +73,11 @@ class BatchPlan:
         """Batches of an epoch."""
         return self.ends[-1]
 
+    @property
+    def repeats(self) -> int:
+        """Slots of an epoch that show a picture again, so that the last batch of each bucket is full."""
+        return sum(-len(bucket.members) % self.batch for bucket in self.buckets)
+
     def slots(self, step: int) -> list[Slot]:
         """The ``batch`` slots of a step (from 0), all of one bucket."""
         epoch, place = divmod(step, self.steps_per_epoch)

@@ -1,9 +1,9 @@
-"""The dataset report: what training will see, and what it will not."""
+"""The dataset report: which pictures are there, and which files are left out."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .buckets import make_buckets, repeats
+from .buckets import make_buckets
 from .config import DataConfig
 from .picture import CaptionProblem, Picture, Rejected, printable
 from .placement import placement
@@ -17,7 +17,6 @@ def scan_report(
     rejected: Sequence[Rejected],
     problems: Sequence[CaptionProblem],
     hidden: int,
-    batch: int,
     examples: int,
 ) -> str:
     """The report as text; see `Scan.report`."""
@@ -26,9 +25,9 @@ def scan_report(
         lines.append(f"{hidden} hidden files or folders passed over")
     lines.append("formats   " + _counts(picture.format for picture in pictures))
     lines.append("sides     " + _sides(pictures))
-    lines += _buckets(config, pictures, batch)
+    lines += _buckets(config, pictures)
     lines += _captions(config, pictures, problems, examples)
-    lines += _rejected(rejected, examples)
+    lines += _rejected(config, rejected, examples)
     return "\n".join(lines)
 
 
@@ -45,32 +44,20 @@ def _sides(pictures: Sequence[Picture]) -> str:
     return "; ".join(parts)
 
 
-def _buckets(config: DataConfig, pictures: Sequence[Picture], batch: int) -> list[str]:
+def _buckets(config: DataConfig, pictures: Sequence[Picture]) -> list[str]:
     buckets = make_buckets([picture.size for picture in pictures], config)
-    lines = [f"{'bucket':<12}{'pictures':>9}{'batches':>9}{'repeats':>9}{'enlarged':>10}{'cropped':>9}"]
-    rows: list[tuple[int, ...]] = []
+    lines = [f"{'bucket':<12}{'pictures':>9}{'enlarged':>10}{'cropped':>9}  (cropped: more than a quarter is cut off)"]
+    rows: list[tuple[int, int, int]] = []
     for bucket in buckets:
         places = [placement(pictures[index].size, bucket.size) for index in bucket.members]
-        again = repeats(bucket, batch)
-        row = (
-            len(places),
-            (len(places) + again) // batch,
-            again,
-            sum(place.scale > 1.0 for place in places),
-            sum(place.kept < MUCH_CROPPED for place in places),
-        )
-        rows.append(row)
-        lines.append(_row(str(bucket.size), row))
-    if len(rows) > 1:
-        lines.append(_row("together", tuple(map(sum, zip(*rows, strict=True)))))
-    seen, again = sum(row[0] for row in rows), sum(row[2] for row in rows)
-    lines.append(f"batch {batch}: {again} of {seen + again} slots of an epoch repeat a picture; "
-                 "cropped: more than a quarter is cut off")  # fmt: skip
-    return lines
+        enlarged, cropped = sum(p.scale > 1.0 for p in places), sum(p.kept < MUCH_CROPPED for p in places)
+        rows.append((len(places), enlarged, cropped))
+        lines.append(_row(str(bucket.size), *rows[-1]))
+    return lines if len(rows) == 1 else [*lines, _row("together", *map(sum, zip(*rows, strict=True)))]
 
 
-def _row(name: str, row: tuple[int, ...]) -> str:
-    return f"{name:<12}{row[0]:>9}{row[1]:>9}{row[2]:>9}{row[3]:>10}{row[4]:>9}"
+def _row(name: str, count: int, enlarged: int, cropped: int) -> str:
+    return f"{name:<12}{count:>9}{enlarged:>10}{cropped:>9}"
 
 
 def _captions(
@@ -86,10 +73,10 @@ def _captions(
     return lines + _some(told, examples)
 
 
-def _rejected(rejected: Sequence[Rejected], examples: int) -> list[str]:
+def _rejected(config: DataConfig, rejected: Sequence[Rejected], examples: int) -> list[str]:
     lines: list[str] = []
     for kind, count in sorted(Counter(entry.kind for entry in rejected).items()):
-        lines.append(f"left out, {kind}: {count}")
+        lines.append(f"left out, {kind}: {count}" + (f". {config.tiny_remedy}" if kind == "tiny" else ""))
         lines += _some([f"  {printable(e.path)}: {e.reason}" for e in rejected if e.kind == kind], examples)
     return lines
 

@@ -53,9 +53,9 @@ class Scan:
         """The buckets of the pictures, as the configuration says."""
         return make_buckets([picture.size for picture in self.pictures], self.config)
 
-    def report(self, batch: int = 1, examples: int = 10) -> str:
-        """What training will see, as text; ``batch`` is the global batch, ``examples`` are shown of each trouble."""
-        return scan_report(self.config, self.pictures, self.rejected, self.problems, self.hidden, batch, examples)
+    def report(self, examples: int = 10) -> str:
+        """What is there, as text; ``examples`` are shown of each trouble."""
+        return scan_report(self.config, self.pictures, self.rejected, self.problems, self.hidden, examples)
 
 
 def check_folder(config: DataConfig) -> None:
@@ -101,8 +101,7 @@ def _sorted_out(
             if not (fact.kind == "not an image" and is_caption_file(file.name, stems)):
                 rejected.append(Rejected(fact.kind, fact.reason, path=file.path))
         elif min(fact.size) < config.smallest_side:
-            reason = f"{fact.size}, a side below {config.smallest_side}"
-            rejected.append(Rejected("tiny", reason, path=file.path))
+            rejected.append(Rejected("tiny", f"{fact.size}, {config.tiny}", path=file.path))
         elif fact.sha256 in first:
             reason = f"the bytes of {printable(first[fact.sha256])}"
             rejected.append(Rejected("duplicate", reason, path=file.path))
@@ -176,9 +175,11 @@ def _sha256(stream: IO[bytes]) -> str:
 
 
 def _nothing(config: DataConfig, rejected: list[Rejected]) -> InputError:
-    counts = Counter(entry.kind for entry in rejected)
-    got = ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "no file"
-    remedy = (
-        f"For example {printable(rejected[0].path)}: {rejected[0].reason}." if rejected else "Put pictures into it."
-    )
+    counts = Counter(entry.kind for entry in rejected).most_common()
+    got = ", ".join(f"{count} {kind}" for kind, count in counts) or "no file"
+    remedy = "Put pictures into it."
+    if rejected:
+        most = next(entry for entry in rejected if entry.kind == counts[0][0])
+        remedy = f"For example {printable(most.path)}: {most.reason}."
+        remedy += f" {config.tiny_remedy}" if most.kind == "tiny" else ""
     return InputError(f"images {printable(config.images)}", "at least one usable picture", got, remedy)

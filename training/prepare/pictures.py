@@ -57,9 +57,18 @@ def encoded(base: Base, pixels: Iterable[Tensor], seed: int, device: torch.devic
 
 
 def folder_latents(
-    base: Base, folder: Path, side: int, count: int, seed: int, device: torch.device | str
+    base: Base,
+    folder: Path,
+    side: int,
+    count: int,
+    seed: int,
+    device: torch.device | str,
+    min_side: int | None = None,
 ) -> list[Tensor]:
     """Latents of up to ``count`` pictures of a folder, chosen by ``seed``, cut to squares.
+
+    Args:
+        min_side: pictures with a shorter side below it are left out; a quarter of the latents' size in pixels without.
 
     Raises:
         InputError: no such folder, or no usable picture in it.
@@ -70,7 +79,7 @@ def folder_latents(
     from ..data.scan import scan_folder
 
     pixels = side * base.codec.factor
-    config = DataConfig(images=folder, resolution=pixels, fit="crop", flip=0.0)  # type: ignore[call-arg]
+    config = DataConfig(images=folder, resolution=pixels, fit="crop", flip=0.0, min_side=min_side)  # type: ignore[call-arg]
     with bar("looking at files", "file") as shown:
         found = scan_folder(config, on(shown)).pictures
     order = torch.randperm(len(found), generator=generator(seed, "pictures")).tolist()[:count]

@@ -6,6 +6,7 @@ from accelerate import Accelerator
 
 from ..base.model import Base
 from ..data.order import BatchPlan
+from ..sample.words import unknown_words
 from .config import RunConfig
 from .cost import Measured, checkpoint_bytes, memory_of
 from .ema import trainable
@@ -18,7 +19,6 @@ def training_lines(
     """Base, network, batch and steps; ``pictures`` are those that are trained on."""
     loop, trained = config.loop, sum(value.numel() for value in trainable(network).values())
     whole = sum(value.numel() for value in network.parameters())
-    blind = ["captions  none are read: the model learns to draw these pictures under the empty prompt alone"]
     return "\n".join([
         f"base      {base.name}, {base.schedule.prediction_type}, sha256 {base.sha256[:12]}",
         f"training  {config.model.kind}: {trained / 1e6:.2f} M of {whole / 1e6:.2f} M parameters, {loop.precision}, "
@@ -27,8 +27,22 @@ def training_lines(
         f"{accelerator.num_processes} processes on {accelerator.device.type}",
         f"steps     {loop.steps} = {loop.steps / order.steps_per_epoch:.1f} epochs of {order.steps_per_epoch} steps, "
         f"{pictures} pictures, {loop.held_out} held out",
-        *(blind if config.model.kind == "text" and config.data.captions == "none" else []),
+        *_beware(config, base, order),
     ])  # fmt: skip
+
+
+def _beware(config: RunConfig, base: Base, order: BatchPlan) -> list[str]:
+    """What somebody may not have meant."""
+    told = []
+    if order.repeats:
+        slots = order.steps_per_epoch * order.batch
+        told.append(f"repeats   {order.repeats} of {slots} slots of an epoch, to fill the last batch of each bucket")
+    unknown = unknown_words(base, config.record.prompt)
+    if unknown:
+        told.append(f"prompt    with words that {base.name} does not know: {', '.join(map(repr, unknown))}")
+    if config.model.kind == "text" and config.data.captions == "none":
+        told.append("captions  none are read: the model learns to draw these pictures under the empty prompt alone")
+    return told
 
 
 def memory_line(config: RunConfig, network: Network, activations: int | None = None, why: str = "") -> str:

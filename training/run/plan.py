@@ -21,7 +21,7 @@ from .outline import disk_line, memory_line, time_line, training_lines
 from .places import check_places
 from .record import check_record, result_settings
 from .rehearsal import rehearse, untrained_network
-from .session import open_base
+from .session import open_base, trained_base
 from .status import status_of
 from .step import Batch
 
@@ -38,13 +38,17 @@ def plan(config: RunConfig) -> str:
     if not accelerator.is_main_process:
         return ""
     check_places(config)
+    base = trained_base(config)
+    if base is not None:
+        rehearse(config, base)
     scan = scan_images(config.data, Path(config.output), keep=False)
-    base = open_base(config, scan)
+    if base is None:
+        base = open_base(config, scan)
+        rehearse(config, base)
     batch = global_batch(config.loop, accelerator)
     check_record(Path(config.output), result_settings(config, base, scan.digest, batch), scan.pictures)
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     order = BatchPlan(training, batch, config.loop.seed, config.data.flip)
-    rehearse(config, base)
     network = untrained_network(config, base)
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
@@ -52,7 +56,7 @@ def plan(config: RunConfig) -> str:
     latents = LatentCache(config.data.cache or Path(config.output), base.codec).estimate(wanted)
     pictures = len(scan.pictures) - config.loop.held_out
     sections = [
-        scan.report(batch),
+        scan.report(),
         training_lines(config, base, network, order, pictures, accelerator),
         memory_line(config, network, found and found.activations, NOT_MEASURED),
         disk_line(config, network, latents),

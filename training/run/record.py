@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ from .names import RECORD
 from .settings import section_of
 from .start import CONSTANTS
 
+HASH = re.compile("[0-9a-f]{64}")
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
 # Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
 FREE = {
@@ -41,8 +43,14 @@ def result_settings(config: RunConfig, base: Base, data: str, global_batch: int)
     Raises:
         InputError: `start` cannot be read.
     """
-    settings: dict[str, Any] = {"base": base.sha256, "images": data, "global_batch": global_batch}
+    settings: dict[str, Any] = {"images": data, "base": base.sha256, "global_batch": global_batch}
     settings["start"] = _start(config.model.start)
+    return settings | given_settings(config) | base_settings(base, config.model.kind)
+
+
+def given_settings(config: RunConfig) -> dict[str, Any]:
+    """Those of `result_settings` that the configuration alone says."""
+    settings: dict[str, Any] = {}
     for section, values in config.model_dump(mode="json").items():
         if isinstance(values, dict) and section != "record":
             settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
@@ -50,7 +58,7 @@ def result_settings(config: RunConfig, base: Base, data: str, global_batch: int)
         del settings["loop.steps"]  # such a run may be made longer
     if config.optimizer.optimizer == "adamw8bit":
         settings["loop.channels_last"] = config.loop.channels_last  # its state lies in blocks of the weights' layout
-    return settings | base_settings(base, config.model.kind)
+    return settings
 
 
 def _start(path: str | None) -> str | None:
@@ -117,26 +125,31 @@ def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
     return bool(checkpoints(folder / CHECKPOINTS)) or "result" in record
 
 
-def check_record(folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> None:
+def check_record(
+    folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = (), some: bool = False
+) -> None:
     """Raise InputError where the folder holds steps of a run that another setting, or other pictures, would end
     differently.
 
     A setting that the version which began the run did not know yet had its default; what it did not note of the base
     cannot be compared.
+
+    Args:
+        some: these are not all settings of `result_settings`, but those that are known before more work is done.
     """
     record = _found_record(folder)
     if not _is_binding(folder, record):
         return
     told = _plain(settings)
     before = {**_defaults(told), **record["settings"]}
-    for key in [*before, *told]:
+    for key in told if some else [*before, *told]:
         if before.get(key) == told.get(key):
             continue
         found = changes(folder, pictures) if key == "images" else None
         if found is not None:
             raise InputError("images", f"the pictures that the run in {folder} began with", found,
                              "Put them back to continue it, or give another output folder.")  # fmt: skip
-        raise InputError(key, f"{_short(before.get(key))} as in the run in {folder}", _short(told.get(key)),
+        raise InputError(key, f"{_told(before.get(key))} as in the run in {folder}", _told(told.get(key)),
                          "Give the same settings to continue it, or another output folder.")  # fmt: skip
 
 
@@ -184,11 +197,12 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(settings))
 
 
-def _short(value: Any) -> str:
+def _told(value: Any) -> str:
+    """A setting for people: of a hash, its beginning."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:20]}..."
+    return f"sha256 {text[:12]}" if HASH.fullmatch(text) else text
 
 
 def versions() -> dict[str, str]:

@@ -10,20 +10,27 @@ from diffusers import UNet2DConditionModel
 from gcfg_core.null_text import FEATURE, text_attentions
 
 from ..base.model import Base
+from ..base.world_config import is_recipe
 from ..sample.scene import prompt_condition
+from .base_settings import base_settings
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig
 from .network import Network
 from .optimizer import check_optimizer
 from .profiles import profiles
+from .record import check_record
 
 
 def rehearse(config: RunConfig, base: Base) -> None:
     """Build what a run trains without its weights; the base's UNet stays as it is.
 
     Raises:
-        InputError: an optimizer, an average, a start or adapters that cannot be had, or a prompt that cannot be read.
+        InputError: an optimizer, an average, a start or adapters that cannot be had, a prompt that cannot be read, or
+            another base than that of the run in the output folder.
     """
+    if not is_recipe(config.base):  # a new world's words are its pictures', which are compared first
+        told = {"base": base.sha256, **base_settings(base, config.model.kind)}
+        check_record(Path(config.output), told, some=True)
     if config.record.prompt is not None and config.record.sample_every:
         prompt_condition(base, config.record.prompt)
     profiles(config.ema)

@@ -18,7 +18,7 @@ def draw_grid(
 
     Args:
         cells: rows of pictures.
-        rows, columns: a label for each; empty ones take no room.
+        rows, columns: a label for each; empty ones take no room, and long ones make theirs.
         title: above everything.
     """
     pictures = [[_enlarged(cell) for cell in row] for row in cells]
@@ -27,19 +27,20 @@ def draw_grid(
     left = max((_width(label, font) + 2 * GAP for label in rows if label), default=0)
     line = TEXT + 2 * GAP
     top = (line if title else 0) + (line if any(columns) else 0)
-    across = left + GAP + max(len(row) for row in pictures) * (width + GAP)
+    column = max([width, *(_width(label, font) for label in columns)])
+    across = left + GAP + max(len(row) for row in pictures) * (column + GAP)
     down = top + GAP + len(pictures) * (height + GAP)
     whole = Image.new("RGB", (max(across, _width(title, font) + 2 * GAP), down), PAPER)
     draw = ImageDraw.Draw(whole)
     draw.text((GAP, GAP), title, INK, font)
     for j, label in enumerate(columns):
-        middle = left + GAP + j * (width + GAP) + width // 2
+        middle = left + GAP + j * (column + GAP) + column // 2
         draw.text((middle - _width(label, font) // 2, top - line + GAP), label, INK, font)
     for i, row in enumerate(pictures):
         upper = top + GAP + i * (height + GAP)
         draw.text((GAP, upper + (height - TEXT) // 2), rows[i] if rows else "", INK, font)
         for j, picture in enumerate(row):
-            whole.paste(picture, (left + GAP + j * (width + GAP), upper))
+            whole.paste(picture, (left + GAP + j * (column + GAP) + (column - width) // 2, upper))
     return whole
 
 
