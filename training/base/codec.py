@@ -48,6 +48,8 @@ class VaeCodec:
         chunk: how many pictures are encoded or decoded in one pass.
     """
 
+    deviates = True
+
     def __init__(self, vae: AutoencoderKL, chunk: int = CHUNK) -> None:
         config: Any = vae.config
         self.vae = vae

@@ -53,14 +53,16 @@ class LatentCodec(Protocol):
         channels: of a latent.
         factor: pixels a latent pixel stands for, along each side.
         digest: changes when the weights or the scaling change: the key of cached latents.
+        deviates: whether `encode` gives deviations; else they are 0.
     """
 
     channels: int
     factor: int
     digest: str
+    deviates: bool
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the latents, each [B, C, h, w]; the deviation is 0 where there is none."""
+        """Mean and standard deviation of the latents, each [B, C, h, w]."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor: ...

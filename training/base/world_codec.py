@@ -13,6 +13,8 @@ class PixelCodec:
         block: side in pixels of what one place of a latent holds.
     """
 
+    deviates = False
+
     def __init__(self, block: int = 1) -> None:
         self.factor = block
         self.channels = pixel_channels(block)

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +16,12 @@ from gcfg_core.input_error import InputError
 from ..base.model import LatentCodec
 from ..durable import PARTIAL
 from .image_file import quiet, told
-from .latent_entry import Latent, entry_path, write_entry
+from .latent_entry import Latent, entry_bytes, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
 from .lookahead import lookahead
 from .picture import Size, printable
 from .pixels import load_pixels
 
-BYTES = 4  # of a number, float32
 ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
 Progress = Callable[[int, int], None]
 
@@ -44,9 +44,16 @@ class LatentCache(LatentReader):
         return LatentReader(self.folder, self.codec_digest, self.encoding)
 
     def estimate(self, wanted: Iterable[Wanted]) -> int:
-        """Bytes of the entries on disk, at most (a deviation of 0 is not stored)."""
-        pixels = sum(len(w.flips) * w.size.width * w.size.height for w in wanted)
-        return pixels // self.codec.factor**2 * self.codec.channels * 2 * BYTES
+        """Bytes of the entries' files."""
+        sizes: Counter[Size] = Counter()
+        for one in wanted:
+            sizes[one.size] += len(one.flips)
+        return sum(count * self._entry_bytes(size) for size, count in sizes.items())
+
+    def _entry_bytes(self, size: Size) -> int:
+        codec = self.codec
+        shape = codec.channels, size.height // codec.factor, size.width // codec.factor
+        return entry_bytes(shape, codec.deviates)
 
     def fill(
         self,

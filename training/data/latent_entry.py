@@ -63,10 +63,18 @@ def write_entry(folder: Path, key: str, latent: Latent) -> None:
     """
     mean = latent.mean.detach().to("cpu", torch.float32).contiguous()
     std = latent.std.detach().to("cpu", torch.float32).contiguous() if bool(latent.std.any()) else None
+    write_bytes(entry_path(folder, key), _packed(key, mean, std), wait=False)
+
+
+def entry_bytes(shape: tuple[int, int, int], deviates: bool) -> int:
+    """Size of the file of a latent [C, h, w], with a deviation or without."""
+    zeros = torch.zeros(shape)
+    return len(_packed("", zeros, zeros.clone() if deviates else None))
+
+
+def _packed(key: str, mean: Tensor, std: Tensor | None) -> bytes:
     tensors = {"mean": mean, "digest": _digest(key, mean, std)}
-    if std is not None:
-        tensors["std"] = std
-    write_bytes(entry_path(folder, key), save(tensors), wait=False)
+    return save(tensors if std is None else {**tensors, "std": std})
 
 
 def read_entry(folder: Path, key: str) -> Latent | None:

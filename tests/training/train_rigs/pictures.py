@@ -22,6 +22,7 @@ class TinyCodec:
     def __init__(self, digest: str = "tiny", deviation: float = 0.1) -> None:
         self.digest = digest
         self.deviation = deviation
+        self.deviates = bool(deviation)
         self.encoded = 0
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

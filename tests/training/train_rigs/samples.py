@@ -54,7 +54,7 @@ def denoiser(seed: int = 0, prediction: str = "epsilon", null_text: bool = False
 class Pixels:
     """The codec of a world whose latents are its pixels."""
 
-    channels, factor, digest = 3, 1, "pixels"
+    channels, factor, digest, deviates = 3, 1, "pixels", False
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         return pixels, torch.zeros_like(pixels)
