@@ -202,6 +202,30 @@ def test_other_files_by_name(tmp_path: Path, name: str, kind: str) -> None:
     refused(tmp_path / "other.safetensors", f"got {kind}")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("notes.txt", b"a list of prompts\n", "a text file"),
+        ("notes.safetensors", "ein Satz \u00fcber Bilder".encode() * 40, "a text file"),
+        ("page.safetensors", b"<!DOCTYPE html><html>", "a web page"),
+        ("model.ckpt", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer"),
+        ("model.gguf", b"GGUF\x03\0\0\0" + bytes(50), "a GGUF file"),
+        ("cat.jpg", b"\xff\xd8\xff\xe0" + bytes(50), "a picture"),
+        ("movie.mp4", b"\0\0\0\x18ftypmp42" + bytes(100), "a file of another kind"),
+        ("empty.txt", b"", "a file of another kind"),
+    ],
+)
+def test_files_that_hold_no_tensors(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, name, f"got {kind}", "no file of tensors", "diffusers folder", "world's folder")
+
+
+@pytest.mark.parametrize("name", ["torn.ckpt", "torn.safetensors"])
+def test_a_damaged_file_is_still_called_damaged(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(range(128, 256)) * 8)
+    refused(tmp_path / name, "damaged")
+
+
 def test_heads_that_no_shape_tells(tmp_path: Path) -> None:
     path = tiny_base("sd15", tmp_path / "tokenizers").save_file(tmp_path / "small.safetensors")
     refused(path, "attention heads")

@@ -6,18 +6,20 @@ from gcfg_core.input_error import InputError
 
 from .model import Base
 from .prediction import ReadOptions
-
-KINDS = "a diffusers folder, a single-file checkpoint or a world"
+from .single_file_kind import KINDS, refuse_other_files
+from .world_config import is_recipe
 
 
 def find_base(path: str) -> Path:
     """Where a base is.
 
     Raises:
-        InputError: nothing is there.
+        InputError: nothing is there, or a file that is not of tensors.
     """
     if not Path(path).exists():
         raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
+    if Path(path).is_file() and not is_recipe(path):
+        refuse_other_files(Path(path))
     return Path(path)
 
 
