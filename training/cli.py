@@ -21,7 +21,7 @@ COMMANDS = {
     "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
 BAD_INPUT = 2
-USAGE = "usage: python -m training COMMAND ... (COMMAND --help tells more)\n\n" + "\n".join(
+USAGE = "usage: python -m training COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(
     f"  {name:<10}{about}" for name, about in COMMANDS.items()
 )
 

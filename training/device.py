@@ -4,7 +4,7 @@ import torch
 
 from gcfg_core.input_error import InputError
 
-DEVICE_HELP = "auto, cpu, cuda, cuda:1, mps ...; auto: a CUDA GPU where there is one"
+DEVICE_HELP = "auto: a CUDA GPU where there is one, else the CPU; or as torch names one: cpu, cuda, cuda:1, mps"
 
 
 def chosen_device(name: str) -> torch.device:

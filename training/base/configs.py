@@ -25,7 +25,7 @@ def vae_config(shapes: Shapes, family: str, name: str) -> dict[str, Any]:
     levels = _count(shapes, "encoder.down.{}.")
     if not levels or "encoder.conv_in.weight" not in shapes or "decoder.conv_in.weight" not in shapes:
         remedy = "Give a checkpoint that carries its own VAE, or a diffusers folder."
-        raise InputError(name, "an AutoencoderKL (first_stage_model.encoder.down...)", "none", remedy)
+        raise InputError(name, "an AutoencoderKL (tensors named first_stage_model.*)", "none", remedy)
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],
         "out_channels": shapes.get("decoder.conv_out.weight", (3,))[0],

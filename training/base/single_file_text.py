@@ -34,7 +34,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str, name: str) -> dict[str, Te
     part = {key: value for key, value in tensors.items() if key.startswith(prefix)}
     if not part:
         remedy = "Give a checkpoint that carries its own text encoders, or a diffusers folder."
-        raise InputError(name, f"a text encoder ({prefix}...)", "none", remedy)
+        raise InputError(name, f"a text encoder (tensors named {prefix}*)", "none", remedy)
     return part
 
 
