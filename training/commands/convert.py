@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import Concept, read_concept, write_concept
+from gcfg_core.concept_file import read_concept, write_concept
 from gcfg_core.concept_metadata import PREDICTION_TYPES
-from gcfg_core.tensor_file import write_state_dict
 
 from ..arguments import Arguments
 from ..durable import sha256_of
+from .bare import write_bare
 from .unet_config import CONFIG_HELP, read_config
 
 ABOUT = (
@@ -57,7 +57,8 @@ def run(options: argparse.Namespace) -> str:
     concept = read_concept(options.input, read_config(options.config))
     changes: dict[str, Any] = {key: value for key in DESCRIBING if (value := getattr(options, key)) is not None}
     if options.bare:
-        return _write_bare(options.output, concept, sorted(changes))
+        _refuse_description(sorted(changes))
+        return write_bare(options.output, concept, options.overwrite)
     concept = dataclasses.replace(concept, **changes)
     if concept.zero_terminal_snr and concept.prediction_type == "epsilon":
         raise ConceptFileError(
@@ -75,18 +76,8 @@ def run(options: argparse.Namespace) -> str:
     return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"
 
 
-def _write_bare(output: str, concept: Concept, described: list[str]) -> str:
-    """Write the tensors of a concept alone; what is lost by that is told.
-
-    Raises:
-        ConceptFileError: something shall be said in a file that says nothing.
-    """
+def _refuse_description(described: list[str]) -> None:
+    """Raise ConceptFileError where something shall be said in a file that says nothing."""
     if described:
         flag = f"--{described[0].replace('_', '-')}"
         raise ConceptFileError("--bare", "no description, which a bare state dict cannot hold", flag, "Leave one out.")
-    write_state_dict(output, concept.tensors)
-    lost = [*(["SDXL's pooled text vector and size ids"] if concept.constants else []),
-            *(["v-prediction"] if concept.prediction_type != "epsilon" else []),
-            *(["zero terminal SNR"] if concept.zero_terminal_snr else [])]  # fmt: skip
-    told = "".join(f"\nnot in it: {one}" for one in lost)
-    return f"{output}: the tensors of a {concept.kind}, {concept.architecture}, alone{told}"
