@@ -36,7 +36,7 @@ def metadata(path) -> dict[str, str]:
 def test_a_trained_unet_becomes_a_concept_file(tmp_path):
     made = base(noise_schedule(None, "v_prediction", True))
     trained = unet(4, null_text=True).state_dict()
-    path = export_run(tmp_path, concept_of(made, trained, FACTS, title="Toon faces"), FACTS, dtype="fp32")
+    path, _ = export_run(tmp_path, concept_of(made, trained, FACTS, title="Toon faces"), FACTS, dtype="fp32")
     assert path.name == "Toon-faces.safetensors" and sorted(p.name for p in tmp_path.iterdir()) == [
         "README.md",
         path.name,
@@ -60,14 +60,14 @@ def test_names_of_the_trained_module_are_understood(tmp_path):
 
 
 def test_half_precision_is_the_default(tmp_path):
-    path = export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS)
+    path, _ = export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS)
     assert path.name == "concept.safetensors"
     assert {value.dtype for value in read_concept(path).tensors.values()} == {torch.float16}
 
 
 def test_sdxl_constants_are_the_bases(tmp_path):
     made = base(config=TINY_XL)
-    path = export_run(tmp_path, concept_of(made, unet(4, TINY_XL, True).state_dict(), FACTS), FACTS)
+    path, _ = export_run(tmp_path, concept_of(made, unet(4, TINY_XL, True).state_dict(), FACTS), FACTS)
     concept = read_concept(path)
     assert torch.equal(concept.text_embeds, made.null.pooled) and torch.equal(concept.time_ids, made.null.time_ids)
     x = torch.randn(1, 3, 8, 8)
@@ -77,7 +77,7 @@ def test_sdxl_constants_are_the_bases(tmp_path):
 def test_metadata_says_what_is_known(tmp_path):
     picture = Image.new("RGB", (640, 320), "red")
     concept = concept_of(base(), unet(4, null_text=True).state_dict(), FACTS, title="Toons")
-    path = export_run(tmp_path, concept, FACTS, thumbnail=picture, description="Drawn faces.")
+    path, _ = export_run(tmp_path, concept, FACTS, thumbnail=picture, description="Drawn faces.")
     told = metadata(path)
     assert told["modelspec.title"] == "Toons" and told["modelspec.description"] == "Drawn faces."
     assert (
@@ -105,6 +105,8 @@ def test_the_card_tells_what_is_known_and_leaves_blanks(tmp_path):
     (tmp_path / "README.md").write_text(filled)
     export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS)
     assert (tmp_path / "README.md").read_text() == filled
+    path, card = export_run(tmp_path, concept_of(base(), unet(4, null_text=True).state_dict(), FACTS), FACTS)
+    assert path.exists() and card is None  # it says that the card was not written
 
 
 @pytest.mark.parametrize("license_line", ["", "CC0"])
@@ -120,14 +122,15 @@ def test_a_readme_that_is_no_card_of_ours_stays(tmp_path, content, license_line)
 def test_a_runs_own_files_are_not_replaced(tmp_path, title, name):
     (tmp_path / "constants.safetensors").write_bytes(b"a run's")
     concept = concept_of(base(), unet(4, null_text=True).state_dict(), FACTS, title=title)
-    assert export_run(tmp_path, concept, FACTS).stem == name
+    assert export_run(tmp_path, concept, FACTS)[0].stem == name
     assert (tmp_path / "constants.safetensors").read_bytes() == b"a run's"
 
 
 def test_the_hash_is_of_the_tensors_alone(tmp_path):
     """ModelSpec 1.0.0: of everything behind the header, with 0x before it."""
     state = unet(4, null_text=True).state_dict()
-    paths = [export_run(tmp_path, concept_of(base(), state, FACTS, title=title), FACTS) for title in ("a", "another")]
+    concepts = [concept_of(base(), state, FACTS, title=title) for title in ("a", "another")]
+    paths = [export_run(tmp_path, concept, FACTS)[0] for concept in concepts]
     told = [metadata(path)["modelspec.hash_sha256"] for path in paths]
     content = paths[0].read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
@@ -165,7 +168,7 @@ def test_a_lora_is_exported_from_the_injected_network(tmp_path):
             value.data.normal_(std=0.1)
     state = {f"unet.{key}": value for key, value in trained.state_dict().items()}
     concept = lora_concept_of(made, state, FACTS, rank=2, alpha=4.0, title="Toons")
-    path = export_run(tmp_path, concept, FACTS, dtype="fp32")
+    path, _ = export_run(tmp_path, concept, FACTS, dtype="fp32")
     assert read_lora_concept(path).training["steps"] == 700
     assert "| Rank | 2 |" in (tmp_path / "README.md").read_text()
     x, text = torch.randn(2, 3, 8, 8), torch.zeros(2, 1, 16)

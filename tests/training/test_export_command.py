@@ -32,7 +32,11 @@ def test_the_second_average_of_a_run(given: Path, tmp_path: Path, capsys: pytest
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     trained, first = final_tensors(run), read_concept(run / "cats.safetensors")
     for average, name in (("ema-0.05", "a"), ("ema-0.1", "b"), ("weights", "c")):
+        capsys.readouterr()
         assert main(["export", str(run), str(out / f"{name}.safetensors"), "--average", average]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            f"{out}/{name}.safetensors: null-text, step 4, {average}", f"{out}/{name}.md: its model card",
+        ]  # fmt: skip
         made = read_concept(out / f"{name}.safetensors")
         assert torch.equal(made.tensors["conv_in.weight"], trained[f"{average}: unet.conv_in.weight"])
         told = {**first.training, "ema": average}
@@ -42,9 +46,14 @@ def test_the_second_average_of_a_run(given: Path, tmp_path: Path, capsys: pytest
     assert all(
         torch.equal(value, read_concept(out / "a.safetensors").tensors[key]) for key, value in first.tensors.items()
     )
-    assert "`a.safetensors`" in (out / "README.md").read_text()  # the first one's
+    for name in "abc":  # each has a card of its own
+        assert f"`{name}.safetensors` is a null-text UNet" in (out / f"{name}.md").read_text()
+    assert {path.name for path in out.iterdir()} == {f"{name}.{end}" for name in "abc" for end in ("md", "safetensors")}
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    (out / "a.md").write_text("notes of mine")
     capsys.readouterr()
+    assert main(["export", str(run), str(out / "a.safetensors"), "--overwrite"]) == 0
+    assert (out / "a.md").read_text() == "notes of mine" and "a.md: stays as it is" in capsys.readouterr().out
     for words, told in (
         ([str(run), str(out / "a.safetensors")], "one that exists"),
         ([str(run), str(out / "d.safetensors"), "--average", "ema-0.7"], "average: expected ema-0.05 or ema-0.1 or"),

@@ -18,7 +18,7 @@ from ..run.checkpoint import step_of
 from ..run.record import read_record
 from ..run.result import concept_from, is_world, run_facts, title_of
 from ..run.settings import run_config
-from ..sample.source import WEIGHTS, latest_average, open_source, run_constants
+from ..sample.source import WEIGHTS, Source, latest_average, open_source, run_constants
 from ..setting_flags import parse_settings
 from .scene import read_scene_base
 
@@ -34,7 +34,9 @@ class ExportConfig(BaseModel, extra="forbid", frozen=True):
 
     source: str = Field(description="the folder of a run")
     output: Path = Field(description="the .safetensors file to write; for a world of your own, its folder")
-    average: str | None = Field(None, description="ema-0.1, weights ...; the run's first average without it")
+    average: str | None = Field(
+        None, description="such as ema-0.1, or weights for the last ones; the run's first average without it"
+    )
     base: str | None = Field(None, description="the base model, where the run's own has been moved")
     dtype: Literal["fp32", "fp16", "bf16"] | None = Field(None, description="of the weights; the run's without it")
     overwrite: bool = Field(False, description="replace an output file that exists")
@@ -50,7 +52,7 @@ def parse(arguments: Sequence[str]) -> ExportConfig:
 
 
 def run(options: ExportConfig) -> str:
-    """Write the file, with a model card beside it where there is none.
+    """Write the file, and its model card beside it, under the same name with .md.
 
     Returns:
         What was written, for people.
@@ -59,37 +61,54 @@ def run(options: ExportConfig) -> str:
         InputError, ConceptFileError: something given cannot be used.
         OSError, SafetensorError: something cannot be read or written.
     """
-    source, output = open_source(options.source), options.output
+    source = open_source(options.source)
     if not source.is_run:
         raise InputError(options.source, "the folder of a run", "something else", "`inspect` says what it is.")
     record = read_record(source.path)
     config = run_config(record["config"])
-    refuse_inside(output, [source.images])
-    if output.resolve().is_relative_to(source.path.resolve()):
-        raise InputError("output", f"a place outside the run's folder {source.path}", str(output),
-                         "What lies there is the run's own; give another place.")  # fmt: skip
+    _refuse_the_runs_own(options.output, source)
     checkpoint, name = latest_average(source, options.average)
     base = read_scene_base(source, options)
     world = is_world(config, base)
-    if not world:
-        check_file(output, (".safetensors",))
-        output = concept_path(output.parent, output.stem)
-        check_file(output, (".safetensors",), options.overwrite)
-    elif output.exists() and not options.overwrite:
-        raise InputError("output", "a new folder", f"{output}, one that exists", "Give another name, or --overwrite.")
+    output = _checked(options.output, world, options.overwrite)
     told = record["settings"]
     pictures = int(record.get("images", 0)) - config.loop.held_out
     average, step = "" if name == WEIGHTS else name, step_of(checkpoint)
     facts = run_facts(config, step, average, pictures, told.get("images", ""), told.get("global_batch", 0))
     weights = load_file(checkpoint / f"{name}.safetensors")
+    dtype = options.dtype or config.record.export_dtype
+    written = f"{output}: {config.model.kind}, step {step}, {name}"
     if world:
-        dtype = DTYPES[options.dtype or config.record.export_dtype]
-        write_world(output, base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
-    else:
-        concept = concept_from(config, base, weights, run_constants(source), facts)
-        texts = config.record.model_dump(include={"description", "author"})
-        output = export_run(
-            output.parent, concept, facts, name=output.stem, dtype=options.dtype or config.record.export_dtype,
-            license_line=config.record.license, card=not (output.parent / "README.md").exists(), **texts,
-        )  # fmt: skip
-    return f"{output}: {config.model.kind}, step {step}, {name}"
+        write_world(output, base, weights, title=title_of(config), training=facts.as_json(), dtype=DTYPES[dtype])
+        return written
+    concept = concept_from(config, base, weights, run_constants(source), facts)
+    texts = config.record.model_dump(include={"description", "author"})
+    beside = output.with_suffix(".md")
+    _, card = export_run(
+        output.parent, concept, facts, name=output.stem, dtype=dtype, license_line=config.record.license,
+        card=beside.name, **texts,
+    )  # fmt: skip
+    return f"{written}\n{beside}: {'its model card' if card else 'stays as it is, and may tell of another file'}"
+
+
+def _refuse_the_runs_own(output: Path, source: Source) -> None:
+    """Raise InputError where an output would land among a run's pictures or in its folder."""
+    refuse_inside(output, [source.images])
+    if output.resolve().is_relative_to(source.path.resolve()):
+        raise InputError("output", f"a place outside the run's folder {source.path}", str(output),
+                         "What lies there is the run's own; give another place.")  # fmt: skip
+
+
+def _checked(output: Path, world: bool, overwrite: bool) -> Path:
+    """Where a file, or a world's folder, is written.
+
+    Raises:
+        InputError: it cannot be, or something is there.
+    """
+    if not world:
+        check_file(output, (".safetensors",))
+        output = concept_path(output.parent, output.stem)
+        check_file(output, (".safetensors",), overwrite)
+    elif output.exists() and not overwrite:
+        raise InputError("output", "a new folder", f"{output}, one that exists", "Give another name, or --overwrite.")
+    return output

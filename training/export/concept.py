@@ -99,11 +99,12 @@ def export_run(
     description: str = "",
     author: str = "",
     license_line: str = "",
-    card: bool = True,
-) -> Path:
-    """Write a concept file and the model card README.md beside it, each whole or not at all.
+    card: str = CARD,
+) -> tuple[Path, Path | None]:
+    """Write a concept file and its model card beside it, each whole or not at all.
 
-    A README.md that is no card of ours stays; so does a card whose blank somebody filled in, unless a licence is given.
+    A file in the card's place that is none of ours stays; so does a card whose blank somebody filled in, unless a
+    licence is given.
 
     Args:
         folder: an existing folder, such as a run's.
@@ -114,10 +115,10 @@ def export_run(
         dtype: "fp16", "bf16" or "fp32".
         thumbnail: a sample, for programs that show one.
         description, author, license_line: for people; what is empty is left out, or left to fill in.
-        card: write the model card too.
+        card: name of the model card: README.md in a folder of its own, such as a run's.
 
     Returns:
-        The path of the concept file.
+        The path of the concept file, and that of the card, None where it was not written.
 
     Raises:
         InputError: weights that are no finite numbers in this precision.
@@ -132,10 +133,11 @@ def export_run(
         write_concept(path, written, extra)
     else:
         write_lora_concept(path, written, extra)
-    if card and may_replace(folder / CARD, bool(license_line)):
-        text = card_text(written, facts, path.name, dtype, description, author, license_line)
-        write_bytes(folder / CARD, text.encode())
-    return path
+    if not may_replace(folder / card, bool(license_line)):
+        return path, None
+    text = card_text(written, facts, path.name, dtype, description, author, license_line)
+    write_bytes(folder / card, text.encode())
+    return path, folder / card
 
 
 def concept_path(folder: Path, name: str) -> Path:

@@ -116,7 +116,7 @@ def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, 
         write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
         return folder
     record = config.record
-    return export_run(
+    path, _ = export_run(
         trainer.folder,
         concept_from(config, trainer.base, weights, trainer.frozen, facts),
         facts,
@@ -126,3 +126,4 @@ def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, 
         author=record.author,
         license_line=record.license,
     )
+    return path
