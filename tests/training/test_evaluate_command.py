@@ -15,12 +15,13 @@ from gcfg_core.input_error import InputError
 from gcfg_core.null_text import remove_text_attention
 from training.base.world_write import write_world
 from training.cli import main
-from training.commands.evaluate import evaluate, halves, parse, run
+from training.commands.evaluate import evaluate, halves, output_folder, parse, run
 from training.evaluate import features as features_module
 from training.evaluate.efficientnet import efficientnet_lite0
 from training.evaluate.features import Extractor, extract, open_extractor, square
+from training.evaluate.metrics import ENOUGH_NEAR, score
 from training.evaluate.pictures import list_pictures
-from training.evaluate.report import table
+from training.evaluate.report import Evaluation, notes, table
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 
@@ -214,7 +215,9 @@ def test_bad_input_is_told(tmp_path, quick):
     for arguments, message in (
         (real, "both or neither"),
         ([*real, "--generated", str(tmp_path / "no"), *out, "--device", "cuda:77"], "device: expected a device"),
-        ([*real, "--generated", str(tmp_path / "empty")], "an empty folder"),
+        ([*real, "--generated", str(tmp_path / "empty")], "expected pictures, got none there"),
+        ([*real, "--generated", str(tmp_path / "real"), "--count", "3"], "--count: expected none beside --generated"),
+        ([*real, "--generated", str(tmp_path / "real"), "--prompt", "a"], "--prompt: expected none beside --generated"),
         ([*real, "--generated", str(tmp_path / "no")], "nothing there"),
         ([*real, "--generated", str(tmp_path / "text")], "1 other files"),
         ([*real, "--generated", str(tmp_path / "real" / "p000.png")], "a file"),
@@ -236,6 +239,48 @@ def test_the_table_has_a_line_for_each_number(tmp_path):
     ]  # fmt: skip
     assert "20 / 20" in lines[2] and "10 / 10" in lines[2]
     assert any("the real halves have 10 pictures each, so their FD has more of that bias" in line for line in lines)
+
+
+def test_captions_are_no_files_that_should_be_pictures(tmp_path):
+    for path in write_pictures(tmp_path / "deep", noise_pictures(3)):
+        path.with_suffix(".txt").write_text("a face")
+    for place in (tmp_path, tmp_path / "deep"):
+        (place / "metadata.jsonl").write_text('{"file_name": "p000.png", "text": "a face"}')
+    (tmp_path / "deep" / "notes.txt").write_text("no caption: there is no picture of this name")
+    found = features_of(tmp_path)
+    assert len(found) == 3 and [file.path.name for file in found.rejected] == ["notes.txt"]
+
+
+def test_as_many_real_pictures_as_asked_for(tmp_path, quick):
+    write_pictures(tmp_path / "real", noise_pictures(12))
+    write_pictures(tmp_path / "made", noise_pictures(5, seed=1))
+    arguments = ["--real", str(tmp_path / "real"), "--generated", str(tmp_path / "made"), "--device", "cpu"]
+    for words, real in (([], 12), (["--real-count", "8"], 8), (["--real-count", "50"], 12)):
+        run(parse([*arguments, *words]))
+        found = json.loads((tmp_path / "made-evaluation" / "evaluation.json").read_text())
+        assert (found["scores"]["real"], found["scores"]["generated"]) == (real, 5)
+
+
+def test_the_results_lie_beside_what_is_evaluated(tmp_path, monkeypatch):
+    (tmp_path / "v1.5").mkdir()
+    (tmp_path / "toons.safetensors").touch()
+    monkeypatch.chdir(tmp_path / "v1.5")
+    for words, place in (
+        (["--run", str(tmp_path / "v1.5")], tmp_path / "v1.5-evaluation"),
+        (["--run", "../toons.safetensors"], tmp_path / "v1.5" / ".." / "toons-evaluation"),
+        (["--generated", "."], tmp_path / "v1.5-evaluation"),
+        (["--generated", "made", "--output", "here"], tmp_path / "v1.5" / "here"),
+    ):
+        assert output_folder(parse(["--real", "r", *words])).absolute() == place
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(16, True), (ENOUGH_NEAR - 1, True), (ENOUGH_NEAR, False)])
+def test_neighbours_among_few_pictures_are_told_to_mean_little(count, is_told):
+    scores = score(torch.randn(count, 4, dtype=torch.float64), torch.randn(count + 9, 4, dtype=torch.float64))
+    found = Evaluation("small", scores, None, None, {})
+    told = [note for note in notes(found) if "nearest neighbours" in note]
+    assert bool(told) == is_told and found.as_json()["notes"] == notes(found)
+    assert all(f"note: {note}" in table(found) and f"of {count} pictures" in note for note in told)
 
 
 def test_the_halves_share_no_file(tmp_path):

@@ -26,6 +26,8 @@ PROG = "python -m training evaluate"
 ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
 RESULT, PAIRS, GENERATED = "evaluation.json", "nearest.png", "generated"
 PAPER_WEIGHT = 2.5
+# What --run alone is drawn by.
+DRAWING = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}
 
 
 class EvaluateConfig(SceneConfig, frozen=True):
@@ -34,7 +36,8 @@ class EvaluateConfig(SceneConfig, frozen=True):
     real: str = Field(description="folder of real pictures, best ones that were not trained on")
     generated: str | None = Field(None, description="folder of generated pictures")
     run: str | None = Field(None, description="instead: a concept file or run folder to draw pictures with")
-    count: PositiveInt = Field(256, description="pictures to draw with --run")
+    count: PositiveInt = Field(256, description="pictures to draw with --run; see --real-count for the real ones")
+    real_count: PositiveInt | None = Field(None, description="real pictures to measure at most; all of them without it")
     w_concept: FiniteFloat = Field(1.0, description="weight of the concept; 1 and no prompt is the concept alone")
     w_control: FiniteFloat | None = Field(
         None, description=f"weight of the prompt; with a prompt {PAPER_WEIGHT} without it, as in the paper"
@@ -44,7 +47,9 @@ class EvaluateConfig(SceneConfig, frozen=True):
     feature_size: PositiveInt | None = Field(
         None, description="pixels of the features' input; the network's own without"
     )
-    output: str = Field("evaluation", description="folder for evaluation.json and pictures")
+    output: str | None = Field(
+        None, description="folder for evaluation.json and pictures; without it, one beside what is evaluated"
+    )
 
 
 def parse(arguments: Sequence[str]) -> EvaluateConfig:
@@ -67,15 +72,16 @@ def run(config: EvaluateConfig) -> str:
     """
     if (config.generated is None) == (config.run is None):
         raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give one of them.")
+    refuse_unused(config)
     weights = drawing_weights(config)
     chosen_device(config.device)
     source = None if config.run is None else open_source(config.run)
-    refuse_inside(config.output, [config.real, config.train, config.generated, source and source.images])
-    sets = {"real": list_pictures(config.real)}
+    output = output_folder(config)
+    refuse_inside(output, [config.real, config.train, config.generated, source and source.images])
+    sets = {"real": list_pictures(config.real)[: config.real_count]}
     if config.train is not None:
         sets["train"] = list_pictures(config.train)
     extractor = open_extractor(config.features, config.feature_size)
-    output = Path(config.output)
     make_folder(output)
     check_file(output / RESULT, (".json",))
     drawn = None if source is None else draw(source, config, weights, output / GENERATED)
@@ -87,6 +93,23 @@ def run(config: EvaluateConfig) -> str:
         if pairs is not None:
             pairs.save(output / PAIRS)
     return f"{table(evaluation)}\n{output / RESULT}"
+
+
+def refuse_unused(config: EvaluateConfig) -> None:
+    """Raise InputError where pictures that are there already shall be drawn in some way."""
+    unused = [key for key in EvaluateConfig.model_fields if key in DRAWING and key in config.model_fields_set]
+    if config.generated is not None and unused:
+        flag = f"--{unused[0].replace('_', '-')}"
+        raise InputError(flag, "none beside --generated, whose pictures are all measured", "one", "Leave it out.")
+
+
+def output_folder(config: EvaluateConfig) -> Path:
+    """The folder to write into: what was given, or one beside what is evaluated, whose name it has."""
+    if config.output is not None:
+        return Path(config.output)
+    place = Path(config.run or config.generated or "")
+    place = place if place.name not in ("", "..") else place.resolve()
+    return place.with_name(f"{place.stem if place.is_file() else place.name}-evaluation")
 
 
 def drawing_weights(config: EvaluateConfig) -> Weights:

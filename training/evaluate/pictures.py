@@ -9,6 +9,7 @@ from PIL import Image
 
 from gcfg_core.input_error import InputError
 
+from ..data.captions import SIDECAR, is_caption_file, stem
 from ..data.config import BOMB
 from ..data.image_file import UnusablePicture, pixel_limit, quiet
 from ..data.pixels import decode
@@ -24,7 +25,8 @@ class PictureFile:
 
 
 def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
-    """Every file below a folder, hidden ones left out, ordered by content: renaming files changes no result.
+    """Every file below a folder, hidden ones and captions left out, ordered by content: renaming files changes no
+    result.
 
     Raises:
         InputError: no folder, or an empty one.
@@ -33,14 +35,16 @@ def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
     if not place.is_dir():
         got = "a file" if place.exists() else "nothing there"
         raise InputError(str(folder), "a folder of pictures", got, "Check the name.")
-    return by_content([stamp.path for stamp in walk(place).files], str(folder))
+    files = walk(place).files
+    stems = {stem(file.name) for file in files if file.path.suffix.lower() != SIDECAR}
+    return by_content([file.path for file in files if not is_caption_file(file.name, stems)], str(folder))
 
 
 def by_content(paths: list[Path], name: str) -> tuple[PictureFile, ...]:
     """Files ordered by the hash of their bytes; ``name`` is what to call them in an error."""
     files = [PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
     if not files:
-        raise InputError(name, "pictures", "an empty folder", "Check the name.")
+        raise InputError(name, "pictures", "none there", "Check the name.")
     return tuple(sorted(files, key=lambda file: file.sha256))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import gcfg_core
 
 from .memorisation import Memorisation
-from .metrics import ENOUGH, Scores
+from .metrics import ENOUGH, ENOUGH_NEAR, NEAREST, Scores
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Evaluation:
             "real_halves": None if self.floor is None else self.floor.as_json(),
             "memorisation": None if self.memorisation is None else self.memorisation.as_json(),
             "rejected": dict(self.rejected),
+            "notes": notes(self),
             "settings": dict(self.settings),
             "version": gcfg_core.__version__,
         }
@@ -72,25 +73,26 @@ def table(evaluation: Evaluation) -> str:
         rows.append(("copies", str(found.copies), "", "0"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([f"features: {evaluation.features}", *lines, *warnings_of(evaluation)])
+    return "\n".join([f"features: {evaluation.features}", *lines, *(f"note: {note}" for note in notes(evaluation))])
 
 
-def warnings_of(evaluation: Evaluation) -> list[str]:
+def notes(evaluation: Evaluation) -> list[str]:
     """What to beware of in these numbers."""
     scores = evaluation.scores
-    told = [f"note: {count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
+    told = [f"{count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
     if min(scores.real, scores.generated) < ENOUGH:
         told.append(
-            f"note: with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
+            f"with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
             "prefer KID, and compare only sets of one size"
         )
     floor = evaluation.floor
     if floor is not None and floor.real < min(scores.real, scores.generated):
+        told.append(f"the real halves have {floor.real} pictures each, so their FD has more of that bias: prefer KID")
+    if scores.manifold < ENOUGH_NEAR:
         told.append(
-            f"note: the real halves have {floor.real} pictures each, so their FD has more of that bias: prefer KID"
+            f"precision, recall, density and coverage of {scores.manifold} pictures of each set mean little, 0 too: "
+            f"{NEAREST} nearest neighbours need about {ENOUGH_NEAR}"
         )
-    if scores.precision is None:
-        told.append("note: too few pictures for precision and recall")
     return told
 
 
