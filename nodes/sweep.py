@@ -16,7 +16,7 @@ from .runtime.drawing_library import drawing
 from .runtime.guider import GCFGGuider
 from .runtime.sampling import sampling_sigmas
 from .runtime.sweep_progress import SweepProgress
-from .runtime.sweep_run import interruptions, sample_sweep
+from .runtime.sweep_run import decode_sweep, interruptions, sample_sweep
 from .sampler import latent_input, sampling_inputs, seed_input
 from .types import CATEGORY, AxisType, search_aliases
 
@@ -69,8 +69,6 @@ class SweepNode(io.ComfyNode):
                     tooltip="The pictures themselves, row by row; after an interrupt those that were done.",
                 ),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
-            is_output_node=True,
             **search_aliases("gcfg", "xy plot", "grid", "compare weights", "parameter sweep", "matrix"),
         )  # fmt: skip
 
@@ -94,12 +92,8 @@ class SweepNode(io.ComfyNode):
         shape = drawing("sweep_layout").shape_of(sweep.columns, sweep.rows)
         progress = SweepProgress(model, shape, len(guiders), max(len(sigmas) - 1, 1))
         latents = sample_sweep(sweep, guiders, latent_image, sampler_name, sigmas, progress)
-        pictures = [_pictures(vae.decode(latent)) for latent in latents]
+        pictures = decode_sweep(vae, latents, is_cut=len(latents) < len(guiders))
         picture = grid.draw_sweep(pictures, sweep.columns, sweep.rows, size, colors)
-        shown = ui.PreviewImage(picture, cls=cls).as_dict()
-        return io.NodeOutput(picture, torch.cat(pictures), ui={**shown, "text": (text,)})
+        progress.show(picture[0])
+        return io.NodeOutput(picture, torch.cat(pictures), ui=ui.PreviewText(text))
 
-
-def _pictures(decoded: torch.Tensor) -> torch.Tensor:
-    """[..., H, W, C] as [N, H, W, 3]: of videos every frame."""
-    return decoded.reshape(-1, *decoded.shape[-3:])[..., :3].cpu()

@@ -3,19 +3,19 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
-import folder_paths
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from rigs.counter import count_forwards
+from rigs.endings import interrupt
 from rigs.lora import with_lora
 from rigs.micro import micro_latent
 from rigs.sweeps import STEPS, Graph, same
@@ -23,15 +23,6 @@ from rigs.sweeps import STEPS, Graph, same
 INTERRUPTED = comfy.model_management.InterruptProcessingException
 WEIGHTS = ("weight", "control", "0, 1.5, 3"), ("weight", "concept", "0:-2:2")
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t")  # torchsde, about the last bits of its times
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path) -> Iterator[None]:
-    """A temp folder of this test's own."""
-    before = folder_paths.get_temp_directory()
-    folder_paths.set_temp_directory(str(tmp_path))
-    yield
-    folder_paths.set_temp_directory(before)
 
 
 def values(axis: tuple[str, str, str]) -> list[tuple[str, str, float]]:
@@ -149,10 +140,12 @@ def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
 
 
 def cancel_at(number: int) -> Callable[..., None]:
-    """The server's hook while somebody presses Cancel before the step of this number, counted over all pictures."""
+    """The server's hook while somebody presses Cancel once, before the step of this number over all pictures."""
+    ahead = [number]
 
     def hook(value: int, total: int, *rest: Any, **named: Any) -> None:
-        if value == number:
+        if ahead == [value]:
+            ahead.clear()
             comfy.model_management.interrupt_current_processing()
         comfy.model_management.throw_exception_if_processing_interrupted()
 
@@ -164,14 +157,15 @@ class TestProgress:
         events: list[tuple[int, int]] = []
         with progress_hook(lambda value, total, *rest, **named: events.append((value, total))):
             Graph(pack).sweep(*WEIGHTS)
-        assert events == [(step + 1, 6 * STEPS) for step in range(6 * STEPS)]
+        assert events[:-1] == [(step + 1, 6 * STEPS) for step in range(6 * STEPS)]
+        assert events[-1] == events[-2]  # the finished grid
 
     def test_previews_show_the_grid_so_far(self, pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         method = comfy.cli_args.LatentPreviewMethod.Latent2RGB
         monkeypatch.setattr(comfy.cli_args.args, "preview_method", method)
         shown: list[Any] = []
         with progress_hook(lambda value, total, preview=None, *rest, **named: shown.append(preview)):
-            Graph(pack).sweep(*WEIGHTS)
+            grid, _ = Graph(pack).sweep(*WEIGHTS)
         kind, first, most = shown[0]
         side = first.width // 3
         assert kind == "JPEG" and first.size == (3 * side, 2 * side) and max(first.size) <= most
@@ -181,6 +175,16 @@ class TestProgress:
             empty = [after.crop(box[j]).getbbox() is None for j in range(6)]
             assert empty == [False] * (k + 1) + [True] * (5 - k)
             assert after.crop(box[0]).tobytes() == shown[STEPS - 1][1].crop(box[0]).tobytes()
+        finished = shown[-1][1]
+        assert finished.size == (grid.shape[2], grid.shape[1]) and shown[-1][2] is None
+        assert np.array_equal(np.asarray(finished), (grid[0] * 255).round().byte().numpy())
+
+    def test_the_finished_grid_is_shown_without_previews(self, pack: Any) -> None:
+        """In a size that can be sent."""
+        shown: list[Any] = []
+        with progress_hook(lambda value, total, preview=None, *rest, **named: shown.append(preview)):
+            Graph(pack).sweep(*WEIGHTS, size=1024)
+        assert shown[:-1] == [None] * 6 * STEPS and max(shown[-1][1].size) == 2048
 
 
 class TestInterrupt:
@@ -206,6 +210,36 @@ class TestInterrupt:
         with progress_hook(cancel_at(STEPS)), pytest.raises(INTERRUPTED):
             graph.sweep(*WEIGHTS)
         assert not graph.vae.seen
+
+    def test_while_decoding_it_costs_nothing(self, pack: Any) -> None:
+        graph = Graph(pack)
+        _, whole = graph.sweep(*WEIGHTS)
+        graph.vae.seen.clear()
+        graph.vae.at_second = interrupt
+        assert same(graph.sweep(*WEIGHTS)[1], whole)
+
+    def test_the_second_one_interrupts_as_usual(self, pack: Any) -> None:
+        graph = Graph(pack)
+        graph.vae.at_second = interrupt
+        with progress_hook(cancel_at(3 * STEPS)), pytest.raises(INTERRUPTED):
+            graph.sweep(*WEIGHTS)
+
+    def test_one_that_is_not_found_before_the_end_is_left_to_the_host(self, pack: Any) -> None:
+        """Older hosts look for it between nodes only; it costs not the grid, which they keep."""
+        graph = Graph(pack)
+        real = graph.vae.decode
+
+        def decode(latent: Tensor) -> Tensor:
+            picture = real(latent)
+            if len(graph.vae.seen) == 6:
+                comfy.model_management.interrupt_current_processing()
+            return picture
+
+        graph.vae.decode = decode
+        with progress_hook(cancel_at(-1)):
+            assert len(graph.sweep(*WEIGHTS)[1]) == 6
+        with pytest.raises(INTERRUPTED):
+            comfy.model_management.throw_exception_if_processing_interrupted()
 
     def test_leaves_everything_usable(self, pack: Any) -> None:
         graph = Graph(pack)

@@ -11,8 +11,9 @@ A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`
  * that the node sends when it has run: the formula, and what that costs.
  *
  * @param ranName what to call that cost, such as "last run".
+ * @param grows whether it takes what room the node has, which no picture needs then.
  */
-export function createFormulaPanel(ranName) {
+export function createFormulaPanel(ranName, grows) {
   const element = make("div", "gcfg-panel gcfg-formula widget-expands");
   let answer;
   let ran = "";
@@ -34,7 +35,7 @@ export function createFormulaPanel(ranName) {
   return {
     element,
     height: HEIGHT,
-    grows: true,
+    grows,
     show(latest) {
       answer = latest;
       render();

@@ -25,6 +25,6 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.comfyClass === TERM) addPanel(node, "weight_over_sampling", createWeightPlot());
     const ran = WHAT_RAN[node.comfyClass];
-    if (ran) addPanel(node, "formula_and_cost", createFormulaPanel(ran));
+    if (ran) addPanel(node, "formula_and_cost", createFormulaPanel(ran, node.comfyClass !== "GCFG_Sweep"));
   },
 });

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.model_management
 import comfy.utils
 import latent_preview
 import torch
 from PIL import Image
 
 from .sampling import Callback
+
+SHOWN = 2048
+"""Pixels of the longer side of the finished grid as it is shown on the node."""
 
 
 class SweepProgress:
@@ -35,6 +39,15 @@ class SweepProgress:
             self.bar.update_absolute(round((cell + share) * self.steps), preview=self._preview(cell, x0))
 
         return report
+
+    def show(self, grid: torch.Tensor) -> None:
+        """The finished grid [H, W, 3] as the last preview; not where somebody has pressed Cancel since sampling ended,
+        which the host finds before the next node and here would cost the grid."""
+        if comfy.model_management.processing_interrupted():
+            return
+        picture = Image.fromarray(grid.mul(255.0).round().byte().numpy())
+        picture.thumbnail((SHOWN, SHOWN))
+        self.bar.update_absolute(self.bar.current, preview=("JPEG", picture, None))
 
     def _preview(self, cell: int, x0: torch.Tensor) -> Any:
         """(format, picture, largest side) as the host's previews are; what other packs' previewers give, as it is."""

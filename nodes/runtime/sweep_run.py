@@ -1,4 +1,4 @@
-"""The pictures of a sweep, sampled one after another; an interrupt keeps those that are done."""
+"""The pictures of a sweep, sampled one after another, then decoded; an interrupt keeps those that are done."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ...gcfg_core.sweep import Sweep
 from .guider import GCFGGuider
 from .sampling import sample_latent
 from .sweep_progress import SweepProgress
+
+Interrupted = comfy.model_management.InterruptProcessingException
 
 _interrupted: Counter[str | None] = Counter()
 """How often a node's sweep ended early, by its id: such a result must not be taken for the whole one when it is queued
@@ -39,7 +41,7 @@ def sample_sweep(
         guiders: one for each cell.
 
     Raises:
-        InterruptProcessingException: before the first one was done.
+        Interrupted: before the first one was done.
     """
     done: list[torch.Tensor] = []
     try:
@@ -47,12 +49,34 @@ def sample_sweep(
             logging.info("GCFG: picture %d of %d, %s", k + 1, len(guiders), sweep.name(k))
             result = sample_latent(guider, latent, cell.seed, sampler_name, sigmas, progress.callback(k))
             done.append(result["samples"])
-    except comfy.model_management.InterruptProcessingException:
+    except Interrupted:
         if not done:
             raise
         _interrupted[_node_id()] += 1
         logging.warning("GCFG: interrupted; %d of %d pictures are done and kept", len(done), len(guiders))
     return done
+
+
+def decode_sweep(vae: Any, latents: Sequence[torch.Tensor], is_cut: bool) -> list[torch.Tensor]:
+    """The pictures of these latents, each [N, H, W, 3] as VAE Decode gives it: of videos every frame.
+
+    Args:
+        is_cut: the sweep has been interrupted.
+
+    Raises:
+        Interrupted: where it had been already; the first interrupt costs nothing that is sampled.
+    """
+    pictures: list[torch.Tensor] = []
+    while len(pictures) < len(latents):
+        try:
+            decoded = vae.decode(latents[len(pictures)])
+        except Interrupted:
+            if is_cut:
+                raise
+            is_cut = True
+            continue
+        pictures.append(decoded.reshape(-1, *decoded.shape[-3:])[..., :3].cpu())
+    return pictures
 
 
 def _node_id() -> str | None:

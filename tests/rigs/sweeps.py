@@ -1,5 +1,6 @@
 """Sweeps through the pack's nodes, and a VAE that remembers what it decoded."""
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sd
@@ -16,14 +17,22 @@ NULL, PROMPT = micro_cond(2), micro_cond(1)
 
 
 class WatchedVAE(comfy.sd.VAE):
-    """A tiny autoencoder for SD1.5's latents; ``seen`` holds the latents that it was given."""
+    """A tiny autoencoder for SD1.5's latents.
+
+    Attributes:
+        seen: the latents that it was given.
+        at_second: what happens when it is given the second one.
+    """
 
     def __init__(self) -> None:
         super().__init__(sd=comfy.utils.load_torch_file(str(tiny_vae("sd15"))))
         self.seen: list[Tensor] = []
+        self.at_second: Callable[[], None] = lambda: None
 
     def decode(self, samples_in: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.seen.append(samples_in.clone())
+        if len(self.seen) == 2:
+            self.at_second()
         return super().decode(samples_in, *args, **kwargs)
 
 
