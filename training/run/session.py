@@ -101,7 +101,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     scan = agree(accelerator, lambda: scan_images(config.data, folder))
     batch = global_batch(config.loop, accelerator)
     if main:
-        print(scan.report(batch), flush=True)
+        print(scan.report(), flush=True)
     if base is None:
         base = open_base(config, scan)
         rehearse(config, base)
