@@ -27,7 +27,7 @@ class Amounts:
     """
 
     base: int = 5000
-    toon: tuple[int, ...] = (250, 1000, 4000)
+    toon: tuple[int, ...] = (125, 250, 500, 1000, 2000, 4000)
     pixel: int = 1000
     ablation: int = 1000
     few: tuple[int, ...] = (50, 200)
