@@ -15,7 +15,7 @@ from rigs.prompts import plain_sampling, tiny_models
 from rigs.server import ComfyServer
 from rigs.substitute import substitute
 
-WORKFLOWS = ("lora_on_one_branch", "controlnet_on_control", "inpainting", "video_model")
+WORKFLOWS = ("lora_on_one_branch", "controlnet_on_control", "inpainting", "video_model", "starter_sweep")
 """Some that load different things; test_workflows.py runs all of them in this process."""
 
 STEPS = 3
@@ -94,3 +94,13 @@ def test_bad_graph_fails_before_sampling_and_says_why(server):
     with pytest.raises(PromptRefused) as error:
         server.run(prompt)
     assert "start_percent" in json.dumps(error.value.body)
+
+
+def test_cancel_keeps_the_pictures_of_a_sweep_that_are_done(server):
+    prompt = workflow(server, "starter_sweep")
+    sweep = next(key for key, node in prompt.items() if node["class_type"] == "GCFG_Sweep")
+    prompt[sweep]["inputs"]["seed"] = 1
+    prompt["single"] = {"class_type": "SaveImage", "inputs": {"images": [sweep, 1], "filename_prefix": "single"}}
+    run = server.client.run(prompt, cancel_at=2 * STEPS + 1)
+    single = [name for name, _ in run.images if name.startswith("single")]
+    assert 2 <= len(single) < 16 and len(run.images) == len(single) + 1

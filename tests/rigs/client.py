@@ -71,8 +71,11 @@ class Client:
             except json.JSONDecodeError:
                 raise PromptRefused(error.code, text) from None
 
-    def run(self, prompt: dict, seconds: float = 300) -> Run:
+    def run(self, prompt: dict, seconds: float = 300, cancel_at: int = 0) -> Run:
         """Queue an API-format prompt and listen until it is done.
+
+        Args:
+            cancel_at: press Cancel when progress comes to this value.
 
         Raises:
             PromptRefused: the prompt was not accepted (status 400), or a node failed while it ran (status 500).
@@ -84,6 +87,9 @@ class Client:
         try:
             identity = self.post("/prompt", {"prompt": prompt, "client_id": client})["prompt_id"]
             while not _listen(listener, identity, result):
+                if cancel_at and result.progress and result.progress[-1][0] >= cancel_at:
+                    cancel_at = 0
+                    self.post("/interrupt", {})
                 if time.monotonic() - started > seconds:
                     raise TimeoutError(f"the prompt was not done after {seconds} s")
         finally:

@@ -10,6 +10,8 @@ class Expected:
     """What a workflow must do in four steps: formula and evaluations per call, for each of its sampling runs.
 
     ``before``: evaluations of a stock sampler that draws the picture to start from, if it is not drawn already.
+    ``shown``: the formula that the node shows, where it is not those of the runs.
+    ``cells``: how many pictures stand beside and below each other in the saved one.
     """
 
     formulas: tuple[str, ...]
@@ -17,6 +19,8 @@ class Expected:
     frames: int = 1
     labels: tuple[str, ...] = ()
     before: int = 0
+    shown: str = ""
+    cells: tuple[int, int] = (1, 1)
 
 
 def one(formula: str, evaluations: list[int], *labels: str, frames: int = 1) -> Expected:
@@ -94,3 +98,18 @@ EXPECTED |= {
     f"starter_{name}": replace(EXPECTED[name], evaluations=(evaluations,))
     for name, evaluations in {"windowed_control": [1, 2, 2, 1], "weight_curves": [2, 3, 3, 4]}.items()
 }
+
+
+def sweep_of_weights() -> Expected:
+    """Sixteen runs. The base cancels where the concept has weight 1 and the prompt none."""
+    weights = [(concept, control) for concept in (0, 1, 2, 3) for control in (0, 1.5, 3, 4.5)]
+    formula = PAPER.replace("2.5", "{:g}")
+    few = {(0, 0): 1, (1, 0): 1}
+    evaluations = ([few.get(pair, 1 + sum(map(bool, pair)))] * 4 for pair in weights)
+    return Expected(
+        tuple(formula.format(*pair) for pair in weights), tuple(evaluations), labels=("concept", "control"),
+        shown=PAPER.replace("2.5", "?"), cells=(4, 4),
+    )  # fmt: skip
+
+
+EXPECTED["starter_sweep"] = sweep_of_weights()

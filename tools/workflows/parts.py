@@ -50,10 +50,14 @@ def term(flow: Workflow, title: str, **inputs: Any) -> Node:
 
 def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source, **inputs: Any) -> Node:
     """GCFG Sampler with the paper's steps, and the paper's sampler or the one that suits the cast."""
-    settings = {"seed": SEED, "steps": 25, "sampler_name": flow.cast.sampler, "scheduler": flow.cast.scheduler}
     return flow.add(
-        "GCFG_Sampler", model=model, conditioning=conditioning, latent_image=latent, **{**settings, **inputs}
+        "GCFG_Sampler", model=model, conditioning=conditioning, latent_image=latent, **{**sampling(flow), **inputs}
     )
+
+
+def sampling(flow: Workflow) -> dict[str, Any]:
+    """Seed, steps, sampler and scheduler."""
+    return {"seed": SEED, "steps": 25, "sampler_name": flow.cast.sampler, "scheduler": flow.cast.scheduler}
 
 
 def first_latent(flow: Workflow, base: Node) -> Node:
