@@ -63,6 +63,16 @@ SCENES = {
         join(a, 'terms', merge, 'terms_1'); join(b, 'terms', merge, 'terms_2'); return [a, b, merge];""",
     "GCFG_Guider": "return [paper('GCFG_Guider', 0, 0)];",
     "GCFG_Sampler": "return [paper('GCFG_Sampler', 0, 0)];",
+    "GCFG_SweepAxis": """
+        const values = {parameter: 'weight', term: 'concept', values: '0:3:5'};
+        return [put('GCFG_SweepAxis', 0, 0, values, 320)];""",
+    "GCFG_Sweep": """
+        const columns = put('GCFG_SweepAxis', 0, 0, {term: 'control', values: '0, 1.5, 3, 4.5'});
+        const rows = put('GCFG_SweepAxis', 0, 190, {term: 'concept', values: '0, 1, 2, 3'});
+        columns.title = 'Columns'; rows.title = 'Rows';
+        const sweep = paper('GCFG_Sweep', 380, 0);
+        join(columns, 'axis', sweep, 'columns'); join(rows, 'axis', sweep, 'rows');
+        return [columns, rows, sweep];""",
 }
 """Each builds a graph and returns the nodes that are shown."""
 
