@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from devtools.environment import HOST, TRAINING, SetupError, ensure_host, ensure_training, run
+from devtools.environment import HOST, INTERRUPTED, TRAINING, SetupError, ensure_host, ensure_training, run
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ With COMFYUI_PATH set the caller's own interpreter stands in the place of .venv,
 import hashlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -14,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST = (3, 11)
+INTERRUPTED, ENDED = 130, 143
+"""Exit codes that shells expect after SIGINT (Ctrl+C) and SIGTERM."""
 TOOLS = {
     "pytest": "pytest",
     "pytest_timeout": "pytest-timeout",
@@ -139,12 +142,18 @@ def _make(folder: Path) -> None:
 def run(*arguments: str, environment: Environment = HOST) -> int:
     """Run a command of an environment's Python in the repository; its exit code.
 
-    The environment's paths can be imported there, and its programs come first on PATH.
+    The environment's paths can be imported there, and its programs come first on PATH. The command ends when this
+    process is ended.
     """
     paths = [*map(str, environment.paths), *filter(None, [os.environ.get("PYTHONPATH")])]
     programs = [str(python(environment).parent), os.environ.get("PATH", os.defpath)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(programs)}
+    process = subprocess.Popen([str(python(environment)), *arguments], cwd=ROOT, env=variables)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
-        return subprocess.run([str(python(environment)), *arguments], cwd=ROOT, env=variables).returncode
-    except KeyboardInterrupt:
-        return 130
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal has sent it to the command as well
+        process.wait()
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
