@@ -24,6 +24,10 @@ SETTINGS = {
 }
 """So that no dialog hides the graph, and nodes stay where they were saved."""
 
+PATIENCE = 120_000
+"""Milliseconds that a slow machine may take to show something."""
+NOTICES = "[role=dialog], [role=alert], [role=alertdialog], .p-toast-message, [data-testid=error-overlay]"
+
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine: install the package chromium to run it"
 )
@@ -39,6 +43,13 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def new_page(chromium: Any, sharpness: float = 1) -> Any:
+    """An empty page; `sharpness` is pixels of a screenshot for each of the page."""
+    page = chromium.new_page(viewport={"width": 1600, "height": 1000}, device_scale_factor=sharpness)
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
 def open_interface(
     chromium: Any, server: ComfyServer, *, vue: bool = False, extension: bool = True, sharpness: float = 1
 ) -> Any:
@@ -47,24 +58,35 @@ def open_interface(
     Args:
         vue: the new rendering of nodes, else the classic one.
         extension: load the pack's own extension, else empty files in its place.
-        sharpness: pixels of a screenshot for each of the page.
+        sharpness: as in `new_page`.
 
     Returns:
         Playwright's page; ``page.errors`` holds what its console reports as errors.
     """
     for name, value in (SETTINGS | {"Comfy.VueNodes.Enabled": vue}).items():
         server.client.post(f"/settings/{name}", value)
-    page = chromium.new_page(viewport={"width": 1600, "height": 1000}, device_scale_factor=sharpness)
+    page = new_page(chromium, sharpness)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: page.errors.extend(_errors(message, server.url)))
     if not extension:
         empty = {"body": "", "content_type": "text/javascript"}
         page.route("**/extensions/comfyui-gcfg/**/*.js", lambda route: route.fulfill(**empty))
         page.route("**/extensions/comfyui-gcfg/*.js", lambda route: route.fulfill(**empty))
-    page.goto(server.url, timeout=120_000)
-    page.wait_for_function(READY, timeout=120_000)
+    page.goto(server.url)
+    page.wait_for_function(READY)
     return page
+
+
+def notices(page: Any) -> list[str]:
+    """Texts of the dialogs, messages and warnings that lie over the graph."""
+    return page.locator(NOTICES).filter(visible=True).all_inner_texts()
+
+
+def _errors(message: Any, address: str) -> list[str]:
+    """What the console reports as an error of the page, and where; not that a machine without internet has none."""
+    place = message.location.get("url", "")
+    return [f"{message.text} ({place})"] if message.type == "error" and place.startswith(address) else []
 
 
 def workflow(name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rigs.base_directory import PACK, lay_out
 from rigs.client import Client, Run
+from rigs.frontend import frontend_arguments
 from rigs.host import comfyui_path
 
 ADDRESS = "127.0.0.1"
@@ -24,7 +25,7 @@ class ComfyServer:
     Args:
         packs: {name: custom node folder}, to be linked; default this pack.
         models: {model folder: {file name: file}}, linked into a model directory of the server's own.
-        images: {file name: file}, linked into its input directory.
+        images: {file name: file}, put into its input directory beside the pictures that ComfyUI brings.
         base: keep models, inputs and outputs here; default a temporary directory, removed at the end.
         port: default a free one.
         arguments: further command line arguments for ComfyUI's main.py.
@@ -43,9 +44,9 @@ class ComfyServer:
     ) -> None:
         self.packs = packs
         self.models = models or {}
-        self.images = images or {}
+        self.images = {path.name: path for path in comfyui_path().glob("input/*.png")} | dict(images or {})
         self.base, self._temporary = (Path(base), False) if base else (Path(tempfile.mkdtemp(prefix="gcfg-")), True)
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.client = Client(f"{ADDRESS}:{self.port}")
         self.arguments = arguments
         self.quiet = quiet
@@ -72,7 +73,8 @@ class ComfyServer:
         lay_out(self.base, self.packs, self.models, self.images)
         command = [sys.executable, str(comfyui_path() / "main.py"), "--listen", ADDRESS, "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--disable-auto-launch", "--preview-method", "latent2rgb"]
-        command += ["--database-url", "sqlite:///" + (self.base / "user" / "comfyui.db").as_posix(), *self.arguments]
+        command += ["--database-url", "sqlite:///" + (self.base / "user" / "comfyui.db").as_posix()]
+        command += [*frontend_arguments(), *self.arguments]
         log = open(self.log, "wb") if self.quiet else None  # noqa: SIM115
         try:
             self.process = subprocess.Popen(
@@ -135,7 +137,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return probe.getsockname()[1]

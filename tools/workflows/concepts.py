@@ -13,9 +13,9 @@ def concept_and_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     flow = Workflow(
         "concept_and_control",
         "Concept and control",
-        f"The graph of *Concept-centric Personalization with Large-scale Diffusion Priors* ({PAPER}). A concept model, "
-        "trained on pictures alone, brings the look of its concept; the untouched base model obeys the prompt. The "
-        "base condition is the empty prompt.",
+        "A concept model, trained on pictures alone, brings the look of its concept; the untouched base model obeys "
+        "the prompt. This is the graph of *Concept-centric Personalization with Large-scale Diffusion Priors* "
+        f"({PAPER}). The base condition is the empty prompt.",
         "D = base\n  + 2.5 * (concept - base)          fidelity\n  + 2.5 * (base(prompt) - base)     control",
         "3 evaluations a step.",
         (

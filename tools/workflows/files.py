@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .cards import cards
 from .definitions import WORKFLOWS
 from .graph import api_prompt
 from .interface import interface_graph
@@ -13,13 +14,14 @@ from .interface import interface_graph
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
 API = FOLDER / "api"
+CARDS = ROOT / "web" / "templates.json"
 
 
 def contents() -> dict[Path, str]:
     """Every file that the definitions make, and what it holds."""
-    files = {}
-    for define in WORKFLOWS:
-        workflow = define()
+    workflows = [define() for define in WORKFLOWS]
+    files = {CARDS: _json(cards(workflows))}
+    for workflow in workflows:
         files[FOLDER / f"{workflow.name}.json"] = _json(interface_graph(workflow))
         files[API / f"{workflow.name}.json"] = _json(api_prompt(workflow))
     return files

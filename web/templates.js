@@ -1,0 +1,51 @@
+/**
+ * Titles and sentences for our workflows in ComfyUI's template browser, in the order in which they are best read. By
+ * itself it knows a pack's files by name alone; what it lists as its own templates may say more.
+ */
+
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const TEXTS = new URL("./templates.json", import.meta.url);
+/** The folder that the pack is installed in, which is what the template browser calls it. */
+const PACK = decodeURIComponent(TEXTS.pathname.split("/").at(-2));
+
+/** Our templates as ComfyUI describes its own; those without a text of ours stand last, under their name. */
+function category(names, texts) {
+  const described = texts.filter((text) => names.includes(text.name));
+  const known = new Set(described.map((text) => text.name));
+  const others = names.filter((name) => !known.has(name)).map((name) => ({ name, title: name, description: name }));
+  const templates = [...described, ...others].map((text) => ({ ...text, mediaType: "image", mediaSubtype: "jpg" }));
+  return { moduleName: PACK, title: PACK, type: "image", templates };
+}
+
+/** Move our templates from the packs' names to ComfyUI's own descriptions, in what the page asks its server for. */
+function describeTemplates(texts) {
+  const { getWorkflowTemplates, getCoreWorkflowTemplates } = api;
+  api.getWorkflowTemplates = async () => {
+    const { [PACK]: _, ...others } = await getWorkflowTemplates.call(api);
+    return others;
+  };
+  api.getCoreWorkflowTemplates = async (...languages) => {
+    const names = (await getWorkflowTemplates.call(api))[PACK] ?? [];
+    const core = await getCoreWorkflowTemplates.apply(api, languages).catch((error) => {
+      console.warn("ComfyUI's own templates cannot be read:", error);
+      return [];
+    });
+    return names.length ? [...core, category(names, texts)] : core;
+  };
+}
+
+app.registerExtension({
+  name: "gcfg.templates",
+
+  async setup() {
+    try {
+      if (api.getWorkflowTemplates && api.getCoreWorkflowTemplates) {
+        describeTemplates(await (await fetch(TEXTS)).json());
+      }
+    } catch (error) {
+      console.warn("GCFG: the template browser shows file names alone:", error);
+    }
+  },
+});
