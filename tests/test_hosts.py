@@ -15,7 +15,8 @@ C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
 
 
 class TestHosts:
-    NODES = ("GuidanceTerm", "ModifyTerm", "MergeTerms", "Guider", "Sampler", "LoadConceptModel", "LoadStarterWorld")
+    NODES = ("GuidanceTerm", "ModifyTerm", "MergeTerms", "Guider", "Sampler", "LoadConceptModel", "LoadStarterWorld",
+             "SweepAxis", "Sweep")  # fmt: skip
 
     @staticmethod
     def aliases(node: Any) -> list[str]:

@@ -3,17 +3,15 @@
 import copy
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management
-import comfy.utils
 import numpy as np
 import pytest
 from PIL import Image
 
 from rigs.host import ROOT
+from rigs.progress import cancel_at, progress_hook
 from rigs.workflows import Done, WorkflowRunner
 
 STEPS = 2
@@ -38,25 +36,6 @@ def prompt() -> dict[str, dict]:
     return graph | {"single": {"class_type": "SaveImage", "inputs": inputs}}
 
 
-@contextmanager
-def cancelled(step: int) -> Iterator[None]:
-    """The server's progress hook while somebody presses Cancel once, before this step."""
-    pressed: list[bool] = []
-
-    def hook(value: int, total: int, *rest: Any, **named: Any) -> None:
-        if (value, total) == (step, CELLS * STEPS) and not pressed:
-            pressed.append(True)
-            comfy.model_management.interrupt_current_processing()
-        comfy.model_management.throw_exception_if_processing_interrupted()
-
-    before = comfy.utils.PROGRESS_BAR_HOOK
-    comfy.utils.set_progress_bar_global_hook(hook)
-    try:
-        yield
-    finally:
-        comfy.utils.set_progress_bar_global_hook(before)
-
-
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
@@ -71,7 +50,7 @@ def saved(done: Done) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def test_an_interrupted_sweep_saves_what_is_done_and_is_whole_the_next_time(
     runner: WorkflowRunner, prompt: dict[str, dict]
 ) -> None:
-    with cancelled(2 * STEPS + 1):
+    with progress_hook(cancel_at(2 * STEPS + 1)):
         part = runner.run(prompt, STEPS)
     again = runner.run(prompt, STEPS)
     (cut,), two = saved(part)
@@ -88,7 +67,7 @@ def test_an_interrupt_before_the_first_picture_stops_the_prompt(
 ) -> None:
     _sweep(prompt)["seed"] = 1
     before = list(runner.base.glob("output/**/*.png"))
-    with cancelled(STEPS), pytest.raises(RuntimeError, match="interrupted"):
+    with progress_hook(cancel_at(STEPS)), pytest.raises(RuntimeError, match="interrupted"):
         runner.run(prompt, STEPS)
     assert list(runner.base.glob("output/**/*.png")) == before
 
@@ -102,7 +81,7 @@ def test_another_sweep_of_the_prompt_is_not_sampled_again(runner: WorkflowRunner
     inputs = {"images": ["second", 0], "filename_prefix": "second"}
     prompt["second grid"] = {"class_type": "SaveImage", "inputs": inputs}
     runner.run({key: node for key, node in prompt.items() if not key.startswith("second")}, STEPS)
-    with cancelled(STEPS + 1):
+    with progress_hook(cancel_at(STEPS + 1)):
         part = runner.run(prompt, STEPS)
     assert len(part.traces) == 2, "the first sweep is cached, the second one interrupted at its second picture"
     assert len(runner.run(prompt, STEPS).traces) == CELLS

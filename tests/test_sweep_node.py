@@ -1,14 +1,11 @@
 """GCFG Sweep: every picture is GCFG Sampler's, models are loaded once, and an interrupt keeps what is done."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
 import numpy as np
 import pytest
 import torch
@@ -18,6 +15,7 @@ from rigs.counter import count_forwards
 from rigs.endings import interrupt
 from rigs.lora import with_lora
 from rigs.micro import micro_latent
+from rigs.progress import cancel_at, progress_hook
 from rigs.sweeps import STEPS, Graph, same
 
 INTERRUPTED = comfy.model_management.InterruptProcessingException
@@ -126,30 +124,6 @@ class TestModels:
         graph.terms["concept"]["model"] = pack.run("RescaleCFG", model=graph.other, multiplier=0.5)[0]
         graph.sweep(*WEIGHTS)
         assert sum("not applied on concept" in record.getMessage() for record in caplog.records) == 1
-
-
-@contextmanager
-def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
-    """A global progress hook as the server sets one."""
-    before = comfy.utils.PROGRESS_BAR_HOOK
-    comfy.utils.set_progress_bar_global_hook(hook)
-    try:
-        yield
-    finally:
-        comfy.utils.set_progress_bar_global_hook(before)
-
-
-def cancel_at(number: int) -> Callable[..., None]:
-    """The server's hook while somebody presses Cancel once, before the step of this number over all pictures."""
-    ahead = [number]
-
-    def hook(value: int, total: int, *rest: Any, **named: Any) -> None:
-        if ahead == [value]:
-            ahead.clear()
-            comfy.model_management.interrupt_current_processing()
-        comfy.model_management.throw_exception_if_processing_interrupted()
-
-    return hook
 
 
 class TestProgress:
