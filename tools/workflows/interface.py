@@ -24,6 +24,11 @@ COLORS = {
     "Picture": "#8a8f98",
     "Video": "#8a8f98",
 }
+SIDE_BAR, TOP_BARS, MARGIN = 60, 120, 10
+WIDE, HIGH = 1600 - SIDE_BAR - 2 * MARGIN, 1000 - TOP_BARS - 2 * MARGIN
+"""Pixels of an ordinary window that a graph is to be seen in."""
+SMALLEST_SCALE, LARGEST_SCALE = 0.58, 0.7
+"""Below the smallest ComfyUI leaves out all text."""
 NAMESPACE = uuid.UUID("6f2f3c9e-2312-5081-9500-000000000000")
 
 
@@ -54,9 +59,17 @@ def interface_graph(workflow: Workflow) -> dict[str, Any]:
         "links": links,
         "groups": groups,
         "config": {},
-        "extra": {"ds": {"scale": 0.7, "offset": [60, 120]}},
+        "extra": {"ds": _view(nodes)},
         "version": 0.4,
     }
+
+
+def _view(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Zoom and place at which all nodes are seen at once, or as many as can be read: ComfyUI draws no picture of a node
+    out of sight."""
+    width, height = (max(node["pos"][axis] + node["size"][axis] for node in nodes) for axis in (0, 1))
+    scale = round(max(SMALLEST_SCALE, min(LARGEST_SCALE, WIDE / width, HIGH / height)), 2)
+    return {"scale": scale, "offset": [round((SIDE_BAR + MARGIN) / scale), round((TOP_BARS + MARGIN) / scale)]}
 
 
 @cache
