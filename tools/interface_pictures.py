@@ -1,0 +1,79 @@
+"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
+
+`graph` runs the paper's graph on the starter models, `templates` opens the template browser. Needs Chromium and the
+environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+WORKFLOW = "starter_concept_and_control"
+COLOURS, SHARPNESS = 256, 1.5
+ABOVE = {"x": 0, "y": 40, "width": 1600, "height": 760}
+"""Without what ComfyUI announces at the top and the empty space at the bottom."""
+
+
+def graph(page: Any) -> bytes:
+    """The paper's graph after a run, as the page shows it."""
+    from rigs.browser import workflow
+    from rigs.template_browser import PICTURE_IS_THERE, RUN
+
+    page.evaluate("([saved, name]) => app.loadGraphData(saved, true, true, name)", [workflow(WORKFLOW), WORKFLOW])
+    page.locator(RUN).first.click()
+    page.wait_for_function(PICTURE_IS_THERE)
+    page.wait_for_timeout(4000)
+    return page.screenshot(clip=ABOVE)
+
+
+def templates(page: Any) -> bytes:
+    """The template browser with this pack's workflows."""
+    from rigs.template_browser import open_templates
+
+    open_templates(page)
+    page.wait_for_timeout(4000)
+    return page.locator("[role=dialog]").first.screenshot()
+
+
+PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "templates": templates}
+
+
+def small(png: bytes) -> bytes:
+    """The same picture in few colours."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+def main(names: list[str]) -> int:
+    """Take the named pictures, or all, and return the exit code."""
+    if importlib.util.find_spec("rigs") is None:
+        from devtools.environment import run
+
+        return run("-m", "tools.interface_pictures", *names)
+    from rigs.browser import browser, open_interface
+    from rigs.server import ComfyServer
+
+    with ComfyServer() as server, browser() as chromium:
+        server.client.post("/settings/Comfy.Minimap.Visible", False)
+        for name in names or PICTURES:
+            page = open_interface(chromium, server, sharpness=SHARPNESS)
+            path = FOLDER / f"{name}.png"
+            path.write_bytes(small(PICTURES[name](page)))
+            print(path, path.stat().st_size)
+            page.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""The way of a newcomer, timed: python -m tools.newcomer_path [PICTURE].
+
+Starts `python dev.py serve` as a person would, opens the page in Chromium as one who was never there, and clicks until
+the first template's image is in the page. Prints the seconds of each stage and the clicks; PICTURE keeps what the page
+shows at the end. Needs Chromium and the environment that `python dev.py setup` makes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = "starter_concept_and_control"
+PATIENCE = 600
+"""Seconds that the server may take."""
+
+
+class Stages:
+    """Prints what took how long, and counts clicks."""
+
+    def __init__(self) -> None:
+        self.clicks = 0
+        self.began = self.last = time.monotonic()
+
+    def done(self, what: str, clicks: int = 0) -> None:
+        """The stage that began when the last one was over is over now."""
+        now = time.monotonic()
+        print(f"{now - self.last:6.1f} s  {what}; clicks: {clicks}", flush=True)
+        self.last, self.clicks = now, self.clicks + clicks
+
+    def all_done(self) -> None:
+        """Tell the whole way."""
+        print(f"{self.last - self.began:6.1f} s  from the command to the image; clicks: {self.clicks}")
+
+
+@contextmanager
+def serving(port: int, user: Path) -> Iterator[str]:
+    """The address of `python dev.py serve` once it has told it; its settings are those of a new user."""
+    command = [sys.executable, "dev.py", "serve", "--port", str(port), "--user-directory", str(user)]
+    log = user / "output.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    try:
+        limit = time.monotonic() + PATIENCE
+        while b"ComfyUI answers on" not in log.read_bytes():
+            if process.poll() is not None or time.monotonic() > limit:
+                raise RuntimeError(f"dev.py serve did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def walk(page: Any, url: str, stages: Stages) -> None:
+    """From the address to the image, by clicks."""
+    from rigs.browser import READY
+    from rigs.template_browser import PICTURE_IS_THERE, RUN, choose_pack, click_card
+
+    page.goto(url)
+    page.wait_for_function(READY)
+    stages.done("the page is ready")
+    choose_pack(page)
+    stages.done("ComfyUI has opened its template browser by itself, and it shows the pack", 1)
+    click_card(page, TEMPLATE)
+    stages.done(f"{TEMPLATE} is open", 1)
+    page.locator(RUN).first.click()
+    page.wait_for_function(PICTURE_IS_THERE)
+    stages.done("its image is in the page", 1)
+
+
+def main(arguments: list[str]) -> int:
+    """Walk once and print how long it took."""
+    if importlib.util.find_spec("rigs") is None:
+        from devtools.environment import run
+
+        return run("-m", "tools.newcomer_path", *arguments)
+    from rigs.browser import browser, new_page
+    from rigs.server import free_port
+
+    with tempfile.TemporaryDirectory(prefix="gcfg-") as folder, browser() as chromium:
+        page, stages = new_page(chromium), Stages()
+        with serving(free_port(), Path(folder)) as url:
+            stages.done("python dev.py serve says that ComfyUI answers")
+            walk(page, url, stages)
+            stages.all_done()
+            if arguments:
+                page.wait_for_timeout(1000)
+                page.screenshot(path=arguments[0])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
