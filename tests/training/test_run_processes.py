@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from train_rigs.runs import final_tensors, finish, losses, run_toy, settings, spawn
+from train_rigs.processes import pair, torchrun
+from train_rigs.runs import final_tensors, losses, run_toy, settings
 
 from training.run.checkpoint import latest_checkpoint, read_checkpoint
 from training.run.record import read_record
@@ -60,7 +61,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, one: Path) -> None:
     given = settings(tmp_path, **changes(batch_size=2))
-    code, output = finish(spawn(tmp_path, given, processes=2))
+    code, output = torchrun(tmp_path, given)
     assert code == 0, output
     assert world_of(tmp_path) == 2  # a launcher that starts one process would pass all else
     assert output.count("threads of gloo left: 0") == 2  # one that works while the interpreter ends would abort it
@@ -71,7 +72,7 @@ def test_two_processes_are_one_under_the_default_optimizer(tmp_path: Path) -> No
     given = {**changes(), "optimizer": {"lr": 1e-5}}
     run_toy(tmp_path / "one", **{**given, "loop": {"steps": 8, "batch_size": 4}})
     two = settings(tmp_path / "two", **{**given, "loop": {"steps": 8, "batch_size": 2}})
-    code, output = finish(spawn(tmp_path / "two", two, processes=2))
+    code, output = pair(tmp_path / "two", two)
     assert code == 0, output
     close(tmp_path / "one", tmp_path / "two")
 
@@ -79,14 +80,14 @@ def test_two_processes_are_one_under_the_default_optimizer(tmp_path: Path) -> No
 def test_two_processes_accumulate_uneven_microbatches(tmp_path: Path) -> None:
     run_toy(tmp_path / "one", **changes(batch_size=6))
     given = settings(tmp_path / "two", **changes(batch_size=1, accumulation=3))
-    code, output = finish(spawn(tmp_path / "two", given, processes=2))
+    code, output = pair(tmp_path / "two", given)
     assert code == 0, output
     close(tmp_path / "one", tmp_path / "two")
 
 
 def test_one_process_goes_on_where_two_stopped(tmp_path: Path, one: Path) -> None:
     given = settings(tmp_path, **changes(batch_size=2, steps=4))
-    code, output = finish(spawn(tmp_path, given, processes=2))
+    code, output = pair(tmp_path, given)
     assert code == 0, output
     assert run_toy(tmp_path, **changes(batch_size=4)).step == 8
     close(one, tmp_path)
@@ -98,7 +99,7 @@ def test_sharded_weights_train_and_resume_as_whole_ones(tmp_path: Path, kind: st
     run_toy(tmp_path / "one", **{**changes(batch_size=4, held_out=3), **watch})
     for steps in (4, 8):
         given = settings(tmp_path / "two", **{**changes(batch_size=2, held_out=3, steps=steps), **watch})
-        code, output = finish(spawn(tmp_path / "two", given, processes=2, sharded=True))
+        code, output = pair(tmp_path / "two", given, sharded=True)
         assert code == 0, output
         assert world_of(tmp_path / "two") == 2
     close(tmp_path / "one", tmp_path / "two")
@@ -117,13 +118,13 @@ def test_accumulated_batches_are_one_batch(tmp_path: Path, batch_size: int, accu
 def test_all_processes_end_when_one_cannot_go_on(tmp_path: Path) -> None:
     run_toy(tmp_path, loop={"steps": 1, "batch_size": 4})
     given = settings(tmp_path, loop={"batch_size": 2}, optimizer={"lr": 1.0})
-    code, output = finish(spawn(tmp_path, given, processes=2))
+    code, output = pair(tmp_path, given)
     assert code != 0 and "optimizer.lr: expected 0.001" in output
     assert read_record(tmp_path)["config"]["optimizer"]["lr"] == 1e-3
 
 
 def test_all_processes_stop_when_one_is_asked_to(tmp_path: Path) -> None:
-    code, output = finish(spawn(tmp_path, settings(tmp_path, loop={"steps": 40}), processes=2, stop_at=3))
+    code, output = pair(tmp_path, settings(tmp_path, loop={"steps": 40}), stop_at=3)
     assert code == 0 and output.count("stopped by 15 at 4") == 2, output
     assert world_of(tmp_path) == 2
 

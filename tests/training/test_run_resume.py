@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from train_rigs.runs import final_tensors, finish, losses, open_toy, run_toy, settings, spawn, start
+from train_rigs.processes import finish, spawn, start
+from train_rigs.runs import final_tensors, losses, open_toy, run_toy, settings
 
 from gcfg_core.input_error import InputError
 from training.run.metrics import rewind

@@ -1,19 +1,8 @@
-"""Small training runs: a tiny base and made-up latents, in this process or in one of their own that can be killed.
+"""Small training runs: a tiny base and made-up latents."""
 
-As a program: `python -m train_rigs.runs SPEC.json`, where the file holds the settings and what shall go wrong.
-"""
-
-import faulthandler
 import json
-import multiprocessing
-import os
-import resource
-import signal
-import subprocess
-import sys
 import time
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +19,10 @@ from torch.distributed.fsdp import fully_shard
 from gcfg_core.null_text import record_text_attention
 from training.base.model import Base, Condition
 from training.base.world_codec import PixelCodec
-from training.run import checkpoint
 from training.run.build import null_text_network, text_network
 from training.run.checkpoint import latest_checkpoint
 from training.run.config import RunConfig
-from training.run.machine import close_machine, global_batch, open_machine
+from training.run.machine import global_batch, open_machine
 from training.run.record import open_record, result_settings
 from training.run.settings import merged, run_config
 from training.run.start import kept_constants, read_constants
@@ -45,7 +33,6 @@ from training.seeds import normal, seed_of
 
 from .toy_unet import toy_config
 
-ROOT = Path(__file__).parents[3]
 UNET = toy_config(4, [64, 64])
 SETTINGS: dict[str, Any] = {
     "base": "toy",
@@ -168,98 +155,3 @@ def losses(folder: Path) -> dict[int, float]:
     """The loss of each step."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
-
-
-def spawn(folder: Path, given: dict[str, Any], processes: int = 1, **spec: Any) -> subprocess.Popen[str]:
-    """Train in a process of its own, or in several under torchrun."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "spec.json"
-    path.write_text(json.dumps({"settings": given, **spec}))
-    torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
-    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "train_rigs.runs", str(path)]
-    folders = [str(ROOT), str(ROOT / "tests" / "training")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and output of a spawned run."""
-    try:
-        output, _ = process.communicate(timeout=150)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-    return process.returncode, output
-
-
-def _arm(spec: dict[str, Any]) -> None:
-    """Make saving die at its n-th step (`kill_at`), or let no file grow beyond `file_limit` bytes."""
-    if "file_limit" in spec:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_limit"], spec["file_limit"]))
-    if "kill_at" not in spec:
-        return
-    left = [spec["kill_at"]]
-
-    def deadly(work: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return work(*args, **kwargs)
-
-        return counted
-
-    for name in ("save_file", "sha256_of", "flush_file", "flush_folder", "_move_in", "prune"):
-        setattr(checkpoint, name, deadly(getattr(checkpoint, name)))
-    checkpoint.os = types.SimpleNamespace(replace=deadly(os.replace))  # type: ignore[assignment]
-
-
-def start(folder: Path, given: dict[str, Any], **spec: Any) -> Any:
-    """Train in a process forked from one that has imported everything: quicker than `spawn`, where many are killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "spec.json"
-    path.write_text(json.dumps({"settings": given, **spec}))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train_rigs.runs"])
-    process = context.Process(target=main, args=(str(path),))
-    process.start()
-    return process
-
-
-def main(path: str) -> None:
-    """Do what the file says; tell where it is when it takes too long."""
-    faulthandler.dump_traceback_later(90)
-    torch.set_num_threads(1)
-    spec = json.loads(Path(path).read_text())
-    _arm(spec)
-    trainer = open_toy(run_config(spec["settings"]), spec.get("delay", 0.0), spec.get("sharded", False))
-    if "stop_at" in spec and not trainer.accelerator.is_main_process:
-        trainer.feed.batches = _stopping(trainer.feed.batches, spec["stop_at"])  # type: ignore[method-assign]
-    told = "finished" if trainer.run() else f"stopped by {trainer.stopped_by} at"
-    print(f"{told} {trainer.step}", flush=True)
-    accelerator = trainer.accelerator
-    del trainer
-    close_machine(accelerator)
-    print(f"threads of gloo left: {gloo_threads()}", flush=True)
-
-
-def gloo_threads() -> int:
-    """How many threads of this process are gloo's, by their names; 0 where a system does not tell."""
-    return sum("gloo" in path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
-
-
-def _stopping(batches: Callable[..., Iterator[Batch]], at: int) -> Callable[..., Iterator[Batch]]:
-    """Batches of a process that is asked to stop when it comes to a step."""
-
-    def some(start_step: int, *place: int) -> Iterator[Batch]:
-        for step, batch in enumerate(batches(start_step, *place), start_step):
-            if step == at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
-
-    return some
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
