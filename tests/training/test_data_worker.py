@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from train_rigs.commands import make_given, words
-from train_rigs.runs import ROOT
+from train_rigs.processes import ROOT
 
 from training.run.checkpoint import checkpoints, fault_of
 

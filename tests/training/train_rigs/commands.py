@@ -11,7 +11,7 @@ from training.cli import main
 
 from .bases import tiny_base
 from .pictures import save_noise
-from .runs import ROOT
+from .processes import ROOT
 
 SIZES = [(40, 30), (32, 32), (20, 33), (64, 64), (50, 50), (32, 32)]
 SMALL = {"resolution": 16, "bucket-step": 8, "workers": 0, "steps": 4, "batch-size": 2, "save-every": 2,
