@@ -91,16 +91,6 @@ def test_the_template_browser_shows_every_workflow_and_opens_what_is_clicked(pag
     assert page.errors == []
 
 
-def test_run_brings_the_image_of_the_papers_graph_into_the_page(page):
-    page.evaluate(OPEN, [workflow(CLICKED), CLICKED])
-    page.evaluate(FEW_STEPS)
-    page.errors.clear()
-    page.locator(RUN).first.click()
-    page.wait_for_function(PICTURE_IS_THERE)
-    assert notices(page) == []
-    assert page.errors == []
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_as_it_was_saved(page, name):
     saved = workflow(name)
@@ -122,3 +112,14 @@ def test_it_opens_as_it_was_saved(page, name):
 def test_its_api_form_comes_back(page, name):
     page.evaluate("([prompt, name]) => app.loadApiJson(prompt, name)", [api_form(name), name])
     assert queued(page.evaluate(READ)["prompt"]) == queued(api_form(name))
+
+
+def test_run_brings_the_image_of_the_papers_graph_into_the_page(page):
+    """The last one here: a node that has shown a picture keeps room for it."""
+    page.evaluate(OPEN, [workflow(CLICKED), CLICKED])
+    page.evaluate(FEW_STEPS)
+    page.errors.clear()
+    page.locator(RUN).first.click()
+    page.wait_for_function(PICTURE_IS_THERE)
+    assert notices(page) == []
+    assert page.errors == []
