@@ -16,7 +16,7 @@ def test_nothing_is_shown_before_it_is_known_how_much_there_is(monkeypatch: pyte
         tell(1, 4)
         assert "looking at files" in shown.getvalue() and "1/4" in shown.getvalue()
         tell(4, 4)
-    assert "0file" not in shown.getvalue()
+    assert ": 0file" not in shown.getvalue()
 
 
 def test_a_bar_of_a_known_number_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
