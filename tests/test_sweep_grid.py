@@ -73,6 +73,8 @@ def test_nothing_lies_on_anything_else(drawing: Drawing) -> None:
     boxes = [*drawing.boxes, *written]
     assert all(left >= 0 and top >= 0 and right <= width and bottom <= height for left, top, right, bottom in boxes)
     assert not any(meet(*pair) for pair in itertools.combinations(boxes, 2))
+    wider = [(left, top, right + 3, bottom + 3) for left, top, right, bottom in drawing.boxes]
+    assert not any(meet(*pair) for pair in itertools.combinations(wider, 2)), "pictures touch each other"
 
 
 def test_every_title_and_label_is_there_and_readable(drawing: Drawing) -> None:
@@ -95,6 +97,14 @@ def test_texts_grow_with_the_grid(pack: Any) -> None:
     small, large = (Drawing(pack, *WEIGHTS, (512, 512), size) for size in (512, 2048))
     shares = [one.layout.letters / one.layout.whole[0] for one in (small, large)]
     assert min(shares) > 11 / 1500 and max(shares) < 1.3 * min(shares)
+
+
+def test_labels_of_columns_are_of_one_size(pack: Any) -> None:
+    """The longest of them says which."""
+    drawing = Drawing(pack, ("seed", ("1", "18446744073709551615")), None, (32, 32), 128)
+    title, *labels = texts(drawing.grid.sweep_paper(drawing.layout, 2, drawing.themes.DARK))
+    assert len({text.get_fontsize() for text, _ in labels}) == 1
+    assert labels[0][0].get_fontsize() < title[0].get_fontsize()
 
 
 def test_labels_stand_beside_their_pictures(pack: Any) -> None:
