@@ -1,4 +1,4 @@
-"""GCFG Sweep: every picture is GCFG Sampler's, models are loaded once, and an interrupt keeps what is done."""
+"""GCFG Sweep: every picture is GCFG Sampler's, models are loaded once, and what is wrong is said before it runs."""
 
 import itertools
 from typing import Any
@@ -6,20 +6,19 @@ from typing import Any
 import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
-import numpy as np
+import comfy.sd
+import comfy.utils
 import pytest
 import torch
 from torch import Tensor
 
+from rigs.checkpoints import tiny_vae
 from rigs.counter import count_forwards
-from rigs.endings import interrupt
 from rigs.lora import with_lora
 from rigs.micro import micro_latent
-from rigs.progress import cancel_at, progress_hook
-from rigs.sweeps import STEPS, Graph, same
+from rigs.sweeps import STEPS, WEIGHTS, Graph, place, same
+from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
-INTERRUPTED = comfy.model_management.InterruptProcessingException
-WEIGHTS = ("weight", "control", "0, 1.5, 3"), ("weight", "concept", "0:-2:2")
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t")  # torchsde, about the last bits of its times
 
 
@@ -72,6 +71,20 @@ class TestEqualsTheSampler:
         assert all(same(*p) for p in zip(graph.vae.seen, [graph.sampled(v) for v in values(axis)], strict=True))
         assert grid.shape[0] == 2 and images.shape[0] == 4
         assert not torch.equal(grid[0], grid[1])
+
+    def test_videos(self, pack: Any) -> None:
+        """One grid for each frame."""
+        vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(tiny_vae("wan"))))
+        latent, model = tiny_latent("wan", size=4), load_tiny("wan")
+        shared = {"model": model, "conditioning": tiny_cond("wan", 2), "latent_image": latent, "steps": 2}
+        (terms,) = pack.run("GCFG_GuidanceTerm", positive=tiny_cond("wan", 1))
+        (axis,) = pack.run("GCFG_SweepAxis", values="1, 4")
+        grid, images = pack.run("GCFG_Sweep", vae=vae, columns=axis, terms=terms, **shared)
+        (terms,) = pack.run("GCFG_GuidanceTerm", positive=tiny_cond("wan", 1), weight=4.0)
+        sampled, _ = pack.run("GCFG_Sampler", terms=terms, **shared)
+        (frames,) = pack.run("VAEDecode", samples=sampled, vae=vae)
+        assert len(grid) == len(frames) > 1 and len(images) == 2 * len(frames)
+        assert same(images[len(frames) :], frames)
 
     def test_nothing_to_sample(self, pack: Any) -> None:
         graph = Graph(pack, denoise=0.0)
@@ -126,118 +139,6 @@ class TestModels:
         assert sum("not applied on concept" in record.getMessage() for record in caplog.records) == 1
 
 
-class TestProgress:
-    def test_goes_over_the_whole_grid(self, pack: Any) -> None:
-        events: list[tuple[int, int]] = []
-        with progress_hook(lambda value, total, *rest, **named: events.append((value, total))):
-            Graph(pack).sweep(*WEIGHTS)
-        assert events[:-1] == [(step + 1, 6 * STEPS) for step in range(6 * STEPS)]
-        assert events[-1] == events[-2]  # the finished grid
-
-    def test_previews_show_the_grid_so_far(self, pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        method = comfy.cli_args.LatentPreviewMethod.Latent2RGB
-        monkeypatch.setattr(comfy.cli_args.args, "preview_method", method)
-        shown: list[Any] = []
-        with progress_hook(lambda value, total, preview=None, *rest, **named: shown.append(preview)):
-            grid, _ = Graph(pack).sweep(*WEIGHTS)
-        kind, first, most = shown[0]
-        side = first.width // 3
-        assert kind == "JPEG" and first.size == (3 * side, 2 * side) and max(first.size) <= most
-        box = [(k % 3 * side, k // 3 * side, (k % 3 + 1) * side, (k // 3 + 1) * side) for k in range(6)]
-        for k in range(6):
-            after = shown[(k + 1) * STEPS - 1][1]
-            empty = [after.crop(box[j]).getbbox() is None for j in range(6)]
-            assert empty == [False] * (k + 1) + [True] * (5 - k)
-            assert after.crop(box[0]).tobytes() == shown[STEPS - 1][1].crop(box[0]).tobytes()
-        finished = shown[-1][1]
-        assert finished.size == (grid.shape[2], grid.shape[1]) and shown[-1][2] is None
-        assert np.array_equal(np.asarray(finished), (grid[0] * 255).round().byte().numpy())
-
-    def test_the_finished_grid_is_shown_without_previews(self, pack: Any) -> None:
-        """In a size that can be sent."""
-        shown: list[Any] = []
-        with progress_hook(lambda value, total, preview=None, *rest, **named: shown.append(preview)):
-            Graph(pack).sweep(*WEIGHTS, size=1024)
-        assert shown[:-1] == [None] * 6 * STEPS and max(shown[-1][1].size) == 2048
-
-
-class TestInterrupt:
-    @pytest.mark.parametrize(("step", "done"), [(STEPS + 1, 1), (2 * STEPS, 1), (4 * STEPS + 2, 4)])
-    def test_keeps_what_is_done(self, pack: Any, step: int, done: int) -> None:
-        graph = Graph(pack)
-        whole, pictures = graph.sweep(*WEIGHTS, size=128, theme="light")
-        graph.vae.seen.clear()
-        with progress_hook(cancel_at(step)):
-            part, kept = graph.sweep(*WEIGHTS, size=128, theme="light")
-        assert same(kept, pictures[:done])
-        assert part.shape == whole.shape
-        cells = [place(pack, k, 128) for k in range(6)]
-        for k, (x, y) in enumerate(cells):
-            one, other = (grid[:, y : y + 128, x : x + 128] for grid in (part, whole))
-            assert torch.equal(one, other) == (k < done)
-            if k >= done:  # the colour of empty places, with a word in it
-                assert torch.allclose(one[0, 2, 2], torch.tensor([0xDE, 0xDE, 0xE4]) / 255.0, atol=1e-3)
-                assert one.std() > 0.01
-
-    def test_before_the_first_is_done_it_interrupts_as_usual(self, pack: Any) -> None:
-        graph = Graph(pack)
-        with progress_hook(cancel_at(STEPS)), pytest.raises(INTERRUPTED):
-            graph.sweep(*WEIGHTS)
-        assert not graph.vae.seen
-
-    def test_while_decoding_it_costs_nothing(self, pack: Any) -> None:
-        graph = Graph(pack)
-        _, whole = graph.sweep(*WEIGHTS)
-        graph.vae.seen.clear()
-        graph.vae.at_second = interrupt
-        assert same(graph.sweep(*WEIGHTS)[1], whole)
-
-    def test_the_second_one_interrupts_as_usual(self, pack: Any) -> None:
-        graph = Graph(pack)
-        graph.vae.at_second = interrupt
-        with progress_hook(cancel_at(3 * STEPS)), pytest.raises(INTERRUPTED):
-            graph.sweep(*WEIGHTS)
-
-    def test_one_that_is_not_found_before_the_end_is_left_to_the_host(self, pack: Any) -> None:
-        """Older hosts look for it between nodes only; it costs not the grid, which they keep."""
-        graph = Graph(pack)
-        real = graph.vae.decode
-
-        def decode(latent: Tensor) -> Tensor:
-            picture = real(latent)
-            if len(graph.vae.seen) == 6:
-                comfy.model_management.interrupt_current_processing()
-            return picture
-
-        graph.vae.decode = decode
-        with progress_hook(cancel_at(-1)):
-            assert len(graph.sweep(*WEIGHTS)[1]) == 6
-        with pytest.raises(INTERRUPTED):
-            comfy.model_management.throw_exception_if_processing_interrupted()
-
-    def test_leaves_everything_usable(self, pack: Any) -> None:
-        graph = Graph(pack)
-        before = graph.sampled()
-        with progress_hook(cancel_at(STEPS + 2)):
-            graph.sweep(*WEIGHTS)
-        assert same(graph.sampled(), before)
-
-    def test_other_errors_stay_errors(self, pack: Any) -> None:
-        def fail(value: int, *rest: Any, **named: Any) -> None:
-            if value == STEPS + 1:
-                raise RuntimeError("on purpose")
-
-        with progress_hook(fail), pytest.raises(RuntimeError, match="on purpose"):
-            Graph(pack).sweep(*WEIGHTS)
-
-
-def place(pack: Any, k: int, size: int) -> tuple[int, int]:
-    """Where the grid of WEIGHTS has picture k, the pictures being drawn ``size`` pixels wide."""
-    drawing, heading = pack.module("nodes.drawing.sweep_layout"), pack.module("gcfg_core.sweep").Heading
-    columns, rows = heading("weight of control", ("0", "1.5", "3")), heading("weight of concept", ("0", "-2"))
-    return drawing.Layout(columns, rows, (64, 64), size).corner(k)
-
-
 class TestRefusals:
     @pytest.mark.parametrize(
         ("columns", "rows", "said"),
@@ -256,8 +157,6 @@ class TestRefusals:
         assert counter.forwards == 0
 
     def test_a_model_of_another_latent_space(self, pack: Any) -> None:
-        from rigs.tiny import load_tiny
-
         graph = Graph(pack)
         graph.terms["concept"]["model"] = load_tiny("sdxl")
         with count_forwards(graph.base) as counter, pytest.raises(ValueError, match="does not share its latents"):

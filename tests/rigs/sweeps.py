@@ -13,6 +13,8 @@ from rigs.graphs import chain
 from rigs.micro import micro_cond, micro_latent, micro_model
 
 STEPS = 5
+WEIGHTS = ("weight", "control", "0, 1.5, 3"), ("weight", "concept", "0:-2:2")
+"""Two axes for the graph below."""
 NULL, PROMPT = micro_cond(2), micro_cond(1)
 
 
@@ -85,3 +87,10 @@ class Graph:
 def same(one: Tensor, other: Tensor) -> bool:
     """Equal to the bit, on the same device and of the same dtype."""
     return one.device == other.device and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def place(pack: Any, k: int, size: int) -> tuple[int, int]:
+    """Where the grid of WEIGHTS has picture k, the pictures being drawn ``size`` pixels wide."""
+    drawing, heading = pack.module("nodes.drawing.sweep_layout"), pack.module("gcfg_core.sweep").Heading
+    columns, rows = heading("weight of control", ("0", "1.5", "3")), heading("weight of concept", ("0", "-2"))
+    return drawing.Layout(columns, rows, (64, 64), size).corner(k)
