@@ -96,4 +96,3 @@ class SweepNode(io.ComfyNode):
         picture = grid.draw_sweep(pictures, sweep.columns, sweep.rows, size, colors)
         progress.show(picture[0])
         return io.NodeOutput(picture, torch.cat(pictures), ui=ui.PreviewText(text))
-
