@@ -14,11 +14,11 @@ from gcfg_core.lora_concept import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.word_tokenizer import SPECIAL
 from gcfg_core.world import read_world_files
-from gcfg_core.world_page import WORLD
+from gcfg_core.world_page import WORLD as PAGE
 
 from ..arguments import Arguments
 from ..export.newest import newest_concept
-from ..run.names import RECORD
+from ..run.names import RECORD, WORLD
 from .unet_config import CONFIG_HELP, read_config
 
 WANTED = "a concept file or the folder of a run or of a world"
@@ -27,7 +27,6 @@ FOLDERS = (
     (RECORD, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
     ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
 )
-RESULT = "world"  # the folder in a run's whose result is one
 ABOUT = "What a concept file is, and what loads it; of a world also the words it knows."
 
 
@@ -67,8 +66,8 @@ def run(options: argparse.Namespace) -> str:
 
 def world_in(path: Path) -> Path | None:
     """The folder of a world: this one, that of its world.json, or the result in a run's."""
-    places = (path.parent if path.name == WORLD else path, path / RESULT)
-    return next((place for place in places if (place / WORLD).is_file()), None)
+    places = (path.parent if path.name == PAGE else path, path / WORLD)
+    return next((place for place in places if (place / PAGE).is_file()), None)
 
 
 def _world_facts(folder: Path) -> list[tuple[str, Any]]:

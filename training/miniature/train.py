@@ -11,7 +11,7 @@ from gcfg_core.world_page import UNET
 
 from ..durable import PARTIAL, write_bytes
 from ..export.newest import newest_concept
-from ..run.result import WORLD
+from ..run.names import WORLD
 from ..run.session import train
 from .recipe import Amounts, first_pictures, recipes
 from .settings import BASE, TOON

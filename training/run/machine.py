@@ -1,6 +1,8 @@
 """The machine a run is on: accelerate, set up as the settings say."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
@@ -16,6 +18,19 @@ PATIENCE = timedelta(hours=12)  # what the first process does alone, such as loo
 KNOWN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 ALLOWED = "one process, several on CPUs or GPUs, or FSDP 2"
 FOREIGN = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
+
+
+@contextmanager
+def machine(config: LoopConfig) -> Iterator[Accelerator]:
+    """`open_machine`, for a block of code, and closed after it.
+
+    Left to the interpreter's end, a thread of gloo's that still frees a tensor would abort the process.
+    """
+    accelerator = open_machine(config)
+    try:
+        yield accelerator
+    finally:
+        close_machine(accelerator)
 
 
 def open_machine(config: LoopConfig) -> Accelerator:
@@ -43,10 +58,7 @@ def open_machine(config: LoopConfig) -> Accelerator:
 
 
 def close_machine(accelerator: Accelerator) -> None:
-    """Let go of the network and of the other processes, at the end of a run.
-
-    Left to the interpreter's end, a thread of gloo's that still frees a tensor would abort the process.
-    """
+    """Let go of the network and of the other processes."""
     accelerator.free_memory()
     accelerator.end_training()
 

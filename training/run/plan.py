@@ -15,7 +15,7 @@ from ..data.picture import Size
 from .config import RunConfig
 from .cost import Measured, is_cheap, measure
 from .image_feed import scan_images, split
-from .machine import global_batch, open_machine
+from .machine import global_batch, machine
 from .network import Network
 from .outline import disk_line, memory_line, time_line, training_lines
 from .places import check_places
@@ -34,9 +34,11 @@ def plan(config: RunConfig) -> str:
     Raises:
         InputError: something given cannot be used, as it would be found when the run begins.
     """
-    accelerator = open_machine(config.loop)
-    if not accelerator.is_main_process:
-        return ""
+    with machine(config.loop) as accelerator:
+        return _plan(config, accelerator) if accelerator.is_main_process else ""
+
+
+def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     check_places(config)
     base = trained_base(config)
     if base is not None:

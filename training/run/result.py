@@ -17,9 +17,8 @@ from ..export.concept import concept_of, export_run, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..precision import DTYPES
 from .config import RunConfig
+from .names import WORLD
 from .trainer import Trainer
-
-WORLD = "world"
 
 
 def concept_from(

@@ -24,7 +24,7 @@ from .config import RunConfig
 from .image_feed import ImageFeed, cache_folder, open_images, scan_images
 from .leftovers import remove_leftovers
 from .lock import RunLock
-from .machine import close_machine, global_batch, open_machine
+from .machine import global_batch, machine
 from .network import Network
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
@@ -51,13 +51,9 @@ def train(config: RunConfig) -> str:
         Interrupted: a signal asked to stop; the state is saved.
         ConceptFileError, OSError, SafetensorError: something cannot be read or written.
     """
-    accelerator = open_machine(config.loop)
-    try:
+    with machine(config.loop) as accelerator, RunLock() as lock:
         agree(accelerator, lambda: check_places(config))
-        with RunLock() as lock:
-            return _train(config, accelerator, lock)
-    finally:
-        close_machine(accelerator)
+        return _train(config, accelerator, lock)
 
 
 def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:

@@ -21,9 +21,9 @@ from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
 from ..run.checkpoint import CHECKPOINTS, latest_checkpoint
 from ..run.config import EmaConfig
+from ..run.names import WORLD
 from ..run.profiles import profiles
 from ..run.record import RECORD, read_record
-from ..run.result import WORLD
 from ..run.start import CONSTANTS
 from .concept_model import load_concept
 from .fit import base_of_record, check_adapters, check_weights
