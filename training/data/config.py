@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, field_validator
 
 BOMB = 178_956_970
+MIN_SIDE_HELP = "a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution"
 
 
 class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -28,11 +29,7 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         "metadata.jsonl with file_name and text in each line",
     )
     caption_dropout: float = Field(0.1, ge=0.0, le=1.0, description="probability of training with an empty caption")
-    min_side: int | None = Field(
-        None,
-        ge=1,
-        description="a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution",
-    )
+    min_side: int | None = Field(None, ge=1, description=MIN_SIDE_HELP)
     max_pixels: int = Field(BOMB, ge=1, description="a picture with more pixels is left out (decompression bombs)")
     cache: Path | None = Field(None, description="folder of cached latents and facts; none: one beside the run")
     workers: int = Field(2, ge=0, description="threads that read pictures, and processes that read cached latents")

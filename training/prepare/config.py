@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from ..data.config import MIN_SIDE_HELP
 from ..device import DEVICE_HELP
 
 
@@ -17,11 +18,7 @@ class PrepareConfig(BaseModel, extra="forbid", frozen=True):
     count: int = Field(16, ge=1, description="pictures to measure on")
     levels: int = Field(10, ge=1, description="noise levels each picture is seen at, spread over the whole schedule")
     resolution: int | None = Field(None, ge=8, description="side of the pictures in pixels; the base's own without it")
-    min_side: int | None = Field(
-        None,
-        ge=1,
-        description="a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution",
-    )
+    min_side: int | None = Field(None, ge=1, description=MIN_SIDE_HELP)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of the choice of pictures and of the noise")
     device: str = Field("auto", description=DEVICE_HELP)
     dtype: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the file's weights; measured in fp32 always")
