@@ -7,13 +7,14 @@ writes docs/pictures/icon.png (square, 400 pixels) and banner.png (21:9).
 from __future__ import annotations
 
 import copy
-import importlib.util
 import io
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from .interpreter import run_elsewhere
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "pictures"
@@ -130,10 +131,8 @@ def _png(figure: Any) -> bytes:
 
 def main() -> int:
     """Draw both and print where they are."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.brand")
+    if (code := run_elsewhere("tools.brand")) is not None:
+        return code
     for name, data in (("icon", draw_icon()), ("banner", draw_banner(sample()))):
         path = FOLDER / f"{name}.png"
         path.write_bytes(data)

@@ -5,10 +5,11 @@ Needs Chromium and the environment that `python dev.py setup` makes. Writes web/
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
+
+from .interpreter import run_elsewhere
 
 FOLDER = Path(__file__).resolve().parents[1] / "web" / "docs"
 SHARPNESS = 1.5
@@ -108,10 +109,8 @@ def take(page: Any, name: str) -> Path:
 
 def main(names: list[str]) -> int:
     """Take the named pictures, or all, and return the exit code."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.help_pictures", *names)
+    if (code := run_elsewhere("tools.help_pictures", *names)) is not None:
+        return code
     from rigs.browser import browser, open_interface
     from rigs.server import ComfyServer
 

@@ -6,12 +6,13 @@ environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .interpreter import run_elsewhere
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 WORKFLOW = "starter_concept_and_control"
@@ -57,10 +58,8 @@ def small(png: bytes) -> bytes:
 
 def main(names: list[str]) -> int:
     """Take the named pictures, or all, and return the exit code."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.interface_pictures", *names)
+    if (code := run_elsewhere("tools.interface_pictures", *names)) is not None:
+        return code
     from rigs.browser import browser, open_interface
     from rigs.server import ComfyServer
 

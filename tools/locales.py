@@ -6,11 +6,12 @@ what they lack, and a test holds all of them complete.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from .interpreter import run_elsewhere
 
 FOLDER = Path(__file__).resolve().parents[1] / "locales"
 CONTROL = "control_after_generate"
@@ -54,10 +55,8 @@ def keys(texts: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 def main() -> int:
     """Write the English file and return the exit code: 1 where another language lacks a text."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.locales")
+    if (code := run_elsewhere("tools.locales")) is not None:
+        return code
     from rigs.host import enter_host
 
     enter_host()

@@ -7,7 +7,6 @@ shows at the end. Needs Chromium and the environment that `python dev.py setup` 
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .interpreter import run_elsewhere
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = "starter_concept_and_control"
@@ -79,10 +80,8 @@ def walk(page: Any, url: str, stages: Stages) -> None:
 
 def main(arguments: list[str]) -> int:
     """Walk once and print how long it took."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.newcomer_path", *arguments)
+    if (code := run_elsewhere("tools.newcomer_path", *arguments)) is not None:
+        return code
     from rigs.browser import browser, new_page
     from rigs.server import free_port
 

@@ -6,16 +6,15 @@ models and keeps its picture. Both need the environment that `python dev.py setu
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+
+from ..interpreter import run_elsewhere
 
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    if importlib.util.find_spec("rigs") is None:
-        from devtools.environment import run
-
-        return run("-m", "tools.workflows", *arguments)
+    if (code := run_elsewhere("tools.workflows", *arguments)) is not None:
+        return code
     if arguments and arguments[0] != "thumbnails":
         print(__doc__)
         return 2

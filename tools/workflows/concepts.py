@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
-from .parts import base_model, concept, first_latent, masked, picture, sampler, source_latent, term, text
+from .parts import (
+    base_model,
+    concept,
+    concept_and_control_terms,
+    first_latent,
+    masked,
+    picture,
+    sampler,
+    source_latent,
+    term,
+    text,
+)
 
 PAPER = "[arXiv 2312.08195](https://arxiv.org/abs/2312.08195)"
 
@@ -34,9 +45,7 @@ def concept_and_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
             starter="a face, dark skin, red hair, blue background",
         )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
-    with flow.column("Guidance: two terms"):
-        fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
-        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=2.5, label="control")
+    control = concept_and_control_terms(flow, concept_model, prompt)
     with flow.column("Sampling"):
         latent = first_latent(flow, base)
         result = sampler(flow, base, null, latent, terms=control)
@@ -155,9 +164,7 @@ def image_to_image(cast: Cast = STABLE_DIFFUSION) -> Workflow:
             starter="a face, light skin, blond hair, purple background",
         )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
-    with flow.column("Guidance: two terms"):
-        fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
-        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=2.5, label="control")
+    control = concept_and_control_terms(flow, concept_model, prompt)
     with flow.column("Sampling"):
         result = sampler(flow, base, null, latent, terms=control, denoise=0.6)
     picture(flow, result, base["VAE"])
@@ -191,9 +198,7 @@ def inpainting(cast: Cast = STABLE_DIFFUSION) -> Workflow:
             starter="a face, dark skin, gray hair, red background",
         )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
-    with flow.column("Guidance: two terms"):
-        fidelity = term(flow, "Concept term", model=concept_model, weight=2.0, label="concept")
-        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=4.0, label="control")
+    control = concept_and_control_terms(flow, concept_model, prompt, (2.0, 4.0))
     with flow.column("Sampling"):
         result = sampler(flow, base, null, latent, terms=control, denoise=0.85)
     picture(flow, result, base["VAE"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .graph import Workflow
 from .models import ANIMAGINE_XL, SD35, SDXL, WAN, WAN_TEXT, WAN_VAE
-from .parts import checkpoint, empty_latent, picture, sampler, term, text
+from .parts import checkpoint, concept_and_control_terms, empty_latent, picture, sampler, term, text
 
 
 def sdxl() -> Workflow:
@@ -28,9 +28,7 @@ def sdxl() -> Workflow:
     with flow.column("Prompts"):
         prompt = text(flow, base["CLIP"], "a violinist on a rooftop above a city at dusk", "Prompt")
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
-    with flow.column("Guidance: two terms"):
-        fidelity = term(flow, "Concept term", model=anime, weight=1.5, label="anime")
-        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=5.0, label="control")
+    control = concept_and_control_terms(flow, anime, prompt, (1.5, 5.0), label="anime")
     with flow.column("Sampling"):
         latent = empty_latent(flow, 1024)
         result = sampler(flow, base, null, latent, terms=control)

@@ -48,6 +48,15 @@ def term(flow: Workflow, title: str, **inputs: Any) -> Node:
     return flow.add("GCFG_GuidanceTerm", title, **inputs)
 
 
+def concept_and_control_terms(
+    flow: Workflow, model: Source, prompt: Source, weights: tuple[float, float] = (2.5, 2.5), label: str = "concept"
+) -> Node:
+    """The paper's two terms, in a column of their own: a concept's, named ``label``, and the prompt's."""
+    with flow.column("Guidance: two terms"):
+        fidelity = term(flow, "Concept term", model=model, weight=weights[0], label=label)
+        return term(flow, "Control term", terms=fidelity, positive=prompt, weight=weights[1], label="control")
+
+
 def sampler(flow: Workflow, model: Source, conditioning: Source, latent: Source, **inputs: Any) -> Node:
     """GCFG Sampler with the paper's steps, and the paper's sampler or the one that suits the cast."""
     return flow.add(

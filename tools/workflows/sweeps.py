@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import Cast
 from .graph import Workflow
-from .parts import base_model, concept, first_latent, sampling, term, text
+from .parts import base_model, concept, concept_and_control_terms, first_latent, sampling, text
 
 
 def sweep(cast: Cast) -> Workflow:
@@ -34,13 +34,9 @@ def sweep(cast: Cast) -> Workflow:
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.below("Latent"):
         latent = first_latent(flow, base)
-    with flow.column("Guidance: two terms"):
-        fidelity = term(flow, "Concept term", model=concept_model, weight=2.5, label="concept")
-        control = term(flow, "Control term", terms=fidelity, positive=prompt, weight=2.5, label="control")
+    control = concept_and_control_terms(flow, concept_model, prompt)
     with flow.column("What changes"):
-        columns = flow.add(
-            "GCFG_SweepAxis", "Columns", parameter="weight", term="control", values="0, 1.5, 3, 4.5"
-        )  # fmt: skip
+        columns = flow.add("GCFG_SweepAxis", "Columns", parameter="weight", term="control", values="0, 1.5, 3, 4.5")
         rows = flow.add("GCFG_SweepAxis", "Rows", parameter="weight", term="concept", values="0, 1, 2, 3")
     with flow.column("Sampling"):
         grid = flow.add(
