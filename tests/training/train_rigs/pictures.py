@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 from torch import Tensor
 
 from training.data.config import DataConfig
@@ -70,3 +70,8 @@ def picture_at(path: Path) -> Picture:
         name = image.format or "?"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Picture(size, name, digest, path=path, name=path.name)
+
+
+def largest_difference(one: Image.Image, other: Image.Image) -> int:
+    """In levels of 255: another batch may round otherwise."""
+    return max(high for _, high in ImageChops.difference(one, other).getextrema())

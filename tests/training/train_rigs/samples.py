@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gcfg_core.concept_file import Concept
 from gcfg_core.null_text import remove_text_attention
 from training.base.model import Base, Condition
-from training.evaluate.features import Extractor
+from training.evaluate.features import Extractor, Features, extract
+from training.evaluate.pictures import list_pictures
 from training.sample.denoiser import Denoiser
 from training.schedule import NoiseSchedule, noise_schedule
 
@@ -128,3 +129,8 @@ class Small(nn.Module):
 
 
 SMALL = Extractor("small", 12, Small())
+
+
+def features_of(folder: Path) -> Features:
+    """Small features of every picture in a folder."""
+    return extract(list_pictures(folder), SMALL)
