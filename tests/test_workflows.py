@@ -22,7 +22,7 @@ FOLDER = ROOT / "workflows"
 API = FOLDER / "api"
 STEPS, SIZE, STARTER_SIZE = 4, 64, 256
 NAMES = tuple(EXPECTED)
-WIDEST = ("starter_inpainting", "starter_sweep", "starter_two_stages", "two_stages")
+WIDEST = ("starter_inpainting", "starter_report", "starter_sweep", "starter_two_stages", "two_stages")
 
 
 @pytest.fixture(scope="module")

@@ -76,9 +76,11 @@ SCENES = {
         return [columns, rows, sweep];""",
 }
 """Each builds a graph and returns the nodes that are shown."""
+AFTER_A_RUN = ("GCFG_Report", "GCFG_ComparePredictions")
+"""Nodes whose help shows what came out; they are in WORKFLOW."""
+WORKFLOW = "starter_report"
 
 TAKE = """async (build) => {
-  app.graph.clear();
   const nodes = new Function(build)();
   const left = Math.min(...nodes.map(node => node.pos[0])), top = Math.min(...nodes.map(node => node.pos[1])) - 54;
   app.canvas.ds.scale = 1;
@@ -93,8 +95,15 @@ TAKE = """async (build) => {
 
 
 def take(page: Any, name: str) -> Path:
-    """Build one scene and write its picture."""
-    size = page.evaluate(TAKE, SCENES[name])
+    """Write the picture of one scene."""
+    if name in AFTER_A_RUN:
+        from rigs.browser import run_workflow
+
+        run_workflow(page, WORKFLOW)
+        build = f"return app.graph.nodes.filter(node => node.type === '{name}');"
+    else:
+        build = f"app.graph.clear(); {SCENES[name]}"
+    size = page.evaluate(TAKE, build)
     corner = page.evaluate("() => app.canvas.canvas.getBoundingClientRect().toJSON()")
     clip = {
         "x": corner["x"] + 140 - MARGIN,
@@ -116,8 +125,9 @@ def main(names: list[str]) -> int:
 
     with ComfyServer() as server, browser() as chromium:
         page = open_interface(chromium, server, sharpness=SHARPNESS)
+        page.set_viewport_size({"width": 1600, "height": 1300})
         page.evaluate(f"() => {{ {HELPERS} }}")
-        for name in names or SCENES:
+        for name in names or (*SCENES, *AFTER_A_RUN):
             print(take(page, name))
     return 0
 

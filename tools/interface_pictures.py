@@ -1,6 +1,6 @@
-"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
+"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [report] [templates].
 
-`graph` runs the paper's graph on the starter models, `templates` opens the template browser. Needs Chromium and the
+`graph` and `report` run graphs on the starter models, `templates` opens the template browser. Needs Chromium and the
 environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 from .interpreter import run_elsewhere
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-WORKFLOW = "starter_concept_and_control"
 COLOURS, SHARPNESS = 256, 1.5
 ABOVE = {"x": 0, "y": 40, "width": 1600, "height": 760}
 """Without what ComfyUI announces at the top and the empty space at the bottom."""
@@ -23,14 +22,20 @@ ABOVE = {"x": 0, "y": 40, "width": 1600, "height": 760}
 
 def graph(page: Any) -> bytes:
     """The paper's graph after a run, as the page shows it."""
-    from rigs.browser import workflow
-    from rigs.template_browser import PICTURE_IS_THERE, RUN
+    from rigs.browser import run_workflow
 
-    page.evaluate("([saved, name]) => app.loadGraphData(saved, true, true, name)", [workflow(WORKFLOW), WORKFLOW])
-    page.locator(RUN).first.click()
-    page.wait_for_function(PICTURE_IS_THERE)
+    run_workflow(page, "starter_concept_and_control")
     page.wait_for_timeout(4000)
     return page.screenshot(clip=ABOVE)
+
+
+def report(page: Any) -> bytes:
+    """A graph whose terms' doings are reported, after a run."""
+    from rigs.browser import run_workflow
+
+    run_workflow(page, "starter_report")
+    page.wait_for_timeout(4000)
+    return page.screenshot()
 
 
 def templates(page: Any) -> bytes:
@@ -42,7 +47,7 @@ def templates(page: Any) -> bytes:
     return page.locator("[role=dialog]").first.screenshot()
 
 
-PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "templates": templates}
+PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "report": report, "templates": templates}
 
 
 def small(png: bytes) -> bytes:

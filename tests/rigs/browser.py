@@ -10,6 +10,7 @@ import pytest
 
 from rigs.host import ROOT
 from rigs.server import ComfyServer
+from rigs.template_browser import PICTURE_IS_THERE, RUN
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = [
@@ -92,3 +93,10 @@ def _errors(message: Any, address: str) -> list[str]:
 def workflow(name: str) -> dict[str, Any]:
     """A workflow of the pack, as the interface saves it."""
     return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def run_workflow(page: Any, name: str) -> None:
+    """Open a workflow of the pack, queue it, and return when its picture is there."""
+    page.evaluate("([saved, name]) => app.loadGraphData(saved, true, true, name)", [workflow(name), name])
+    page.locator(RUN).first.click()
+    page.wait_for_function(PICTURE_IS_THERE)

@@ -113,3 +113,7 @@ def sweep_of_weights() -> Expected:
 
 
 EXPECTED["starter_sweep"] = sweep_of_weights()
+EXPECTED["starter_report"] = Expected(
+    ("D = base(null) + 1.5{ramp} * (concept(null) - base(null)) + 4{cosine} * (base(control) - base(null))",),
+    ([2, 3, 3, 3],), labels=("concept", "control"),
+)  # fmt: skip

@@ -31,12 +31,14 @@ class Done:
 
     Attributes:
         images: files that were saved, in order.
+        shown: the last picture that nodes of each type showed.
         traces: the trace of each sampling run, in order.
         texts: what the pack's nodes showed.
         chunks: how many conditions each forward of a network evaluated, in order.
     """
 
     images: list[Path] = field(default_factory=list)
+    shown: dict[str, Path] = field(default_factory=dict)
     traces: list[Any] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
@@ -124,6 +126,11 @@ class WorkflowRunner:
             raise RuntimeError(f"a node failed: {self.executor.status_messages[-1]}")
         done.images = [path for path in self._outputs() if path not in before]
         outputs = self.executor.history_result["outputs"]
+        done.shown = {
+            small.prompt[key]["class_type"]: self.base / image["type"] / image["subfolder"] / image["filename"]
+            for key, node in outputs.items()
+            for image in node.get("images", [])
+        }
         done.texts = [text for node in outputs.values() for text in node.get("text", [])]
         return done
 

@@ -12,6 +12,7 @@ from .families import flow_model, sdxl, video_model
 from .graph import Workflow
 from .other_models import autoguidance, controlnet_on_control, domain_guidance, lora_on_one_branch
 from .prompts_only import negative_term, plain_cfg, regional_masks, windowed_control
+from .reports import report
 from .sweeps import sweep
 
 STARTER_WORKFLOWS: tuple[Callable[[Cast], Workflow], ...] = (
@@ -32,6 +33,7 @@ STARTER_WORKFLOWS: tuple[Callable[[Cast], Workflow], ...] = (
 WORKFLOWS: tuple[Callable[[], Workflow], ...] = (
     *(partial(define, STARTER) for define in STARTER_WORKFLOWS),
     partial(sweep, STARTER),
+    partial(report, STARTER),
     plain_cfg,
     concept_and_control,
     two_concepts,

@@ -19,6 +19,8 @@ WIDTHS = {
     "GCFG_Sampler": 340,
     "GCFG_Guider": 300,
     "GCFG_Sweep": 420,
+    "GCFG_Report": 500,
+    "GCFG_ComparePredictions": 500,
     "GCFG_MergeTerms": 230,
     "SaveImage": 420,
     "SaveAnimatedWEBP": 420,
@@ -29,7 +31,7 @@ WIDTHS = {
 WIDTH = 310
 PREVIEWS = {
     "SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "GCFG_GuidanceTerm": 108, "GCFG_Guider": 120,
-    "GCFG_Sampler": 120, "GCFG_Sweep": 520,
+    "GCFG_Sampler": 120, "GCFG_Sweep": 520, "GCFG_Report": 600, "GCFG_ComparePredictions": 200,
 }  # fmt: skip
 """Further room for a picture, or for the formula."""
 NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 16, 75

@@ -1,6 +1,6 @@
-"""Pictures of the workflows: each is run on tiny random models, and what it saves is made small.
+"""Pictures of the workflows: each is run and its report, or else the picture it saves, is made small.
 
-They are honest and show no scene: random models give textures. Run again when starter models are there.
+Those of the starter models show what these draw. The others are run on tiny random models, which give textures alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from rigs.pack import Pack
 from rigs.workflows import WorkflowRunner
@@ -31,7 +31,7 @@ def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
             prompt = json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
             done = runner.run(prompt, MOST_STEPS, SIZE)
             path = FOLDER / f"{name}.jpg"
-            path.write_bytes(thumbnail(done.images[-1]))
+            path.write_bytes(thumbnail(done.shown.get("GCFG_Report", done.images[-1])))
             paths.append(path)
     return paths
 
@@ -39,7 +39,8 @@ def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
 def thumbnail(path: Path) -> bytes:
     """The picture, or a video's first frame, as a JPEG of SIZE pixels a side and at most MOST_BYTES."""
     with Image.open(path) as image:
-        picture = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+        whole = image.convert("RGB")
+    picture = ImageOps.pad(whole, (SIZE, SIZE), Image.Resampling.LANCZOS, whole.getpixel((0, 0)))
     for quality in (90, 80, 70, 60, 50, 40, 30):
         data = io.BytesIO()
         picture.save(data, "JPEG", quality=quality, optimize=True)

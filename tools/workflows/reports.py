@@ -1,0 +1,53 @@
+"""A graph, and what each of its terms did."""
+
+from __future__ import annotations
+
+from .cast import Cast
+from .graph import Workflow
+from .parts import base_model, concept, first_latent, picture, sampler, term, text
+
+
+def report(cast: Cast) -> Workflow:
+    flow = Workflow(
+        "report",
+        "What each term does",
+        "Which term does what, and when? Guidance Report draws how hard each term pushed at every step, whether with "
+        "the others or against them, and what it cost. Compare Predictions shows the picture that each prediction "
+        "alone would give in the middle of sampling, beside the result of all. Both read what GCFG Sampler noted on "
+        "its way: nothing is sampled again for them.",
+        "D = base\n  + 1.5 * ramp * (concept - base)\n  + 4 * cosine to 0 * (base(prompt) - base)",
+        "3 evaluations a step.",
+        (
+            "Change a weight and queue again: the old and the new report can be compared when they are saved.",
+            "draw everything: also the terms' weights and sizes by themselves.",
+            "preview_at on the sampler: 0.2 for an early moment, 0.8 for a late one.",
+        ),
+        cast,
+    )
+    with flow.column("Models"):
+        base = base_model(flow)
+        concept_model = concept(flow, cast.concept)
+    with flow.below("Prompts"):
+        prompt = text(
+            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+            starter="a face, brown skin, gray hair, yellow background",
+        )  # fmt: skip
+        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+    with flow.below("Latent"):
+        latent = first_latent(flow, base)
+    with flow.column("Guidance: two curves"):
+        fidelity = term(
+            flow, "Concept term", model=concept_model, weight=1.5, curve="ramp", curve_ramp=0.3, label="concept"
+        )
+        control = term(
+            flow, "Control term", terms=fidelity, positive=prompt,
+            weight=4.0, curve="cosine", curve_end=0.0, label="control",
+        )  # fmt: skip
+    with flow.column("Sampling"):
+        result = sampler(flow, base, null, latent, terms=control, preview_at=0.5)
+    with flow.column("What each term did"):
+        flow.add("GCFG_Report", trace=result["trace"])
+    with flow.below("What each prediction was"):
+        flow.add("GCFG_ComparePredictions", trace=result["trace"], vae=base["VAE"])
+    picture(flow, result, base["VAE"])
+    return flow
