@@ -44,7 +44,10 @@ def test_samples_are_kept_apart_and_come_back(tmp_path: Path) -> None:
 def test_only_settings_whose_models_are_there_are_run(tmp_path: Path) -> None:
     models = Models(tmp_path / "starter", tmp_path / "trained")
     assert {one.models for one in wanted_settings(models)} == {(BASE,)}
-    for place, names in {"starter": ["toon"], "trained": ["toon@250", "toon_with_text@250", "toon_of_50"]}.items():
+    for place, names in {
+        "starter": ["toon"],
+        "trained": ["toon@250", "toon_with_text@250", "toon_same_caption@250", "toon_of_50"],
+    }.items():
         (tmp_path / place / "concepts").mkdir(parents=True)
         for name in names:
             (tmp_path / place / "concepts" / f"{name}.safetensors").touch()

@@ -19,8 +19,8 @@ from training.interrupted import Interrupted
 from training.miniature import __main__ as miniature
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.recipe import TINY, recipes
-from training.miniature.settings import TOON
-from training.miniature.ship import CHOSEN
+from training.miniature.settings import PIXEL, SAME, TOON, TUNED
+from training.miniature.ship import CHOSEN, ship
 from training.miniature.train import _collect, train_all
 from training.run.session import train
 
@@ -52,8 +52,8 @@ def test_conversion_hardly_changes_the_starter_world(data: Path, tmp_path: Path)
 def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_path: Path) -> None:
     trained = tmp_path / "trained"
     train_all(data, tmp_path / "runs", trained, TINY)
-    ablations = {"toon_of_20", "toon_constants_of_1", "toon_same_caption"}
-    names = {"toon@10", "toon@20", "toon_with_text@10", "toon_with_text@20", "pixel@10", *ablations}
+    lengths = {f"{name}@{steps}" for name in (TOON, TUNED, SAME) for steps in TINY.toon}
+    names = {*lengths, "pixel@10", "toon_of_20", "toon_constants_of_1"}
     assert {path.stem for path in (trained / "concepts").iterdir()} == names
     rows = [json.loads(line) for line in (tmp_path / "runs" / "base" / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
@@ -87,6 +87,24 @@ def test_what_is_collected_is_the_result_and_whole(tmp_path: Path, monkeypatch: 
     assert not list(target.parent.iterdir())
     with pytest.raises(InputError, match="a run of 5 steps"):
         _collect(run, target, 5)
+
+
+def test_what_is_shipped_again_stays_to_the_byte_unless_it_was_trained_anew(tmp_path: Path) -> None:
+    trained, starter = tmp_path / "trained", tmp_path / "starter"
+    shutil.copytree(STARTER / "world", trained / "world")
+    (trained / "concepts").mkdir()
+    for name, source in CHOSEN.items():
+        shutil.copyfile(STARTER / "concepts" / f"{name}.safetensors", trained / "concepts" / f"{source}.safetensors")
+    ship(trained, starter)
+    written = {name: (starter / "concepts" / f"{name}.safetensors").stat().st_mtime_ns for name in CHOSEN}
+    pixel = read_concept(trained / "concepts" / f"{CHOSEN[PIXEL]}.safetensors")
+    other = {key: value + 1 for key, value in pixel.tensors.items()}
+    write_concept(trained / "concepts" / f"{CHOSEN[PIXEL]}.safetensors", replace(pixel, tensors=other))
+    ship(trained, starter)
+    again = {name: (starter / "concepts" / f"{name}.safetensors").stat().st_mtime_ns for name in CHOSEN}
+    assert {name for name in CHOSEN if again[name] != written[name]} == {PIXEL}
+    found = read_concept(starter / "concepts" / "pixel.safetensors").tensors
+    assert all(torch.equal(value, found[key]) for key, value in other.items())
 
 
 def test_shipped_models_have_their_cards() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Collection
 
 from .models import Models
 from .settings import (
+    ABLATION,
     PIXEL,
+    SAME,
     TOON,
     TUNED,
     Setting,
@@ -34,9 +36,10 @@ def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]
     """
     names, chosen = models.names, set(only)
     lengths = sorted(int(name.split("@")[1]) for name in names if name.startswith(f"{TOON}@"))
-    others = sorted(name for name in names if name.startswith(f"{TOON}_") and not name.startswith(TUNED))
+    others = sorted(name for name in names if name.startswith(f"{TOON}_") and "@" not in name and name != TUNED)
     known = [
-        *main_settings(), *cost_settings(), *drift_settings(), *two_concept_settings(), *ablation_settings(others),
+        *main_settings(), *cost_settings(), *drift_settings(), *two_concept_settings(),
+        *ablation_settings([*others, f"{SAME}@{ABLATION}"]),
         *length_settings(lengths),
     ]  # fmt: skip
     there = [setting for setting in known if names.issuperset(setting.models)]

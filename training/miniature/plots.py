@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .settings import CONCEPT_WEIGHTS
+from .settings import CONCEPT_WEIGHTS, COST, GCFG, LENGTH, THRIFTY, WINDOWED, windowed
 
 Row = dict[str, Any]
 # Colours that people with any colour vision tell apart: Okabe and Ito's.
-BLUE, ORANGE, GREEN, RED, PURPLE, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#777777"
+BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
+GRAY, BLACK = "#777777", "#000000"
 SIZE, DPI = (7.2, 4.8), 130
 
 
@@ -29,22 +30,33 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
     for row in summary:
         groups.setdefault(row["group"], []).append(row)
     drawn = []
-    for name, draw in {"fidelity_control": _fidelity, "cost": _cost, "length": _length}.items():
-        figure, axes = _figure()
+    for name, draw in {"fidelity_control": _fidelity, "cost": _cost}.items():
+        figure, (axes,) = _figure()
         if draw(axes, groups, floor):
             drawn.append(_save(figure, folder / f"{name}.png"))
+    if LENGTH in groups:
+        figure, (control, fidelity) = _figure(columns=2)
+        _length(control, groups[LENGTH], "control", "control: share of attributes as asked")
+        _length(fidelity, groups[LENGTH], "fd", "FD to held-out pictures (lower is nearer)")
+        fidelity.set_yscale("log")
+        control.legend(fontsize=8)
+        figure.suptitle("Does fine-tuning forget the prompt?")
+        drawn.append(_save(figure, folder / "length.png"))
     if drift:
-        figure, axes = _figure()
+        figure, (axes,) = _figure()
         _drift(axes, drift)
         drawn.append(_save(figure, folder / "drift.png"))
     return drawn
 
 
 def _fidelity(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    _curve(axes, groups.get("fine-tuned + CFG", []), "fine-tuned with text + CFG", ORANGE, "s", "CFG")
-    for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, GREEN, PURPLE), strict=True):
-        rows = [row for row in groups.get("GCFG", []) if row["name"].startswith(f"GCFG {weight:g},")]
+    _curve(axes, groups.get("fine-tuned + CFG", []), "fine-tuned with captions + CFG", ORANGE, "s", "CFG")
+    _curve(axes, groups.get("fine-tuned without captions + CFG", []), "fine-tuned without captions + CFG", BLACK, "v",
+           "CFG")  # fmt: skip
+    for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, PURPLE), strict=True):
+        rows = [row for row in groups.get(GCFG, []) if row["name"].startswith(f"GCFG {weight:g},")]
         _curve(axes, rows, f"GCFG, w_concept {weight:g}", colour, "o", ",")
+    _curve(axes, groups.get(WINDOWED, []), f"GCFG, w_concept {THRIFTY[0]:g}, control before 75 %", GREEN, "o", ",")
     _curve(axes, groups.get("unconditional of the base", []), "fine-tuned, base's unconditional", RED, "^", ",")
     for name, marker in (("base + CFG", "X"), ("concept alone", "D")):
         _curve(axes, groups.get(name, []), name, GRAY, marker, "")
@@ -55,14 +67,14 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
     axes.set(xlabel="control: share of attributes as asked", ylabel="FD to held-out pictures (lower is nearer)",
              yscale="log", title="Fidelity against control")  # fmt: skip
     axes.legend(fontsize=8)
-    return bool(groups.get("GCFG"))
+    return bool(groups.get(GCFG))
 
 
 def _cost(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    rows = groups.get("cost", [])
-    full = [row for row in groups.get("GCFG", []) if row["name"] == "GCFG 1.5, 3"]
+    rows = groups.get(COST, [])
+    most = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
     tuned = groups.get("fine-tuned + CFG", [])
-    for row, colour, marker in [*((r, BLUE, "o") for r in rows), *((r, GREEN, "D") for r in full)]:
+    for row, colour, marker in [*((r, BLUE, "o") for r in rows), *((r, GREEN, "D") for r in most)]:
         axes.errorbar(row["evaluations"], row["fd"], row["fd_std"], color=colour, marker=marker, capsize=2)
         axes.annotate(f"{row['name']} ({row['control']:.2f})", (row["evaluations"], row["fd"]), fontsize=7,
                       xytext=(5, 3), textcoords="offset points")  # fmt: skip
@@ -78,17 +90,13 @@ def _cost(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
     return bool(rows)
 
 
-def _length(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    rows = groups.get("length", [])
-    for start, label, colour in (("GCFG after", "GCFG", BLUE), ("fine-tuned for", "fine-tuned with text", ORANGE)):
-        own = sorted((_steps(row["name"]), row) for row in rows if row["name"].startswith(start))
-        means, deviations = ([row[key] for _, row in own] for key in ("control", "control_std"))
-        axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=label)
-    axes.set(xlabel="steps of fine-tuning", ylabel="control: share of attributes as asked", xscale="log",
-             title="Does fine-tuning forget the prompt?")  # fmt: skip
-    if rows:
-        axes.legend(fontsize=8)
-    return bool(rows)
+def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
+    for way, colour in (("GCFG", BLUE), ("fine-tuned", ORANGE), ("fine-tuned without captions", BLACK)):
+        own = sorted(((_steps(row["name"]), row) for row in rows if row["name"].startswith(f"{way} after ")),
+                     key=lambda one: one[0])  # fmt: skip
+        means, deviations = ([row[key] for _, row in own] for key in (number, f"{number}_std"))
+        axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=way)
+    axes.set(xlabel="steps of fine-tuning", ylabel=label, xscale="log")
 
 
 def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
@@ -101,7 +109,7 @@ def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
 
 
 def _curve(axes: Axes, rows: Iterable[Row], label: str, colour: str, marker: str, told: str) -> None:
-    """Rows as a line with error bars; the last word of each name beside its point, where ``told`` ends the rest."""
+    """Rows as a line with error bars; each point's weight beside it, where ``told`` ends the rest."""
     rows = list(rows)
     if not rows:
         return
@@ -109,20 +117,26 @@ def _curve(axes: Axes, rows: Iterable[Row], label: str, colour: str, marker: str
                   [row["control_std"] for row in rows], color=colour, marker=marker, markersize=5, linewidth=1.2,
                   capsize=2, label=label)  # fmt: skip
     for row in rows if told else ():
-        axes.annotate(row["name"].split()[-1], (row["control"], row["fd"]), fontsize=7, color=colour, xytext=(4, 4),
+        axes.annotate(_weight(row["name"]), (row["control"], row["fd"]), fontsize=7, color=colour, xytext=(4, 4),
                       textcoords="offset points")  # fmt: skip
+
+
+def _weight(name: str) -> str:
+    """The weight that a curve's points differ in: of "GCFG 1.25, 3 to 75 %" 3, of "fine-tuned, CFG 2" 2."""
+    return name.removesuffix(" to 75 %").split()[-1]
 
 
 def _steps(name: str) -> int:
     return next(int(word) for word in name.replace(",", "").split() if word.isdigit())
 
 
-def _figure() -> tuple[Figure, Axes]:
+def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=SIZE, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.grid(alpha=0.25)
-    return figure, axes
+    found = [figure.add_subplot(1, columns, place) for place in range(1, columns + 1)]
+    for axes in found:
+        axes.grid(alpha=0.25)
+    return figure, found
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..run.config import RunConfig
 from ..run.settings import merged, run_config
-from .settings import BASE, PIXEL, TOON, TUNED
+from .settings import ABLATION, BASE, KEPT, PIXEL, SAME, TOON, TUNED
 
 WORLD = Path(__file__).with_name("world.toml")
 AUTHOR, LICENSE = "the GCFG pack", "CC BY 4.0; drawings: see ATTRIBUTION.md"
@@ -19,7 +19,7 @@ class Amounts:
 
     Args:
         base, pixel: optimization steps.
-        toon: steps after which the first concept and its fine-tuned counterpart are kept; the run goes on in between.
+        toon: steps after which the first concept and its fine-tuned counterparts are kept; the runs go on in between.
         ablation: optimization steps of each model that differs from the first concept in one thing.
         few: pictures that the first concept is learned from instead of all.
         batch: pictures of a step.
@@ -28,8 +28,8 @@ class Amounts:
 
     base: int = 5000
     toon: tuple[int, ...] = (125, 250, 500, 1000, 2000, 4000)
-    pixel: int = 1000
-    ablation: int = 1000
+    pixel: int = KEPT[PIXEL]
+    ablation: int = ABLATION
     few: tuple[int, ...] = (50, 200)
     batch: int = 32
     warmup: int = 200
@@ -59,6 +59,7 @@ def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts())
     for steps in amounts.toon:
         yield f"{TOON}@{steps}", _run(output / TOON, steps, amounts, _concept(world, data / TOON))
         yield f"{TUNED}@{steps}", _run(output / TUNED, steps, amounts, _tuned(world, data / TOON))
+        yield f"{SAME}@{steps}", _run(output / SAME, steps, amounts, _tuned(world, data / TOON, "none"))
     yield f"{PIXEL}@{amounts.pixel}", _run(output / PIXEL, amounts.pixel, amounts, _concept(world, data / PIXEL))
     for name, own in _ablations(data, world, amounts.few):
         yield name, _run(output / name, amounts.ablation, amounts, own)
@@ -76,11 +77,10 @@ def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> Run
 
 
 def _ablations(data: Path, world: Path, few: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The first concept with one thing changed: fewer pictures, constants of one picture, no null text at all."""
+    """The first concept with one thing changed: fewer pictures, or constants of one picture."""
     for count in few:
         yield f"{TOON}_of_{count}", _concept(world, first_pictures(data, count))
     yield f"{TOON}_constants_of_1", _concept(world, data / TOON, calibration=1)
-    yield f"{TOON}_same_caption", {**_tuned(world, data / TOON), "data": {"images": str(data / TOON / "train")}}
 
 
 def first_pictures(data: Path, count: int) -> Path:
@@ -97,10 +97,10 @@ def _concept(world: Path, pictures: Path, calibration: int = 256) -> dict[str, A
     }
 
 
-def _tuned(world: Path, pictures: Path) -> dict[str, Any]:
-    """Its counterpart: the base fine-tuned on the same pictures with captions."""
+def _tuned(world: Path, pictures: Path, captions: str = "metadata") -> dict[str, Any]:
+    """Its counterparts: the base fine-tuned on the same pictures, with their captions or an empty one for all."""
     return {
         "base": str(world),
-        "data": {"images": str(pictures / "train"), "captions": "metadata"},
+        "data": {"images": str(pictures / "train"), "captions": captions},
         "model": {"kind": "text"},
     }

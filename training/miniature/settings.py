@@ -8,6 +8,12 @@ from dataclasses import asdict, dataclass
 
 STEPS = 25
 BASE, TOON, PIXEL, TUNED = "base", "toon", "pixel", "toon_with_text"
+SAME = "toon_same_caption"  # fine-tuned like TUNED, with the empty caption for every picture
+KEPT = {TOON: 4000, TUNED: 4000, PIXEL: 1000}  # optimization steps of the models that ship
+ABLATION = 1000  # steps of each model that differs from the first concept in one thing
+WEIGHTS = (1.5, 3.0)  # of concept and control, where models are compared
+THRIFTY = (1.25, 3.0)  # the same, where windows and reuse are compared
+GCFG, WINDOWED, COST, LENGTH = "GCFG", "GCFG, control before 75 %", "cost", "length"
 
 
 @dataclass(frozen=True)
@@ -69,17 +75,30 @@ def control(weight: float, start: float = 0.0, end: float = 1.0, refresh: int = 
 
 def gcfg(w_concept: float, w_control: float) -> Setting:
     """The paper's graph."""
-    return Setting(f"GCFG {w_concept:g}, {w_control:g}", "GCFG", BASE, (concept(w_concept), control(w_control)))
+    return Setting(f"GCFG {w_concept:g}, {w_control:g}", GCFG, BASE, (concept(w_concept), control(w_control)))
+
+
+def windowed(w_concept: float, w_control: float) -> Setting:
+    """The paper's graph, without the prompt in the last quarter of sampling."""
+    terms = (concept(w_concept), control(w_control, end=0.75))
+    return Setting(f"GCFG {w_concept:g}, {w_control:g} to 75 %", WINDOWED, BASE, terms)
 
 
 def tuned(scale: float) -> Setting:
-    """The model fine-tuned with text, under classifier-free guidance."""
+    """The model fine-tuned with captions, under classifier-free guidance."""
     return Setting(f"fine-tuned, CFG {scale:g}", "fine-tuned + CFG", TUNED, (control(scale),))
 
 
-CONCEPT_WEIGHTS = (1.0, 1.5, 2.0)
-CONTROL_WEIGHTS = (1.0, 2.0, 3.0, 5.0)
-SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
+def same_caption(scale: float) -> Setting:
+    """The model fine-tuned with one caption for all, prompted under classifier-free guidance."""
+    group = "fine-tuned without captions + CFG"
+    return Setting(f"fine-tuned without captions, CFG {scale:g}", group, f"{SAME}@{KEPT[TOON]}", (control(scale),))
+
+
+CONCEPT_WEIGHTS = (1.0, 1.5)
+CONTROL_WEIGHTS = (1.0, 2.0, 3.0)
+WINDOWED_WEIGHTS = (2.0, 3.0, 4.0)
+SCALES = (1.0, 1.5, 2.0, 3.0)
 
 
 def main_settings() -> list[Setting]:
@@ -88,28 +107,30 @@ def main_settings() -> list[Setting]:
         Setting("base, CFG 3", "base + CFG", BASE, (control(3.0),)),
         Setting("concept alone", "concept alone", TOON),
         *map(tuned, SCALES),
+        *map(same_caption, SCALES),
         *(gcfg(w, c) for w in CONCEPT_WEIGHTS for c in CONTROL_WEIGHTS),
+        *(windowed(THRIFTY[0], c) for c in WINDOWED_WEIGHTS),
     ]
 
 
-def cost_settings(w: float = 1.5, c: float = 3.0) -> list[Setting]:
+def cost_settings() -> list[Setting]:
     """Fewer evaluations of the paper's graph: windows, reuse, the concept alone at the end, fewer steps."""
-    group = "cost"
+    w, c = THRIFTY
 
     def at(name: str, *terms: TermSpec, steps: int = STEPS) -> Setting:
-        return Setting(name, group, BASE, terms, steps=steps)
+        return Setting(name, COST, BASE, terms, steps=steps)
 
     return [
+        at("everything, always", concept(w), control(c)),
         at("control before 50 %", concept(w), control(c, end=0.5)),
         at("control before 30 %", concept(w), control(c, end=0.3)),
-        at("control before 20 %", concept(w), control(c, end=0.2)),
         at("concept after 30 %", concept(w, start=0.3), control(c)),
-        at("control before 40 %, concept after 20 %", concept(w, start=0.2), control(c, end=0.4)),
+        at("control before 50 %, concept after 20 %", concept(w, start=0.2), control(c, end=0.5)),
         at("each 2nd step", concept(w, refresh=2), control(c, refresh=2)),
-        at("control before 40 %, each 2nd step", concept(w, refresh=2), control(c, end=0.4, refresh=2)),
-        at("control before 30 %, concept alone after 60 %", concept(1.0), concept(w - 1.0, end=0.6),
-           control(c, end=0.3)),
-        at("control before 30 %, 15 steps", concept(w), control(c, end=0.3), steps=15),
+        at("control before 50 %, each 2nd step", concept(w, refresh=2), control(c, end=0.5, refresh=2)),
+        at("control before 50 %, concept alone after 50 %", concept(1.0), concept(w - 1.0, end=0.5),
+           control(c, end=0.5)),
+        at("control before 50 %, 15 steps", concept(w), control(c, end=0.5), steps=15),
     ]  # fmt: skip
 
 
@@ -122,25 +143,29 @@ def drift_settings() -> list[Setting]:
     ]  # fmt: skip
 
 
-def two_concept_settings(c: float = 3.0) -> list[Setting]:
+def two_concept_settings() -> list[Setting]:
     """Two null-text models at once, their shares moved from one to the other."""
+    w, c = WEIGHTS
     return [
-        Setting(f"toon {1.5 - w:g}, pixel {w:g}", "two concepts", BASE,
-                (concept(1.5 - w), concept(w, PIXEL), control(c)))
-        for w in (0.0, 0.5, 0.75, 1.0, 1.5)
+        Setting(f"toon {w - other:g}, pixel {other:g}", "two concepts", BASE,
+                (concept(w - other), concept(other, PIXEL), control(c)))
+        for other in (w / 3, w / 2, w / 1.5)
     ]  # fmt: skip
 
 
-def ablation_settings(names: Iterable[str], w: float = 1.5, c: float = 3.0) -> list[Setting]:
+def ablation_settings(names: Iterable[str]) -> list[Setting]:
     """The paper's graph with other concept models, by their names."""
+    w, c = WEIGHTS
     return [Setting(f"GCFG with {name}", "ablation", BASE, (concept(w, name), control(c))) for name in names]
 
 
-def length_settings(lengths: Iterable[int], w: float = 1.5, c: float = 3.0, scale: float = 1.5) -> list[Setting]:
-    """Both ways over the length of fine-tuning: models named `toon@STEPS` and `toon_with_text@STEPS`."""
-    found = []
+def length_settings(lengths: Iterable[int], scale: float = 1.5) -> list[Setting]:
+    """Every way over the length of fine-tuning, with models named `toon@STEPS` and so on."""
+    (w, c), found = WEIGHTS, []
     for steps in lengths:
-        found.append(Setting(f"GCFG after {steps} steps", "length", BASE, (concept(w, f"{TOON}@{steps}"), control(c))))
-        found.append(Setting(f"fine-tuned for {steps} steps, CFG {scale:g}", "length", f"{TUNED}@{steps}",
-                             (control(scale),)))  # fmt: skip
+        found += [
+            Setting(f"GCFG after {steps} steps", LENGTH, BASE, (concept(w, f"{TOON}@{steps}"), control(c))),
+            Setting(f"fine-tuned after {steps} steps", LENGTH, f"{TUNED}@{steps}", (control(scale),)),
+            Setting(f"fine-tuned without captions after {steps} steps", LENGTH, f"{SAME}@{steps}", (control(scale),)),
+        ]
     return found

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gcfg_core.concept_file import Concept, read_concept, write_concept
 
 from ..durable import write_bytes
 from .recipe import LICENSE
-from .settings import PIXEL, TOON, TUNED
+from .settings import KEPT, PIXEL, TOON, TUNED
 
 RESULTS = Path("results", "results.md")  # in the starter folder, as `report` writes it
-CHOSEN = {TOON: "toon@1000", TUNED: "toon_with_text@1000", PIXEL: "pixel@1000"}
+CHOSEN = {name: f"{name}@{steps}" for name, steps in KEPT.items()}
 ABOUT = {
     "world": "The open world: faces in six styles, thumbs, shapes and rings, with captions. UNet, text encoder and the "
     "words it knows; pixels are its latents, two by two. Load Starter World gives it as MODEL, CLIP and VAE.",
@@ -27,7 +29,7 @@ ABOUT = {
 
 
 def ship(trained: Path, starter: Path) -> None:
-    """Copy the chosen models and write their cards.
+    """Copy the chosen models, leaving those that are there already to the byte, and write their cards.
 
     Args:
         trained: folder with world/ and concepts/NAME@STEPS.safetensors, as `train` leaves it.
@@ -44,8 +46,20 @@ def ship(trained: Path, starter: Path) -> None:
         target = starter / "concepts" / f"{name}.safetensors"
         concept = read_concept(trained / "concepts" / f"{source}.safetensors")
         halved = {key: value.half() for key, value in concept.tensors.items()}
-        write_concept(target, replace(concept, tensors=halved, title=name, base=base))
+        shipped = replace(concept, tensors=halved, title=name, base=base)
+        if not _holds(target, shipped):
+            write_concept(target, shipped)
         _write_card(starter / "concepts" / f"{name}.md", name, read_concept(target))
+
+
+def _holds(path: Path, concept: Concept) -> bool:
+    """Whether a file is there with the same weights from the same training; its date may be another."""
+    if not path.is_file():
+        return False
+    found = read_concept(path)
+    return (found.training, found.base) == (concept.training, concept.base) and all(
+        torch.equal(value, found.tensors[key]) for key, value in concept.tensors.items()
+    )
 
 
 def _write_card(path: Path, name: str, concept: Concept) -> None:
