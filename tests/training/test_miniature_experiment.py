@@ -9,18 +9,30 @@ import pytest
 import torch
 
 from gcfg_core.input_error import InputError
-from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.experiment import wanted_settings
 from training.miniature.labelled import CLASSES, METADATA, read_labelled
 from training.miniature.models import Models
+from training.miniature.plots import write_plots
 from training.miniature.report import report
-from training.miniature.rows import over_seeds, with_earlier
+from training.miniature.rows import NUMBERS, over_seeds, with_earlier
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
-from training.miniature.settings import BASE, TOON, Setting, gcfg, tuned
+from training.miniature.settings import (
+    BASE,
+    COST,
+    GCFG,
+    LENGTH,
+    TOON,
+    Setting,
+    cost_settings,
+    drift_settings,
+    gcfg,
+    length_settings,
+    main_settings,
+    tuned,
+)
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
-SMALL = PictureAmounts(faces=20, others=5, concept=10, tests=10)
 
 
 def test_samples_are_kept_apart_and_come_back(tmp_path: Path) -> None:
@@ -46,13 +58,14 @@ def test_only_settings_whose_models_are_there_are_run(tmp_path: Path) -> None:
     assert {one.models for one in wanted_settings(models)} == {(BASE,)}
     for place, names in {
         "starter": ["toon"],
-        "trained": ["toon@250", "toon_with_text@250", "toon_same_caption@250", "toon_of_50"],
+        "trained": ["toon@250", "toon_with_text@250", "toon_same_caption@250", "toon_of_50@1000"],
     }.items():
         (tmp_path / place / "concepts").mkdir(parents=True)
         for name in names:
             (tmp_path / place / "concepts" / f"{name}.safetensors").touch()
     found = wanted_settings(models)
-    assert {"GCFG 1.5, 3", "GCFG after 250 steps", "GCFG with toon_of_50"} <= {one.name for one in found}
+    some = {"GCFG 1.5, 3", "GCFG with toon_of_50@1000", "fine-tuned without captions after 250 steps"}
+    assert some <= {one.name for one in found}
     assert len({(one.group, one.name) for one in found}) == len(found) == len({one.as_json() for one in found})
     assert not any("toon_with_text" in one.models for one in found)
     some = wanted_settings(models, ["cost", "GCFG 1.5, 3"])
@@ -70,22 +83,38 @@ def test_numbers_over_seeds() -> None:
 
 def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_path: Path) -> None:
     models, results = Models(STARTER, tmp_path), tmp_path / "results.json"
-    digests = models.digests(gcfg(1.5, 3.0))
-    assert with_earlier([], results, models, 256) == []
+    digests, settings = models.digests(gcfg(1.5, 3.0)), [gcfg(1.5, 3.0)]
+    assert with_earlier([], results, models, settings, 256) == []
 
     def row(name: str, seed: int, fd: float, **others: str) -> dict[str, object]:
-        return {"group": "g", "name": name, "seed": seed, "fd": fd, "models": {**digests, **others}}
+        told = {"group": "g", "name": name, "seed": seed, "fd": fd, "setting": "{}"}
+        return {**told, "models": {**digests, **others}}
 
     gone, other = row("gone", 0, 1.0, **{"toon@4000": "0"}), row("other", 0, 1.0, toon="0")
-    results.write_text(json.dumps({"count": 256, "rows": [row("a", 0, 1.0), row("a", 1, 2.0), gone, other]}))
-    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], results, models, 256)
+    redefined = {**row("GCFG 1.5, 3", 0, 1.0), "group": GCFG}
+    rows = [row("a", 0, 1.0), row("a", 1, 2.0), gone, other, redefined]
+    results.write_text(json.dumps({"count": 256, "rows": rows}))
+    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], results, models, settings, 256)
     assert [(one["name"], one["seed"], one["fd"]) for one in found] == [
         ("a", 0, 1.0), ("a", 1, 5.0), ("gone", 0, 1.0), ("b", 0, 3.0),
     ]  # fmt: skip
-    assert with_earlier([], results, models, 128) == []
+    assert with_earlier([], results, models, settings, 128) == []
 
 
-def test_evaluations_of_a_setting_follow_from_its_terms() -> None:
+def test_every_plot_is_drawn_from_the_settings_it_knows(tmp_path: Path) -> None:
+    settings = [*main_settings(), *cost_settings(), *drift_settings(), *length_settings([125, 250])]
+    numbers = {name: 0.5 + 0.1 * index for index, name in enumerate(NUMBERS)}
+    rows = [{"group": one.group, "name": one.name, **numbers} for one in settings]
+    drift = {"timesteps": [0.0, 999.0], "one": [0.1, 0.2], "other": [0.2, 0.3]}
+    drawn = write_plots(tmp_path, over_seeds(rows), 1.0, drift)
+    assert {path.name for path in drawn} == {"fidelity_control.png", "cost.png", "length.png", "drift.png"}
+    sizes = {path: path.stat().st_size for path in drawn}
+    few = over_seeds(row for row in rows if row["group"] in (GCFG, COST, LENGTH))
+    again = write_plots(tmp_path, few, 1.0, {"timesteps": [0.0, 999.0], "one": [0.1, 0.2]})
+    assert all(path.stat().st_size < sizes[path] for path in again if path.stem in ("fidelity_control", "drift"))
+
+
+def test_a_setting_names_each_of_its_models_once() -> None:
     assert gcfg(1.0, 1.0).models == (BASE, TOON)
     assert Setting("concept alone", "g", TOON).models == (TOON,)
 

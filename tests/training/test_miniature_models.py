@@ -17,16 +17,14 @@ from training.cli import main
 from training.export.newest import newest_concept
 from training.interrupted import Interrupted
 from training.miniature import __main__ as miniature
-from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.recipe import TINY, recipes
-from training.miniature.settings import PIXEL, SAME, TOON, TUNED
+from training.miniature.settings import KEPT, PIXEL, SAME, TOON, TUNED
 from training.miniature.ship import CHOSEN, ship
 from training.miniature.train import _collect, train_all
 from training.run.session import train
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
-SMALL = PictureAmounts(faces=20, others=5, concept=10, tests=10)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_pa
     trained = tmp_path / "trained"
     train_all(data, tmp_path / "runs", trained, TINY)
     lengths = {f"{name}@{steps}" for name in (TOON, TUNED, SAME) for steps in TINY.toon}
-    names = {*lengths, "pixel@10", "toon_of_20", "toon_constants_of_1"}
+    names = {*lengths, "pixel@10", "toon_of_20@5", "toon_constants_of_1@5"}
     assert {path.stem for path in (trained / "concepts").iterdir()} == names
     rows = [json.loads(line) for line in (tmp_path / "runs" / "base" / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
@@ -113,6 +111,8 @@ def test_shipped_models_have_their_cards() -> None:
     for path in files:
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         assert "licence" in card and "steps of" in card and "None" not in card
+    trained = {path.stem: read_concept(path).training["steps"] for path in (STARTER / "concepts").glob("*.safetensors")}
+    assert trained == KEPT
     assert sum(path.stat().st_size for path in STARTER.rglob("*") if path.is_file()) <= 40e6
 
 

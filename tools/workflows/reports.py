@@ -16,9 +16,9 @@ def report(cast: Cast) -> Workflow:
         "alone would give in the middle of sampling, beside the result of all. Both read what GCFG Sampler noted on "
         "its way: nothing is sampled again for them.",
         "D = base\n  + 1.5 * ramp * (concept - base)\n  + 4 * cosine to 0 * (base(prompt) - base)",
-        "3 evaluations a step.",
+        "3 evaluations a step, 2 at the first, where the ramp is still 0.",
         (
-            "Change a weight and queue again: the old and the new report can be compared when they are saved.",
+            "Change a weight and queue again: the report follows. Save its picture first, to compare the two.",
             "draw everything: also the terms' weights and sizes by themselves.",
             "preview_at on the sampler: 0.2 for an early moment, 0.8 for a late one.",
         ),

@@ -37,7 +37,7 @@ def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
 
 
 def thumbnail(path: Path) -> bytes:
-    """The picture, or a video's first frame, as a JPEG of SIZE pixels a side and at most MOST_BYTES."""
+    """The picture, or a video's first frame, padded to a JPEG of SIZE pixels a side and at most MOST_BYTES."""
     with Image.open(path) as image:
         whole = image.convert("RGB")
     picture = ImageOps.pad(whole, (SIZE, SIZE), Image.Resampling.LANCZOS, whole.getpixel((0, 0)))

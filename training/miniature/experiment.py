@@ -8,8 +8,6 @@ from collections.abc import Collection
 from .models import Models
 from .settings import (
     ABLATION,
-    PIXEL,
-    SAME,
     TOON,
     TUNED,
     Setting,
@@ -32,20 +30,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]:
     """The settings whose models are all there, of the groups or names in ``only`` if there are any.
 
-    A model toon@2000 is toon after 2000 steps; any other toon_* is one of the ablations.
+    NAME@STEPS is a model after so many steps; those after ABLATION steps are the ablations and what they vary.
     """
     names, chosen = models.names, set(only)
     lengths = sorted(int(name.split("@")[1]) for name in names if name.startswith(f"{TOON}@"))
-    others = sorted(name for name in names if name.startswith(f"{TOON}_") and "@" not in name and name != TUNED)
+    varied = sorted(name for name in names if name.startswith(TOON) and name.endswith(f"@{ABLATION}"))
     known = [
         *main_settings(), *cost_settings(), *drift_settings(), *two_concept_settings(),
-        *ablation_settings([*others, f"{SAME}@{ABLATION}"]),
+        *ablation_settings(name for name in varied if not name.startswith(TUNED)),
         *length_settings(lengths),
     ]  # fmt: skip
     there = [setting for setting in known if names.issuperset(setting.models)]
     return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
-
-
-def concept_of(setting: Setting) -> str:
-    """Folder of the real pictures that a setting is compared with."""
-    return PIXEL if setting.concept == PIXEL else TOON

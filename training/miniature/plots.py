@@ -8,7 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .settings import CONCEPT_WEIGHTS, COST, GCFG, LENGTH, THRIFTY, WINDOWED, windowed
+from .settings import (
+    ALONE,
+    CAPTIONED,
+    CONCEPT_WEIGHTS,
+    COST,
+    DRIFT,
+    GCFG,
+    LENGTH,
+    PLAIN,
+    SCALE,
+    THRIFTY,
+    UNCAPTIONED,
+    UNTIL,
+    WEIGHTS,
+    WINDOWED,
+    windowed,
+)
 
 Row = dict[str, Any]
 # Colours that people with any colour vision tell apart: Okabe and Ito's.
@@ -22,7 +38,7 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
 
     Args:
         folder: must exist.
-        summary: as `experiment.over_seeds` gives it.
+        summary: as `rows.over_seeds` gives it.
         floor: FD of real pictures that were trained on.
         drift: as `drift.measure_drift` gives it.
     """
@@ -50,16 +66,17 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
 
 
 def _fidelity(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    _curve(axes, groups.get("fine-tuned + CFG", []), "fine-tuned with captions + CFG", ORANGE, "s", "CFG")
-    _curve(axes, groups.get("fine-tuned without captions + CFG", []), "fine-tuned without captions + CFG", BLACK, "v",
-           "CFG")  # fmt: skip
+    _curve(axes, groups.get(CAPTIONED, []), "fine-tuned with captions + CFG", ORANGE, "s")
+    _curve(axes, groups.get(UNCAPTIONED, []), UNCAPTIONED, BLACK, "v")
     for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, PURPLE), strict=True):
         rows = [row for row in groups.get(GCFG, []) if row["name"].startswith(f"GCFG {weight:g},")]
-        _curve(axes, rows, f"GCFG, w_concept {weight:g}", colour, "o", ",")
-    _curve(axes, groups.get(WINDOWED, []), f"GCFG, w_concept {THRIFTY[0]:g}, control before 75 %", GREEN, "o", ",")
-    _curve(axes, groups.get("unconditional of the base", []), "fine-tuned, base's unconditional", RED, "^", ",")
-    for name, marker in (("base + CFG", "X"), ("concept alone", "D")):
-        _curve(axes, groups.get(name, []), name, GRAY, marker, "")
+        _curve(axes, rows, f"GCFG, w_concept {weight:g}", colour, "o")
+    label = WINDOWED.replace(",", f", w_concept {THRIFTY[0]:g},")
+    _curve(axes, groups.get(WINDOWED, []), label, GREEN, "o")
+    _curve(axes, groups.get(DRIFT, []), "fine-tuned, base's unconditional", RED, "^")
+    for name, marker in ((PLAIN, "X"), (ALONE, "D")):
+        for row in groups.get(name, []):
+            _points(axes, [row], row["name"], GRAY, marker)
     axes.axhline(floor, color=GRAY, linestyle=":", linewidth=1)
     axes.annotate(
         "real pictures", (0.01, floor), xycoords=("axes fraction", "data"), fontsize=8, color=GRAY, va="bottom"
@@ -73,7 +90,7 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
 def _cost(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
     rows = groups.get(COST, [])
     most = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
-    tuned = groups.get("fine-tuned + CFG", [])
+    tuned = groups.get(CAPTIONED, [])
     for row, colour, marker in [*((r, BLUE, "o") for r in rows), *((r, GREEN, "D") for r in most)]:
         axes.errorbar(row["evaluations"], row["fd"], row["fd_std"], color=colour, marker=marker, capsize=2)
         axes.annotate(f"{row['name']} ({row['control']:.2f})", (row["evaluations"], row["fd"]), fontsize=7,
@@ -85,49 +102,57 @@ def _cost(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
                       xycoords=("axes fraction", "data"), va="bottom")  # fmt: skip
     axes.axvline(2.0, color=GRAY, linestyle=":", linewidth=1)
     axes.set(xlabel="evaluations a step (plain CFG: 2)", ylabel="FD to held-out pictures (lower is nearer)",
-             title="Cost (in brackets: control)")  # fmt: skip
+             title=f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g} (in brackets: control)")  # fmt: skip
     axes.margins(x=0.25)
     return bool(rows)
 
 
 def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
-    for way, colour in (("GCFG", BLUE), ("fine-tuned", ORANGE), ("fine-tuned without captions", BLACK)):
+    ways = (
+        ("GCFG", BLUE, f"GCFG {WEIGHTS[0]:g}, {WEIGHTS[1]:g}"),
+        ("fine-tuned", ORANGE, f"fine-tuned with captions, CFG {SCALE:g}"),
+        ("fine-tuned without captions", BLACK, f"fine-tuned without captions, CFG {SCALE:g}"),
+    )
+    for way, colour, shown in ways:
         own = sorted(((_steps(row["name"]), row) for row in rows if row["name"].startswith(f"{way} after ")),
                      key=lambda one: one[0])  # fmt: skip
         means, deviations = ([row[key] for _, row in own] for key in (number, f"{number}_std"))
-        axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=way)
+        axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=shown)
     axes.set(xlabel="steps of fine-tuning", ylabel=label, xscale="log")
 
 
 def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
-    for (name, values), colour in zip(drift.items(), (BLUE, ORANGE, GREEN, PURPLE, RED), strict=False):
-        if name != "timesteps":
-            axes.plot(drift["timesteps"], values, color=colour, marker=".", label=name)
+    lines = {name: values for name, values in drift.items() if name != "timesteps"}
+    for (name, values), colour in zip(lines.items(), (ORANGE, BLACK)[: len(lines)], strict=True):
+        axes.plot(drift["timesteps"], values, color=colour, marker=".", label=name)
     axes.set(xlabel="timestep (999: pure noise)", ylabel="|| difference || / || base ||, in x0",
              title="Drift of the unconditional prediction")  # fmt: skip
     axes.legend(fontsize=8)
 
 
-def _curve(axes: Axes, rows: Iterable[Row], label: str, colour: str, marker: str, told: str) -> None:
-    """Rows as a line with error bars; each point's weight beside it, where ``told`` ends the rest."""
-    rows = list(rows)
-    if not rows:
-        return
-    axes.errorbar([row["control"] for row in rows], [row["fd"] for row in rows], [row["fd_std"] for row in rows],
-                  [row["control_std"] for row in rows], color=colour, marker=marker, markersize=5, linewidth=1.2,
-                  capsize=2, label=label)  # fmt: skip
-    for row in rows if told else ():
+def _curve(axes: Axes, rows: Iterable[Row], label: str, colour: str, marker: str) -> None:
+    """Rows as a line with error bars, in the order of their weights, which stand beside the points."""
+    rows = sorted(rows, key=lambda row: float(_weight(row["name"])))
+    if rows:
+        _points(axes, rows, label, colour, marker)
+    for row in rows:
         axes.annotate(_weight(row["name"]), (row["control"], row["fd"]), fontsize=7, color=colour, xytext=(4, 4),
                       textcoords="offset points")  # fmt: skip
 
 
+def _points(axes: Axes, rows: Sequence[Row], label: str, colour: str, marker: str) -> None:
+    axes.errorbar([row["control"] for row in rows], [row["fd"] for row in rows], [row["fd_std"] for row in rows],
+                  [row["control_std"] for row in rows], color=colour, marker=marker, markersize=5, linewidth=1.2,
+                  capsize=2, label=label)  # fmt: skip
+
+
 def _weight(name: str) -> str:
     """The weight that a curve's points differ in: of "GCFG 1.25, 3 to 75 %" 3, of "fine-tuned, CFG 2" 2."""
-    return name.removesuffix(" to 75 %").split()[-1]
+    return name.removesuffix(UNTIL).split()[-1]
 
 
 def _steps(name: str) -> int:
-    return next(int(word) for word in name.replace(",", "").split() if word.isdigit())
+    return next(int(word) for word in name.split() if word.isdigit())
 
 
 def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:

@@ -62,7 +62,7 @@ def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts())
         yield f"{SAME}@{steps}", _run(output / SAME, steps, amounts, _tuned(world, data / TOON, "none"))
     yield f"{PIXEL}@{amounts.pixel}", _run(output / PIXEL, amounts.pixel, amounts, _concept(world, data / PIXEL))
     for name, own in _ablations(data, world, amounts.few):
-        yield name, _run(output / name, amounts.ablation, amounts, own)
+        yield f"{name}@{amounts.ablation}", _run(output / name, amounts.ablation, amounts, own)
 
 
 def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> RunConfig:

@@ -10,21 +10,19 @@ from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift
-from .experiment import concept_of, wanted_settings
+from .experiment import wanted_settings
 from .judge import accuracy, read_judge
 from .labelled import read_labelled
-from .measure import Concept, Measure
+from .measure import Measure
 from .models import Models
 from .plots import write_plots
 from .rows import over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
-from .settings import PIXEL, TOON, TUNED
-from .styles import PIXEL as PIXEL_STYLE
-from .styles import TOON as TOON_STYLE
+from .settings import KEPT, SAME, TOON, TUNED
+from .styles import TOON as STYLE
 
 RESULTS = "results.json"
 DRIFT_PICTURES = 32
-STYLE_OF = {TOON: TOON_STYLE.name, PIXEL: PIXEL_STYLE.name}
 COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
            "hair": "hair", "nearest": "nearest", "diversity": "diversity",
            "evaluations": "evaluations a step"}  # fmt: skip
@@ -33,7 +31,9 @@ COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "bac
 def report(
     models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
 ) -> str:
-    """Measure every setting that was sampled; the table for people. What an earlier report measured besides stays.
+    """Measure every setting that was sampled against the first concept; the table for people.
+
+    What an earlier report measured besides stays.
 
     Args:
         models: where they lie; the starter folder has judge.safetensors too.
@@ -46,31 +46,30 @@ def report(
         InputError: nothing was sampled.
     """
     measure = Measure(read_judge(models.starter / "judge.safetensors"))
-    concepts: dict[str, Concept] = {}
-    facts: dict[str, Any] = {"count": count, "judge": {}, "floor": {}}
-    for name in (TOON, PIXEL):
-        held_out, training = (read_labelled(pictures, f"{name}/{part}") for part in ("test", "train"))
-        concepts[name] = measure.concept(STYLE_OF[name], held_out, training)
-        told = measure.judge.told(measure.judge.see(held_out.pixels))
-        facts["judge"][name] = accuracy(told, held_out.labels)
-        facts["floor"][name] = measure.floor(training.pixels[:count], concepts[name])
+    held_out, training = (read_labelled(pictures, f"{TOON}/{part}") for part in ("test", "train"))
+    concept = measure.concept(STYLE.name, held_out, training)
+    facts: dict[str, Any] = {
+        "count": count,
+        "judge": accuracy(measure.judge.told(measure.judge.see(held_out.pixels)), held_out.labels),
+        "floor": measure.floor(training.pixels[:count], concept),
+    }
     rows = []
     for seed in range(seeds):
         for setting in tqdm(wanted_settings(models, only), f"seed {seed}"):
             path = path_of(samples, models, setting, seed, count)
             if path.is_file():
-                row = measure.row(read_samples(path), wanted(seed, count), concepts[concept_of(setting)])
+                row = measure.row(read_samples(path), wanted(seed, count), concept)
                 told = {"group": setting.group, "name": setting.name, "seed": seed}
-                rows.append({**told, **row, "models": models.digests(setting)})
+                rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
-    rows = with_earlier(rows, output / RESULTS, models, count)
+    rows = with_earlier(rows, output / RESULTS, models, wanted_settings(models), count)
     summary = over_seeds(rows)
-    names = sorted(name for name in models.names if name.startswith(TUNED))
+    names = [name for name in (TUNED, f"{SAME}@{KEPT[TOON]}") if name in models.names]
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
-    write_plots(output, summary, facts["floor"][TOON]["fd"], drift)
+    write_plots(output, summary, facts["floor"]["fd"], drift)
     text = table(summary)
     write_bytes(output / "results.md", text.encode())
     return text

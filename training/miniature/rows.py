@@ -7,24 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from .models import Models
+from .settings import Setting
 
 Row = dict[str, Any]
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
-def with_earlier(rows: Sequence[Row], results: Path, models: Models, count: int) -> list[Row]:
+def with_earlier(
+    rows: Sequence[Row], results: Path, models: Models, settings: Iterable[Setting], count: int
+) -> list[Row]:
     """The rows, and those of an earlier report that are not measured anew.
 
     The models of an earlier row may be gone, as those that only the experiment needs; where they are there but are
-    others now, or where another number of pictures was measured, the row is dropped.
+    others now, where the setting of that name is another now, or another number of pictures was measured, the row is
+    dropped.
 
     Args:
-        rows: with "group", "name", "seed" and "models", the digests that `Models.digests` gives.
+        rows: with "group", "name", "seed", "models", the digests that `Models.digests` gives, and "setting", as JSON.
         results: results.json of the earlier report, if there is one.
+        settings: all that there are.
         count: pictures of each row.
     """
     told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {"rows": [], "count": count}
-    kept = [row for row in told["rows"] if told["count"] == count and not models.contradict(row["models"])]
+    now = {(setting.group, setting.name): setting.as_json() for setting in settings}
+    kept = [
+        row for row in told["rows"]
+        if told["count"] == count
+        and row["setting"] == now.get((row["group"], row["name"]), row["setting"])
+        and not models.contradict(row["models"])
+    ]  # fmt: skip
     return list({(row["group"], row["name"], row["seed"]): row for row in (*kept, *rows)}.values())
 
 

@@ -10,10 +10,16 @@ STEPS = 25
 BASE, TOON, PIXEL, TUNED = "base", "toon", "pixel", "toon_with_text"
 SAME = "toon_same_caption"  # fine-tuned like TUNED, with the empty caption for every picture
 KEPT = {TOON: 4000, TUNED: 4000, PIXEL: 1000}  # optimization steps of the models that ship
-ABLATION = 1000  # steps of each model that differs from the first concept in one thing
+ABLATION = 1000  # steps of the models that are compared with toon@1000, from which each differs in one thing
 WEIGHTS = (1.5, 3.0)  # of concept and control, where models are compared
 THRIFTY = (1.25, 3.0)  # the same, where windows and reuse are compared
-GCFG, WINDOWED, COST, LENGTH = "GCFG", "GCFG, control before 75 %", "cost", "length"
+SCALE = 1.5  # of CFG, where models are compared
+PROMPT_END = 0.75
+UNTIL = f" to {100 * PROMPT_END:g} %"
+# Groups of settings: what is compared with each other.
+PLAIN, ALONE, GCFG, WINDOWED = "base + CFG", "concept alone", "GCFG", f"GCFG, control before {100 * PROMPT_END:g} %"
+CAPTIONED, UNCAPTIONED = "fine-tuned + CFG", "fine-tuned without captions + CFG"
+DRIFT, COST, LENGTH = "unconditional of the base", "cost", "length"
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,6 @@ class Setting:
         group: what it is compared with.
         base: the model whose unconditional prediction everything is added to.
         terms: what is added.
-        concept: the style that the result should have.
         steps: of sampling.
     """
 
@@ -51,7 +56,6 @@ class Setting:
     group: str
     base: str
     terms: tuple[TermSpec, ...] = ()
-    concept: str = TOON
     steps: int = STEPS
 
     @property
@@ -80,19 +84,19 @@ def gcfg(w_concept: float, w_control: float) -> Setting:
 
 def windowed(w_concept: float, w_control: float) -> Setting:
     """The paper's graph, without the prompt in the last quarter of sampling."""
-    terms = (concept(w_concept), control(w_control, end=0.75))
-    return Setting(f"GCFG {w_concept:g}, {w_control:g} to 75 %", WINDOWED, BASE, terms)
+    terms = (concept(w_concept), control(w_control, end=PROMPT_END))
+    return Setting(f"GCFG {w_concept:g}, {w_control:g}{UNTIL}", WINDOWED, BASE, terms)
 
 
 def tuned(scale: float) -> Setting:
     """The model fine-tuned with captions, under classifier-free guidance."""
-    return Setting(f"fine-tuned, CFG {scale:g}", "fine-tuned + CFG", TUNED, (control(scale),))
+    return Setting(f"fine-tuned, CFG {scale:g}", CAPTIONED, TUNED, (control(scale),))
 
 
 def same_caption(scale: float) -> Setting:
     """The model fine-tuned with one caption for all, prompted under classifier-free guidance."""
-    group = "fine-tuned without captions + CFG"
-    return Setting(f"fine-tuned without captions, CFG {scale:g}", group, f"{SAME}@{KEPT[TOON]}", (control(scale),))
+    name = f"fine-tuned without captions, CFG {scale:g}"
+    return Setting(name, UNCAPTIONED, f"{SAME}@{KEPT[TOON]}", (control(scale),))
 
 
 CONCEPT_WEIGHTS = (1.0, 1.5)
@@ -104,8 +108,8 @@ SCALES = (1.0, 1.5, 2.0, 3.0)
 def main_settings() -> list[Setting]:
     """The paper's comparison."""
     return [
-        Setting("base, CFG 3", "base + CFG", BASE, (control(3.0),)),
-        Setting("concept alone", "concept alone", TOON),
+        Setting("base, CFG 3", PLAIN, BASE, (control(3.0),)),
+        Setting("concept alone", ALONE, TOON),
         *map(tuned, SCALES),
         *map(same_caption, SCALES),
         *(gcfg(w, c) for w in CONCEPT_WEIGHTS for c in CONTROL_WEIGHTS),
@@ -137,14 +141,14 @@ def cost_settings() -> list[Setting]:
 def drift_settings() -> list[Setting]:
     """The fine-tuned model's prompt against its own unconditional prediction (CFG) and against the base's."""
     return [
-        Setting(f"fine-tuned, base's unconditional, {scale:g}", "unconditional of the base", BASE,
+        Setting(f"fine-tuned, base's unconditional, {scale:g}", DRIFT, BASE,
                 (control(scale, model=TUNED),))
         for scale in SCALES[1:4]
     ]  # fmt: skip
 
 
 def two_concept_settings() -> list[Setting]:
-    """Two null-text models at once, their shares moved from one to the other."""
+    """Two null-text models at once, their shares moved from one to the other; measured against the first's pictures."""
     w, c = WEIGHTS
     return [
         Setting(f"toon {w - other:g}, pixel {other:g}", "two concepts", BASE,
@@ -159,13 +163,13 @@ def ablation_settings(names: Iterable[str]) -> list[Setting]:
     return [Setting(f"GCFG with {name}", "ablation", BASE, (concept(w, name), control(c))) for name in names]
 
 
-def length_settings(lengths: Iterable[int], scale: float = 1.5) -> list[Setting]:
+def length_settings(lengths: Iterable[int]) -> list[Setting]:
     """Every way over the length of fine-tuning, with models named `toon@STEPS` and so on."""
     (w, c), found = WEIGHTS, []
     for steps in lengths:
         found += [
             Setting(f"GCFG after {steps} steps", LENGTH, BASE, (concept(w, f"{TOON}@{steps}"), control(c))),
-            Setting(f"fine-tuned after {steps} steps", LENGTH, f"{TUNED}@{steps}", (control(scale),)),
-            Setting(f"fine-tuned without captions after {steps} steps", LENGTH, f"{SAME}@{steps}", (control(scale),)),
+            Setting(f"fine-tuned after {steps} steps", LENGTH, f"{TUNED}@{steps}", (control(SCALE),)),
+            Setting(f"fine-tuned without captions after {steps} steps", LENGTH, f"{SAME}@{steps}", (control(SCALE),)),
         ]
     return found

@@ -38,15 +38,14 @@ def ship(trained: Path, starter: Path) -> None:
     Raises:
         ConceptFileError, OSError: a model cannot be read or written.
     """
+    chosen = {name: read_concept(trained / "concepts" / f"{source}.safetensors") for name, source in CHOSEN.items()}
     shutil.copytree(trained / "world", starter / "world", dirs_exist_ok=True)
     _write_card(starter / "world" / "README.md", "world", read_concept(starter / "world" / "unet.safetensors"))
     (starter / "concepts").mkdir(exist_ok=True)
-    base = read_concept(trained / "concepts" / f"{CHOSEN[TOON]}.safetensors").base
-    for name, source in CHOSEN.items():
+    for name, concept in chosen.items():
         target = starter / "concepts" / f"{name}.safetensors"
-        concept = read_concept(trained / "concepts" / f"{source}.safetensors")
         halved = {key: value.half() for key, value in concept.tensors.items()}
-        shipped = replace(concept, tensors=halved, title=name, base=base)
+        shipped = replace(concept, tensors=halved, title=name, base=chosen[TOON].base)
         if not _holds(target, shipped):
             write_concept(target, shipped)
         _write_card(starter / "concepts" / f"{name}.md", name, read_concept(target))
