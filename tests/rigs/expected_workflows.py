@@ -113,6 +113,10 @@ def sweep_of_weights() -> Expected:
 
 
 EXPECTED["starter_sweep"] = sweep_of_weights()
+EXPECTED["starter_for_less"] = one(
+    "D = base(null) + 1.25 * every[2](concept(null) - base(null)) + 3{@ 0%-50%} * every[2](base(control) - base(null))",
+    [3, 1, 2, 1], "concept", "control",
+)  # fmt: skip
 EXPECTED["starter_report"] = Expected(
     ("D = base(null) + 1.5{ramp} * (concept(null) - base(null)) + 4{cosine} * (base(control) - base(null))",),
     ([2, 3, 3, 3],), labels=("concept", "control"),

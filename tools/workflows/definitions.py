@@ -9,6 +9,7 @@ from .cast import STARTER, Cast
 from .concepts import concept_and_control, image_to_image, inpainting, two_concepts, weight_curves
 from .custom_sampling import two_stages
 from .families import flow_model, sdxl, video_model
+from .for_less import for_less
 from .graph import Workflow
 from .other_models import autoguidance, controlnet_on_control, domain_guidance, lora_on_one_branch
 from .prompts_only import negative_term, plain_cfg, regional_masks, windowed_control
@@ -32,6 +33,7 @@ STARTER_WORKFLOWS: tuple[Callable[[Cast], Workflow], ...] = (
 
 WORKFLOWS: tuple[Callable[[], Workflow], ...] = (
     *(partial(define, STARTER) for define in STARTER_WORKFLOWS),
+    partial(for_less, STARTER),
     partial(sweep, STARTER),
     partial(report, STARTER),
     plain_cfg,
