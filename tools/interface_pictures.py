@@ -1,6 +1,6 @@
-"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [report] [templates].
+"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
 
-`graph` and `report` run graphs on the starter models, `templates` opens the template browser. Needs Chromium and the
+`graph` runs the paper's graph on the starter models, `templates` opens the template browser. Needs Chromium and the
 environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
 """
 
@@ -29,15 +29,6 @@ def graph(page: Any) -> bytes:
     return page.screenshot(clip=ABOVE)
 
 
-def report(page: Any) -> bytes:
-    """A graph whose terms' doings are reported, after a run."""
-    from rigs.browser import run_workflow
-
-    run_workflow(page, "starter_report")
-    page.wait_for_timeout(4000)
-    return page.screenshot()
-
-
 def templates(page: Any) -> bytes:
     """The template browser with this pack's workflows."""
     from rigs.template_browser import open_templates
@@ -47,7 +38,7 @@ def templates(page: Any) -> bytes:
     return page.locator("[role=dialog]").first.screenshot()
 
 
-PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "report": report, "templates": templates}
+PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "templates": templates}
 
 
 def small(png: bytes) -> bytes:

@@ -21,7 +21,7 @@ def for_less(cast: Cast) -> Workflow:
         (
             "end_percent 0.75 and refresh 1: dearer, and the prompt is obeyed a little better.",
             "refresh 3: cheaper still.",
-            "Remove both Modify Guidance Term nodes and set end_percent to 1: the paper's own graph.",
+            "Remove both Modify Guidance Term nodes and set end_percent to 1: the paper's graph.",
         ),
         cast,
     )

@@ -13,7 +13,7 @@ Model reads as it is. Without one, bypass the concept's term and its loader (Ctr
 
 
 STARTER_FILES = """\
-Nothing to download: {files} come with the pack. They are small (4 million parameters, pictures of 32 x 32) and \
+Nothing to download: the pack brings {files}. They are small (4 million parameters, pictures of 32 x 32) and \
 know faces in a few styles and the words of their captions: `light`, `brown`, `dark` skin; `black`, `blond`, `red`, \
 `gray` hair; `red`, `green`, `blue`, `yellow`, `purple`, `white` background; `glasses`. Styles: `an adventurer face`, \
 `a big smile face`, `a big ears face`, `a persona face`, `a mini face`, `a peep face`, `a thumb`, `shapes`, `rings`. \

@@ -65,7 +65,9 @@ def domain_guidance(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         "D = base + 5 * (tuned(prompt) - base)",
         "2 evaluations a step, one of each model.",
         (
-            "Swap in any SD 1.5 fine-tune.",
+            "Swap in a model that you trained from the starter world with --kind text."
+            if cast.is_starter
+            else "Swap in any SD 1.5 fine-tune.",
             "Compare with plain CFG on the tuned model: connect it as the sampler's model and delete the term's.",
             "Add a prompt term on the base model for more obedience.",
         ),
