@@ -22,7 +22,7 @@ from rigs.host import ROOT, enter_host
 GRAPH = ROOT / "workflows" / "api" / "starter_concept_and_control.json"
 OUTPUT = ROOT / "output"
 CONCEPT_WEIGHTS = (0.0, 0.75, 1.5, 2.5)
-CONTROL_WEIGHTS = (0.0, 1.0, 3.0, 5.0)
+CONTROL_WEIGHTS = (0.0, 1.0, 2.5, 5.0)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,16 +1,19 @@
 """The experiment in miniature: which settings are run, where their samples lie, and the arithmetic of its report."""
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gcfg_core.input_error import InputError
+from training.miniature.examples import draw_examples
 from training.miniature.experiment import wanted_settings
-from training.miniature.labelled import CLASSES, METADATA, read_labelled
+from training.miniature.labelled import CLASSES, METADATA, Labelled, read_labelled
 from training.miniature.models import Models
 from training.miniature.plots import write_plots
 from training.miniature.report import report
@@ -30,6 +33,7 @@ from training.miniature.settings import (
     main_settings,
     tuned,
 )
+from training.miniature.styles import ATTRIBUTES
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
@@ -114,6 +118,18 @@ def test_every_plot_is_drawn_from_the_settings_it_knows(tmp_path: Path) -> None:
     assert all(path.stat().st_size < sizes[path] for path in again if path.stem in ("fidelity_control", "drift"))
 
 
+def test_examples_stand_below_a_real_picture_of_what_was_asked_for() -> None:
+    asked = wanted(0, 3)
+    labels = {name: torch.tensor([CLASSES[name].index(asked[i][name]) for i in (2, 0)]) for name in ATTRIBUTES}
+    real = Labelled(torch.stack([torch.full((3, 96, 96), value, dtype=torch.uint8) for value in (30, 10)]), labels)
+    pixels = torch.stack([torch.full((3, 96, 96), value, dtype=torch.uint8) for value in (110, 120, 130)])
+    drawn = np.array(draw_examples(real, asked, {"one": pixels}).convert("L"))
+    top, left = ({value: int(np.median((drawn == value).nonzero()[axis])) for value in (10, 30, 110, 130)}
+                 for axis in (0, 1))  # fmt: skip
+    assert left[10] == left[110] < left[30] == left[130] and top[10] == top[30] < top[110] == top[130]
+    assert (drawn == 120).sum() < 96 * 96 <= (drawn == 110).sum()  # nobody drew what the second prompt asks for
+
+
 def test_a_setting_names_each_of_its_models_once() -> None:
     assert gcfg(1.0, 1.0).models == (BASE, TOON)
     assert Setting("concept alone", "g", TOON).models == (TOON,)
@@ -153,7 +169,9 @@ def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> Non
     shown = read_labelled(real, "toon/test").labels["background"][count:].tolist()
     chance = sum(CLASSES["background"][b] == asked["background"] for b, asked in zip(shown, told, strict=True)) / count
     assert toon["background"] == pytest.approx(chance, abs=0.02)
-    assert "| GCFG 1.5, 3 |" in text and (output / "results.md").read_text() == text
+    page = (output / "results.md").read_text()
+    assert "| GCFG 1.5, 3 |" in text and page.endswith(text) and f"{count} pictures for each" in page
+    assert all((output / name).is_file() for name in re.findall(r"!\[[a-z ]+\]\((.+)\)", page))
     drawn = {path.stem for path in output.glob("*.png")}
     assert drawn == {"fidelity_control", "drift"}
     with pytest.raises(InputError, match="sampled pictures"):

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from .settings import (
     ALONE,
@@ -16,6 +17,7 @@ from .settings import (
     DRIFT,
     GCFG,
     LENGTH,
+    PAPER,
     PLAIN,
     SCALE,
     THRIFTY,
@@ -29,8 +31,8 @@ from .settings import (
 Row = dict[str, Any]
 # Colours that people with any colour vision tell apart: Okabe and Ito's.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-GRAY, BLACK = "#777777", "#000000"
-SIZE, DPI = (7.2, 4.8), 130
+GRAY, BLACK, SKY = "#777777", "#000000", "#56B4E9"
+DPI = 130
 
 
 def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[str, list[float]] | None) -> list[Path]:
@@ -46,17 +48,29 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
     for row in summary:
         groups.setdefault(row["group"], []).append(row)
     drawn = []
-    for name, draw in {"fidelity_control": _fidelity, "cost": _cost}.items():
+    if GCFG in groups:
+        figure, panels = _figure(columns=2, size=(10.0, 6.2))
+        for axes, number, label in zip(panels, ("fd", "kid"), ("FD", "KID"), strict=True):
+            _fidelity(axes, groups, number)
+            axes.set(xlabel="control: share of attributes as asked", ylabel=f"{label} to held-out pictures")
+        panels[0].axhline(floor, color=GRAY, linestyle=":", linewidth=1, label=f"real pictures (FD {floor:.1f})")
+        figure.suptitle("Fidelity (lower is nearer) against control")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+        drawn.append(_save(figure, folder / "fidelity_control.png"))
+    if COST in groups:
         figure, (axes,) = _figure()
-        if draw(axes, groups, floor):
-            drawn.append(_save(figure, folder / f"{name}.png"))
+        _cost(axes, groups)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=7)
+        drawn.append(_save(figure, folder / "cost.png"))
     if LENGTH in groups:
-        figure, (control, fidelity) = _figure(columns=2)
+        figure, (control, fidelity) = _figure(columns=2, size=(10.0, 4.8))
         _length(control, groups[LENGTH], "control", "control: share of attributes as asked")
         _length(fidelity, groups[LENGTH], "fd", "FD to held-out pictures (lower is nearer)")
         fidelity.set_yscale("log")
-        control.legend(fontsize=8)
+        fidelity.yaxis.set_major_formatter(_plain)
+        fidelity.yaxis.set_minor_formatter(_plain)
         figure.suptitle("Does fine-tuning forget the prompt?")
+        figure.legend(*control.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
         drawn.append(_save(figure, folder / "length.png"))
     if drift:
         figure, (axes,) = _figure()
@@ -65,46 +79,37 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
     return drawn
 
 
-def _fidelity(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    _curve(axes, groups.get(CAPTIONED, []), "fine-tuned with captions + CFG", ORANGE, "s")
-    _curve(axes, groups.get(UNCAPTIONED, []), UNCAPTIONED, BLACK, "v")
+def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
+    """Curves over the weight that stands beside each point; of what lies far off, the legend tells the numbers."""
+    _curve(axes, groups.get(CAPTIONED, []), number, "fine-tuned with captions + CFG", ORANGE, "s")
+    _curve(axes, groups.get(UNCAPTIONED, []), number, UNCAPTIONED, BLACK, "v")
     for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, PURPLE), strict=True):
-        rows = [row for row in groups.get(GCFG, []) if row["name"].startswith(f"GCFG {weight:g},")]
-        _curve(axes, rows, f"GCFG, w_concept {weight:g}", colour, "o")
+        rows = [row for row in groups[GCFG] if row["name"].startswith(f"GCFG {weight:g},")]
+        _curve(axes, rows, number, f"GCFG, w_concept {weight:g}", colour, "o")
     label = WINDOWED.replace(",", f", w_concept {THRIFTY[0]:g},")
-    _curve(axes, groups.get(WINDOWED, []), label, GREEN, "o")
-    _curve(axes, groups.get(DRIFT, []), "fine-tuned, base's unconditional", RED, "^")
-    for name, marker in ((PLAIN, "X"), (ALONE, "D")):
-        for row in groups.get(name, []):
-            _points(axes, [row], row["name"], GRAY, marker)
-    axes.axhline(floor, color=GRAY, linestyle=":", linewidth=1)
-    axes.annotate(
-        "real pictures", (0.01, floor), xycoords=("axes fraction", "data"), fontsize=8, color=GRAY, va="bottom"
-    )
-    axes.set(xlabel="control: share of attributes as asked", ylabel="FD to held-out pictures (lower is nearer)",
-             yscale="log", title="Fidelity against control")  # fmt: skip
-    axes.legend(fontsize=8)
-    return bool(groups.get(GCFG))
+    _curve(axes, groups.get(WINDOWED, []), number, label, GREEN, "D")
+    _curve(axes, groups.get(DRIFT, []), number, "fine-tuned with captions, base's unconditional", RED, "^")
+    for row in groups.get(PAPER, []):
+        _points(axes, [row], number, row["name"], SKY, "*")
+    for row in (*groups.get(PLAIN, []), *groups.get(ALONE, [])):
+        axes.plot([], [], " ", label=f"off the plot: {row['name']} (control {row['control']:.2f}, FD {row['fd']:.1f})")
 
 
-def _cost(axes: Axes, groups: dict[str, list[Row]], floor: float) -> bool:
-    rows = groups.get(COST, [])
-    most = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
-    tuned = groups.get(CAPTIONED, [])
-    for row, colour, marker in [*((r, BLUE, "o") for r in rows), *((r, GREEN, "D") for r in most)]:
-        axes.errorbar(row["evaluations"], row["fd"], row["fd_std"], color=colour, marker=marker, capsize=2)
-        axes.annotate(f"{row['name']} ({row['control']:.2f})", (row["evaluations"], row["fd"]), fontsize=7,
-                      xytext=(5, 3), textcoords="offset points")  # fmt: skip
-    if tuned:
-        best = min(tuned, key=lambda row: row["fd"])
-        axes.axhline(best["fd"], color=ORANGE, linestyle="--", linewidth=1)
-        axes.annotate(f"{best['name']} ({best['control']:.2f})", (0.01, best["fd"]), fontsize=7, color=ORANGE,
-                      xycoords=("axes fraction", "data"), va="bottom")  # fmt: skip
-    axes.axvline(2.0, color=GRAY, linestyle=":", linewidth=1)
-    axes.set(xlabel="evaluations a step (plain CFG: 2)", ylabel="FD to held-out pictures (lower is nearer)",
-             title=f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g} (in brackets: control)")  # fmt: skip
-    axes.margins(x=0.25)
-    return bool(rows)
+def _cost(axes: Axes, groups: dict[str, list[Row]]) -> None:
+    """A numbered point for each way; the legend says which."""
+    full = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
+    rows = sorted([*groups[COST], *full], key=lambda row: row["evaluations"])
+    for index, row in enumerate(rows, 1):
+        at = (row["evaluations"], row["fd"])
+        axes.errorbar(*at, row["fd_std"], color=GREEN if row in full else BLUE, marker="o", capsize=2,
+                      label=f"{index}  {row['name']}: control {row['control']:.3f}")  # fmt: skip
+        axes.annotate(str(index), at, xytext=(6, 4), textcoords="offset points")
+    for best in sorted(groups.get(CAPTIONED, []), key=lambda row: row["fd"])[:1]:
+        axes.axhline(best["fd"], color=ORANGE, linestyle="--", linewidth=1,
+                     label=f"{best['name']}: control {best['control']:.3f}")  # fmt: skip
+    axes.axvline(2.0, color=GRAY, linestyle=":", linewidth=1, label="plain CFG's evaluations")
+    axes.set(xlabel="evaluations a step", ylabel="FD to held-out pictures (lower is nearer)",
+             title=f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g}")  # fmt: skip
 
 
 def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
@@ -119,6 +124,9 @@ def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
         means, deviations = ([row[key] for _, row in own] for key in (number, f"{number}_std"))
         axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=shown)
     axes.set(xlabel="steps of fine-tuning", ylabel=label, xscale="log")
+    axes.set_xticks(sorted({_steps(row["name"]) for row in rows}))
+    axes.xaxis.set_major_formatter(_plain)
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
@@ -130,20 +138,19 @@ def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
     axes.legend(fontsize=8)
 
 
-def _curve(axes: Axes, rows: Iterable[Row], label: str, colour: str, marker: str) -> None:
+def _curve(axes: Axes, rows: Iterable[Row], number: str, label: str, colour: str, marker: str) -> None:
     """Rows as a line with error bars, in the order of their weights, which stand beside the points."""
     rows = sorted(rows, key=lambda row: float(_weight(row["name"])))
     if rows:
-        _points(axes, rows, label, colour, marker)
+        _points(axes, rows, number, label, colour, marker)
     for row in rows:
-        axes.annotate(_weight(row["name"]), (row["control"], row["fd"]), fontsize=7, color=colour, xytext=(4, 4),
+        axes.annotate(_weight(row["name"]), (row["control"], row[number]), fontsize=7, color=colour, xytext=(4, 4),
                       textcoords="offset points")  # fmt: skip
 
 
-def _points(axes: Axes, rows: Sequence[Row], label: str, colour: str, marker: str) -> None:
-    axes.errorbar([row["control"] for row in rows], [row["fd"] for row in rows], [row["fd_std"] for row in rows],
-                  [row["control_std"] for row in rows], color=colour, marker=marker, markersize=5, linewidth=1.2,
-                  capsize=2, label=label)  # fmt: skip
+def _points(axes: Axes, rows: Sequence[Row], number: str, label: str, colour: str, marker: str) -> None:
+    found = [[row[key] for row in rows] for key in ("control", number, f"{number}_std", "control_std")]
+    axes.errorbar(*found, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=label)
 
 
 def _weight(name: str) -> str:
@@ -155,8 +162,13 @@ def _steps(name: str) -> int:
     return next(int(word) for word in name.split() if word.isdigit())
 
 
-def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=SIZE, layout="constrained")
+def _plain(value: float, _: int) -> str:
+    """A tick's number without powers of ten."""
+    return f"{value:g}"
+
+
+def _figure(columns: int = 1, size: tuple[float, float] = (7.2, 5.4)) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     found = [figure.add_subplot(1, columns, place) for place in range(1, columns + 1)]
     for axes in found:

@@ -1,6 +1,6 @@
 """Measure what was sampled and write it down: results.json, results.md and plots."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,21 @@ from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift
+from .examples import draw_examples
 from .experiment import wanted_settings
 from .judge import accuracy, read_judge
 from .labelled import read_labelled
 from .measure import Measure
 from .models import Models
+from .page import page, table
 from .plots import write_plots
 from .rows import over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
-from .settings import KEPT, SAME, TOON, TUNED
+from .settings import KEPT, SAME, SHOWN, TOON, TUNED
 from .styles import TOON as STYLE
 
-RESULTS = "results.json"
+RESULTS, EXAMPLES = "results.json", "examples.png"
 DRIFT_PICTURES = 32
-COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
-           "hair": "hair", "nearest": "nearest", "diversity": "diversity",
-           "evaluations": "evaluations a step"}  # fmt: skip
 
 
 def report(
@@ -69,27 +68,11 @@ def report(
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
-    write_plots(output, summary, facts["floor"]["fd"], drift)
-    text = table(summary)
-    write_bytes(output / "results.md", text.encode())
-    return text
-
-
-def table(summary: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a row a setting, with the standard deviation over the seeds where there are several."""
-    lines = ["| setting | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    group = None
-    for row in summary:
-        if row["group"] != group:
-            group = row["group"]
-            lines.append(f"| **{group}** |" + " |" * len(COLUMNS))
-        lines.append(f"| {row['name']} | " + " | ".join(_cell(row, number) for number in COLUMNS) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(row: dict[str, Any], number: str) -> str:
-    scale = 1000.0 if number == "kid" else 1.0
-    digits = {"fd": 2, "kid": 1}.get(number, 2 if number == "evaluations" else 3)
-    value, deviation = scale * row[number], scale * row[f"{number}_std"]
-    told = f"{value:.{digits}f}"
-    return told if row["seeds"] < 2 or number == "evaluations" else f"{told} ± {deviation:.{digits}f}"
+    plots = write_plots(output, summary, facts["floor"]["fd"], drift)
+    paths = {one.name: path_of(samples, models, one, 0, count) for one in wanted_settings(models, SHOWN)}
+    if all(path.is_file() for path in paths.values()):
+        drawn = {name: read_samples(path).pixels for name, path in paths.items()}
+        draw_examples(held_out, wanted(0, count), drawn).save(output / EXAMPLES)
+    pictures_there = [path for path in (output / EXAMPLES, *plots) if path.is_file()]
+    write_bytes(output / "results.md", page(facts, summary, pictures_there).encode())
+    return table(summary)

@@ -17,7 +17,8 @@ SCALE = 1.5  # of CFG, where models are compared
 PROMPT_END = 0.75
 UNTIL = f" to {100 * PROMPT_END:g} %"
 # Groups of settings: what is compared with each other.
-PLAIN, ALONE, GCFG, WINDOWED = "base + CFG", "concept alone", "GCFG", f"GCFG, control before {100 * PROMPT_END:g} %"
+PLAIN, ALONE, GCFG, PAPER = "base + CFG", "concept alone", "GCFG", "GCFG, weights of the paper"
+WINDOWED = f"GCFG, control before {100 * PROMPT_END:g} %"
 CAPTIONED, UNCAPTIONED = "fine-tuned + CFG", "fine-tuned without captions + CFG"
 DRIFT, COST, LENGTH = "unconditional of the base", "cost", "length"
 
@@ -77,9 +78,9 @@ def control(weight: float, start: float = 0.0, end: float = 1.0, refresh: int = 
     return TermSpec(weight, model, True, start, end, refresh)
 
 
-def gcfg(w_concept: float, w_control: float) -> Setting:
+def gcfg(w_concept: float, w_control: float, group: str = GCFG) -> Setting:
     """The paper's graph."""
-    return Setting(f"GCFG {w_concept:g}, {w_control:g}", GCFG, BASE, (concept(w_concept), control(w_control)))
+    return Setting(f"GCFG {w_concept:g}, {w_control:g}", group, BASE, (concept(w_concept), control(w_control)))
 
 
 def windowed(w_concept: float, w_control: float) -> Setting:
@@ -101,7 +102,7 @@ def same_caption(scale: float) -> Setting:
 
 CONCEPT_WEIGHTS = (1.0, 1.5)
 CONTROL_WEIGHTS = (1.0, 2.0, 3.0)
-WINDOWED_WEIGHTS = (2.0, 3.0, 4.0)
+WINDOWED_WEIGHTS = (2.0, 3.0, 4.0, 6.0)
 SCALES = (1.0, 1.5, 2.0, 3.0)
 
 
@@ -113,8 +114,14 @@ def main_settings() -> list[Setting]:
         *map(tuned, SCALES),
         *map(same_caption, SCALES),
         *(gcfg(w, c) for w in CONCEPT_WEIGHTS for c in CONTROL_WEIGHTS),
+        gcfg(2.5, 2.5, PAPER),
         *(windowed(THRIFTY[0], c) for c in WINDOWED_WEIGHTS),
     ]
+
+
+# One of each way, for a picture of what they draw.
+SHOWN = ("base, CFG 3", "concept alone", tuned(2.0).name, same_caption(2.0).name, gcfg(2.5, 2.5).name,
+         windowed(*THRIFTY).name)  # fmt: skip
 
 
 def cost_settings() -> list[Setting]:

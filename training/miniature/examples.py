@@ -1,0 +1,41 @@
+"""What some settings draw for the same prompts, below real pictures of the concept that show what these ask for."""
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+from torch import Tensor
+
+from ..sample.grid import draw_grid
+from .labelled import CLASSES, Labelled
+from .styles import ATTRIBUTES
+
+COLUMNS = 8
+
+
+def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mapping[str, Tensor]) -> Image.Image:
+    """A row of real pictures and one for each setting; a column for each of the first prompts.
+
+    Args:
+        real: pictures of the concept; a prompt that none of them shows is passed over.
+        asked: the attributes of each prompt.
+        drawn: by setting, its pictures [N, 3, H, W] uint8 in the order of the prompts.
+    """
+    shown = {index: found for index, row in enumerate(asked) if (found := _as_asked(real, row)) is not None}
+    chosen = list(shown)[:COLUMNS]
+    cells = [[_picture(real.pixels[shown[index]]) for index in chosen]]
+    cells += [[_picture(pixels[index]) for index in chosen] for pixels in drawn.values()]
+    columns = [", ".join(asked[index][name] for name in ("skin", "hair", "background")) for index in chosen]
+    return draw_grid(cells, ["real", *drawn], columns, "asked for: skin, hair, background")
+
+
+def _as_asked(real: Labelled, asked: dict[str, str]) -> int | None:
+    """The first picture with these attributes."""
+    fits = [
+        all(int(real.labels[name][index]) == CLASSES[name].index(asked[name]) for name in ATTRIBUTES)
+        for index in range(len(real))
+    ]
+    return fits.index(True) if True in fits else None
+
+
+def _picture(pixels: Tensor) -> Image.Image:
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
