@@ -31,7 +31,7 @@ EXPECTED = {
     "plain_cfg": one("D = base(null) + 7 * (base(control) - base(null))", [2] * 4, "control"),
     "concept_and_control": one(PAPER, [3] * 4, "concept", "control"),
     "two_concepts": one(
-        "D = base(null) + 1.5 * (first(null) - base(null)) + 1.5 * (second(null) - base(null))"
+        "D = base(null) + 1 * (first(null) - base(null)) + 0.5 * (second(null) - base(null))"
         " + 3 * (base(control) - base(null))",
         [4] * 4, "first", "second", "control",
     ),

@@ -59,7 +59,7 @@ def two_concepts(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         "Two concepts at once",
         "Two concept models in one graph, each with its own weight, and a prompt over both. They never saw each "
         "other's pictures; the base model they are compared with is the same, so their differences add.",
-        "D = base\n  + 1.5 * (first - base)\n  + 1.5 * (second - base)\n  + 3 * (base(prompt) - base)",
+        "D = base\n  + 1 * (first - base)\n  + 0.5 * (second - base)\n  + 3 * (base(prompt) - base)",
         "4 evaluations a step: the base is shared by all terms.",
         (
             "Balance the two weights, keeping their sum.",
@@ -75,12 +75,12 @@ def two_concepts(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     with flow.column("Prompts"):
         prompt = text(
             flow, base["CLIP"], "a portrait of an old man with a beard", "Prompt",
-            starter="a face, light skin, gray hair, green background",
+            starter="a face, light skin, black hair, purple background",
         )  # fmt: skip
         null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two concepts, one prompt"):
-        first = term(flow, "First concept term", model=first_model, weight=1.5, label="first")
-        second = term(flow, "Second concept term", terms=first, model=second_model, weight=1.5, label="second")
+        first = term(flow, "First concept term", model=first_model, weight=1.0, label="first")
+        second = term(flow, "Second concept term", terms=first, model=second_model, weight=0.5, label="second")
         control = term(flow, "Control term", terms=second, positive=prompt, weight=3.0, label="control")
     with flow.column("Sampling"):
         latent = first_latent(flow, base)
