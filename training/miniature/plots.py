@@ -149,8 +149,10 @@ def _curve(axes: Axes, rows: Iterable[Row], number: str, label: str, colour: str
 
 
 def _points(axes: Axes, rows: Sequence[Row], number: str, label: str, colour: str, marker: str) -> None:
-    found = [[row[key] for row in rows] for key in ("control", number, f"{number}_std", "control_std")]
-    axes.errorbar(*found, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=label)
+    across, up, tall, wide = ([row[key] for row in rows] for key in ("control", number, f"{number}_std", "control_std"))
+    axes.errorbar(
+        across, up, tall, wide, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=label
+    )
 
 
 def _weight(name: str) -> str:
