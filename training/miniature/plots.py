@@ -164,7 +164,7 @@ def _steps(name: str) -> int:
     return next(int(word) for word in name.split() if word.isdigit())
 
 
-def _plain(value: float, _: int) -> str:
+def _plain(value: float, _: float) -> str:
     """A tick's number without powers of ten."""
     return f"{value:g}"
 
