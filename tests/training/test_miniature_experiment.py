@@ -104,6 +104,11 @@ def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_
     ]  # fmt: skip
     assert with_earlier([], results, models, settings, 128) == []
 
+    both = [{**row(one.name, 0, 1.0), "group": GCFG, "setting": one.as_json()} for one in (*settings, gcfg(1.0, 1.0))]
+    results.write_text(json.dumps({"count": 256, "rows": [row("a", 0, 1.0), both[0]]}))
+    found = with_earlier(both[1:], results, models, [gcfg(1.0, 1.0), *settings], 256)
+    assert [one["name"] for one in found] == ["GCFG 1, 1", "GCFG 1.5, 3", "a"]  # as the settings are ordered
+
 
 def test_every_plot_is_drawn_from_the_settings_it_knows(tmp_path: Path) -> None:
     settings = [*main_settings(), *cost_settings(), *drift_settings(), *length_settings([125, 250])]

@@ -16,7 +16,7 @@ NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "neare
 def with_earlier(
     rows: Sequence[Row], results: Path, models: Models, settings: Iterable[Setting], count: int
 ) -> list[Row]:
-    """The rows, and those of an earlier report that are not measured anew.
+    """The rows, and those of an earlier report that are not measured anew, in the order of the settings.
 
     The models of an earlier row may be gone, as those that only the experiment needs; where they are there but are
     others now, where the setting of that name is another now, or another number of pictures was measured, the row is
@@ -36,7 +36,9 @@ def with_earlier(
         and row["setting"] == now.get((row["group"], row["name"]), row["setting"])
         and not models.contradict(row["models"])
     ]  # fmt: skip
-    return list({(row["group"], row["name"], row["seed"]): row for row in (*kept, *rows)}.values())
+    found = {(row["group"], row["name"], row["seed"]): row for row in (*kept, *rows)}
+    places = {key: place for place, key in enumerate(now)}
+    return sorted(found.values(), key=lambda row: places.get((row["group"], row["name"]), len(places)))
 
 
 def over_seeds(rows: Iterable[Row]) -> list[Row]:
