@@ -21,6 +21,7 @@ where it is missing, one seed was sampled.
   for. **control** is the mean of the last three.
 - **nearest**: distance to the nearest drawing that was learned from, relative to that of held-out drawings; copies
   would be near 0. **diversity**: distance of two pictures, relative to that of two held-out drawings.
+- **fine-tuned**: the base's UNet trained on the concept's pictures, with a caption for each unless it says without.
 - **GCFG a, b**: weight a on the concept model's difference, b on the prompt's. NAME@STEPS is a model after so many
   steps of training; without it, the one that comes with the pack.
 
