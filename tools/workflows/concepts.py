@@ -62,7 +62,7 @@ def two_concepts(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         "D = base\n  + 1 * (first - base)\n  + 0.5 * (second - base)\n  + 3 * (base(prompt) - base)",
         "4 evaluations a step: the base is shared by all terms.",
         (
-            "Balance the two weights, keeping their sum.",
+            "The larger weight dominates. Move weight from one to the other: 0.75 and 0.75, 0.5 and 1.",
             "First concept from 0 % to 40 %, second from 40 % to 100 %: one composes, the other paints.",
             "Give each concept a mask: both in one picture, side by side.",
         ),

@@ -1,5 +1,6 @@
 """What some settings draw for the same prompts, below real pictures of the concept that show what these ask for."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from PIL import Image
@@ -20,11 +21,11 @@ def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mappin
         asked: the attributes of each prompt.
         drawn: by setting, its pictures [N, 3, H, W] uint8 in the order of the prompts.
     """
-    shown = {index: found for index, row in enumerate(asked) if (found := _as_asked(real, row)) is not None}
-    chosen = list(shown)[:COLUMNS]
-    cells = [[_picture(real.pixels[shown[index]]) for index in chosen]]
-    cells += [[_picture(pixels[index]) for index in chosen] for pixels in drawn.values()]
-    columns = [", ".join(asked[index][name] for name in ("skin", "hair", "background")) for index in chosen]
+    found = ((index, _as_asked(real, row)) for index, row in enumerate(asked))
+    shown = dict(itertools.islice(((index, fits) for index, fits in found if fits is not None), COLUMNS))
+    cells = [[_picture(real.pixels[shown[index]]) for index in shown]]
+    cells += [[_picture(pixels[index]) for index in shown] for pixels in drawn.values()]
+    columns = [", ".join(asked[index][name] for name in ("skin", "hair", "background")) for index in shown]
     return draw_grid(cells, ["real", *drawn], columns, "asked for: skin, hair, background")
 
 

@@ -1,9 +1,9 @@
-"""Which settings of the experiment can be run and are wanted."""
+"""Which settings of the experiment there are, can be run and are wanted."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Set
 
 from .models import Models
 from .settings import (
@@ -28,11 +28,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]:
-    """The settings whose models are all there, of the groups or names in ``only`` if there are any.
+    """The settings whose models are all there, of the groups or names in ``only`` if there are any."""
+    there, chosen = known_settings(models.names), set(only)
+    return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
+
+
+def known_settings(names: Set[str]) -> list[Setting]:
+    """The settings of models with these names, group by group.
 
     NAME@STEPS is a model after so many steps; those after ABLATION steps are the ablations and what they vary.
     """
-    names, chosen = models.names, set(only)
     lengths = sorted(int(name.split("@")[1]) for name in names if name.startswith(f"{TOON}@"))
     varied = sorted(name for name in names if name.startswith(TOON) and name.endswith(f"@{ABLATION}"))
     known = [
@@ -40,5 +45,4 @@ def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]
         *ablation_settings(name for name in varied if not name.startswith(TUNED)),
         *length_settings(lengths),
     ]  # fmt: skip
-    there = [setting for setting in known if names.issuperset(setting.models)]
-    return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
+    return [setting for setting in known if names >= set(setting.models)]

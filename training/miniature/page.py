@@ -4,26 +4,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .settings import SCALE, THRIFTY, WEIGHTS
+
 COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
            "hair": "hair", "control": "control", "nearest": "nearest", "diversity": "diversity",
            "evaluations": "evaluations a step"}  # fmt: skip
 
-ABOUT = """# The experiment in miniature
+ABOUT = """# The paper in miniature
 
-Mixed pictures of one concept, measured against its held-out drawings: {count} pictures for each setting and seed,
-sampled through ComfyUI (ddim, 25 steps unless it says otherwise). Behind ± is the standard deviation over the seeds;
-where it is missing, one seed was sampled.
+Pictures sampled in many ways, compared with held-out drawings of *toon*: {count} pictures for each setting and seed,
+sampled through ComfyUI (ddim, 25 steps unless it says otherwise). Behind ± is the standard deviation over the seeds,
+which share neither prompts nor noise; without it, one seed was sampled.
 
-- **FD**: Frechet distance in the features of a classifier trained on this world (lower is nearer). Other real drawings
-  of the concept, as many as are sampled, have {fd:.2f}.
-- **KID x 1000**: kernel distance in EfficientNet's features (lower is nearer); other real drawings have {kid:.1f}.
-- **style, background, skin, hair**: share of pictures that the classifier finds in the concept's style, and as asked
+- **FD**: Frechet distance in the features of a classifier trained on this world (lower is nearer). As many of the
+  drawings that were trained on have {fd:.2f}.
+- **KID x 1000**: kernel distance in EfficientNet's features (lower is nearer). The same drawings have {kid:.1f}.
+- **style, background, skin, hair**: share of pictures that the classifier finds in the style of *toon*, and as asked
   for. **control** is the mean of the last three.
-- **nearest**: distance to the nearest drawing that was learned from, relative to that of held-out drawings; copies
+- **nearest**: median distance to the nearest drawing that was trained on, relative to that of held-out drawings; copies
   would be near 0. **diversity**: distance of two pictures, relative to that of two held-out drawings.
-- **fine-tuned**: the base's UNet trained on the concept's pictures, with a caption for each unless it says without.
-- **GCFG a, b**: weight a on the concept model's difference, b on the prompt's. NAME@STEPS is a model after so many
-  steps of training; without it, the one that comes with the pack.
+- **fine-tuned**: the base's UNet trained on the pictures of *toon*, with a caption for each, or without captions: with
+  the empty one for all.
+- **GCFG a, b**: weight a on the concept model's difference, b on the prompt's; "to 75 %" and the like: until that share
+  of sampling. Under *cost* the weights are {thrifty[0]:g} and {thrifty[1]:g}; under *ablation* and *length*
+  {weights[0]:g} and {weights[1]:g}, and CFG {scale:g}.
+- **NAME@STEPS**: a model after so many steps of training; else the one that comes with the pack. Under *ablation* the
+  concept was trained on 50 or 200 of the 1500 pictures (toon_of_50, toon_of_200), its constants were those of one
+  picture (toon_constants_of_1), or it is a UNet with cross-attention and the empty caption (toon_same_caption).
 
 `python dev.py bench miniature` does it again. Rows whose models do not come with the pack need
 `python -m training.miniature train` first.
@@ -31,17 +38,20 @@ where it is missing, one seed was sampled.
 """
 
 
-def page(facts: Mapping[str, Any], summary: Sequence[Mapping[str, Any]], plots: Iterable[Path]) -> str:
-    """Markdown.
+def page(facts: Mapping[str, Any], summary: Sequence[Mapping[str, Any]], pictures: Iterable[Path]) -> str:
+    """The whole page, as Markdown.
 
     Args:
         facts: "count" of pictures of each setting, "floor" with the real pictures' "fd" and "kid".
         summary: as `rows.over_seeds` gives it.
-        plots: pictures that lie beside the page.
+        pictures: that lie beside the page.
     """
     floor = facts["floor"]
-    shown = "".join(f"![{path.stem.replace('_', ' ')}]({path.name})\n\n" for path in plots)
-    return ABOUT.format(count=facts["count"], fd=floor["fd"], kid=1000.0 * floor["kid"]) + shown + table(summary)
+    shown = "".join(f"![{path.stem.replace('_', ' ')}]({path.name})\n\n" for path in pictures)
+    about = ABOUT.format(
+        count=facts["count"], fd=floor["fd"], kid=1000.0 * floor["kid"], thrifty=THRIFTY, weights=WEIGHTS, scale=SCALE
+    )
+    return about + shown + table(summary)
 
 
 def table(summary: Sequence[Mapping[str, Any]]) -> str:

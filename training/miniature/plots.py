@@ -1,6 +1,6 @@
 """Plots of the experiment's numbers: fidelity against control, cost, length of fine-tuning, guidance drift."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .settings import (
     PLAIN,
     SCALE,
     THRIFTY,
+    TUNED,
     UNCAPTIONED,
     UNTIL,
     WEIGHTS,
@@ -35,13 +36,15 @@ GRAY, BLACK, SKY = "#777777", "#000000", "#56B4E9"
 DPI = 130
 
 
-def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[str, list[float]] | None) -> list[Path]:
+def write_plots(
+    folder: Path, summary: Sequence[Row], floor: Mapping[str, float], drift: dict[str, list[float]] | None
+) -> list[Path]:
     """Write every plot that the rows have numbers for.
 
     Args:
         folder: must exist.
         summary: as `rows.over_seeds` gives it.
-        floor: FD of real pictures that were trained on.
+        floor: "fd" and "kid" of real pictures that were trained on.
         drift: as `drift.measure_drift` gives it.
     """
     groups: dict[str, list[Row]] = {}
@@ -53,7 +56,8 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
         for axes, number, label in zip(panels, ("fd", "kid"), ("FD", "KID"), strict=True):
             _fidelity(axes, groups, number)
             axes.set(xlabel="control: share of attributes as asked", ylabel=f"{label} to held-out pictures")
-        panels[0].axhline(floor, color=GRAY, linestyle=":", linewidth=1, label=f"real pictures (FD {floor:.1f})")
+        real = f"real pictures (FD {floor['fd']:.1f}; off the plot: KID {floor['kid']:.3f})"
+        panels[0].axhline(floor["fd"], color=GRAY, linestyle=":", linewidth=1, label=real)
         figure.suptitle("Fidelity (lower is nearer) against control")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
         drawn.append(_save(figure, folder / "fidelity_control.png"))
@@ -69,7 +73,7 @@ def write_plots(folder: Path, summary: Sequence[Row], floor: float, drift: dict[
         fidelity.set_yscale("log")
         fidelity.yaxis.set_major_formatter(_plain)
         fidelity.yaxis.set_minor_formatter(_plain)
-        figure.suptitle("Does fine-tuning forget the prompt?")
+        figure.suptitle("Control and fidelity over the length of training")
         figure.legend(*control.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
         drawn.append(_save(figure, folder / "length.png"))
     if drift:
@@ -92,21 +96,23 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
     for row in groups.get(PAPER, []):
         _points(axes, [row], number, row["name"], SKY, "*")
     for row in (*groups.get(PLAIN, []), *groups.get(ALONE, [])):
-        axes.plot([], [], " ", label=f"off the plot: {row['name']} (control {row['control']:.2f}, FD {row['fd']:.1f})")
+        axes.plot([], [], " ", label=f"off the plot: {row['name']} (control {row['control']:.2f}, FD {row['fd']:.1f}, "
+                  f"KID {row['kid']:.2f})")  # fmt: skip
 
 
 def _cost(axes: Axes, groups: dict[str, list[Row]]) -> None:
     """A numbered point for each way; the legend says which."""
-    full = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
-    rows = sorted([*groups[COST], *full], key=lambda row: row["evaluations"])
+    longer = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
+    rows = sorted([*groups[COST], *longer], key=lambda row: row["evaluations"])
     for index, row in enumerate(rows, 1):
         at = (row["evaluations"], row["fd"])
-        axes.errorbar(*at, row["fd_std"], color=GREEN if row in full else BLUE, marker="o", capsize=2,
+        axes.errorbar(*at, row["fd_std"], color=GREEN if row in longer else BLUE, marker="o", capsize=2,
                       label=f"{index}  {row['name']}: control {row['control']:.3f}")  # fmt: skip
         axes.annotate(str(index), at, xytext=(6, 4), textcoords="offset points")
     for best in sorted(groups.get(CAPTIONED, []), key=lambda row: row["fd"])[:1]:
         axes.axhline(best["fd"], color=ORANGE, linestyle="--", linewidth=1,
-                     label=f"{best['name']}: control {best['control']:.3f}")  # fmt: skip
+                     label=f"{best['name']} (± {best['fd_std']:.1f}; {best['evaluations']:.2g} a step): "
+                     f"control {best['control']:.3f}")  # fmt: skip
     axes.axvline(2.0, color=GRAY, linestyle=":", linewidth=1, label="plain CFG's evaluations")
     axes.set(xlabel="evaluations a step", ylabel="FD to held-out pictures (lower is nearer)",
              title=f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g}")  # fmt: skip
@@ -123,7 +129,7 @@ def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
                      key=lambda one: one[0])  # fmt: skip
         means, deviations = ([row[key] for _, row in own] for key in (number, f"{number}_std"))
         axes.errorbar([steps for steps, _ in own], means, deviations, color=colour, marker="o", capsize=2, label=shown)
-    axes.set(xlabel="steps of fine-tuning", ylabel=label, xscale="log")
+    axes.set(xlabel="steps of training", ylabel=label, xscale="log")
     axes.set_xticks(sorted({_steps(row["name"]) for row in rows}))
     axes.xaxis.set_major_formatter(_plain)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -132,7 +138,8 @@ def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
 def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
     lines = {name: values for name, values in drift.items() if name != "timesteps"}
     for (name, values), colour in zip(lines.items(), (ORANGE, BLACK)[: len(lines)], strict=True):
-        axes.plot(drift["timesteps"], values, color=colour, marker=".", label=name)
+        label = {TUNED: "fine-tuned with captions"}.get(name, "fine-tuned without captions")
+        axes.plot(drift["timesteps"], values, color=colour, marker=".", label=label)
     axes.set(xlabel="timestep (999: pure noise)", ylabel="|| difference || / || base ||, in x0",
              title="Drift of the unconditional prediction")  # fmt: skip
     axes.legend(fontsize=8)

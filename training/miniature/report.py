@@ -18,7 +18,7 @@ from .measure import Measure
 from .models import Models
 from .page import page, table
 from .plots import write_plots
-from .rows import over_seeds, with_earlier
+from .rows import earlier_rows, over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
 from .settings import KEPT, SAME, SHOWN, TOON, TUNED
 from .styles import TOON as STYLE
@@ -62,15 +62,15 @@ def report(
                 rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
-    rows = with_earlier(rows, output / RESULTS, models, wanted_settings(models), count)
+    rows = with_earlier(rows, earlier_rows(output / RESULTS, count), models)
     summary = over_seeds(rows)
     names = [name for name in (TUNED, f"{SAME}@{KEPT[TOON]}") if name in models.names]
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
-    plots = write_plots(output, summary, facts["floor"]["fd"], drift)
+    plots = write_plots(output, summary, facts["floor"], drift)
     paths = {one.name: path_of(samples, models, one, 0, count) for one in wanted_settings(models, SHOWN)}
-    if all(path.is_file() for path in paths.values()):
+    if len(paths) == len(SHOWN) and all(path.is_file() for path in paths.values()):
         drawn = {name: read_samples(path).pixels for name, path in paths.items()}
         draw_examples(held_out, wanted(0, count), drawn).save(output / EXAMPLES)
     pictures_there = [path for path in (output / EXAMPLES, *plots) if path.is_file()]

@@ -6,34 +6,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .experiment import known_settings
 from .models import Models
-from .settings import Setting
 
 Row = dict[str, Any]
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
-def with_earlier(
-    rows: Sequence[Row], results: Path, models: Models, settings: Iterable[Setting], count: int
-) -> list[Row]:
+def earlier_rows(results: Path, count: int) -> list[Row]:
+    """The rows of an earlier report's results.json, if there is one of as many pictures a row."""
+    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {"rows": [], "count": count}
+    return list(told["rows"]) if told["count"] == count else []
+
+
+def with_earlier(rows: Sequence[Row], earlier: Sequence[Row], models: Models) -> list[Row]:
     """The rows, and those of an earlier report that are not measured anew, in the order of the settings.
 
     The models of an earlier row may be gone, as those that only the experiment needs; where they are there but are
-    others now, where the setting of that name is another now, or another number of pictures was measured, the row is
-    dropped.
+    others now, or where the setting of that name is another now, the row is dropped.
 
     Args:
-        rows: with "group", "name", "seed", "models", the digests that `Models.digests` gives, and "setting", as JSON.
-        results: results.json of the earlier report, if there is one.
-        settings: all that there are.
-        count: pictures of each row.
+        rows, earlier: with "group", "name", "seed", "models", the digests that `Models.digests` gives, and "setting",
+            as JSON.
     """
-    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {"rows": [], "count": count}
-    now = {(setting.group, setting.name): setting.as_json() for setting in settings}
+    names = models.names.union(*(row["models"] for row in earlier))
+    now = {(setting.group, setting.name): setting.as_json() for setting in known_settings(names)}
     kept = [
-        row for row in told["rows"]
-        if told["count"] == count
-        and row["setting"] == now.get((row["group"], row["name"]), row["setting"])
+        row for row in earlier
+        if row["setting"] == now.get((row["group"], row["name"]), row["setting"])
         and not models.contradict(row["models"])
     ]  # fmt: skip
     found = {(row["group"], row["name"], row["seed"]): row for row in (*kept, *rows)}

@@ -100,6 +100,8 @@ def same_caption(scale: float) -> Setting:
     return Setting(name, UNCAPTIONED, f"{SAME}@{KEPT[TOON]}", (control(scale),))
 
 
+PLAIN_CFG = Setting("base, CFG 3", PLAIN, BASE, (control(3.0),))
+CONCEPT_ALONE = Setting("concept alone", ALONE, TOON)
 CONCEPT_WEIGHTS = (1.0, 1.5)
 CONTROL_WEIGHTS = (1.0, 2.0, 3.0)
 WINDOWED_WEIGHTS = (2.0, 3.0, 4.0, 6.0)
@@ -109,8 +111,8 @@ SCALES = (1.0, 1.5, 2.0, 3.0)
 def main_settings() -> list[Setting]:
     """The paper's comparison."""
     return [
-        Setting("base, CFG 3", PLAIN, BASE, (control(3.0),)),
-        Setting("concept alone", ALONE, TOON),
+        PLAIN_CFG,
+        CONCEPT_ALONE,
         *map(tuned, SCALES),
         *map(same_caption, SCALES),
         *(gcfg(w, c) for w in CONCEPT_WEIGHTS for c in CONTROL_WEIGHTS),
@@ -119,8 +121,8 @@ def main_settings() -> list[Setting]:
     ]
 
 
-# One of each way, for a picture of what they draw.
-SHOWN = ("base, CFG 3", "concept alone", tuned(2.0).name, same_caption(2.0).name, gcfg(2.5, 2.5).name,
+# Whose pictures a report shows.
+SHOWN = (PLAIN_CFG.name, CONCEPT_ALONE.name, tuned(2.0).name, same_caption(2.0).name, gcfg(2.5, 2.5).name,
          windowed(*THRIFTY).name)  # fmt: skip
 
 

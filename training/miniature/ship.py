@@ -16,6 +16,12 @@ from .settings import KEPT, PIXEL, TOON, TUNED
 
 RESULTS = Path("results", "results.md")  # in the starter folder, as `report` writes it
 CHOSEN = {name: f"{name}@{steps}" for name, steps in KEPT.items()}
+MEASURED = {
+    "world": "what it obeys, and how far it is from the concept *toon*",
+    TOON: "how near it comes to held-out drawings, alone and in graphs",
+    PIXEL: "only in graphs with *toon*",
+    TUNED: "how near it comes to held-out drawings, and what it obeys",
+}
 ABOUT = {
     "world": "The open world: faces in six styles, thumbs, shapes and rings, with captions. UNet, text encoder and the "
     "words it knows; pixels are its latents, two by two. Load Starter World gives it as MODEL, CLIP and VAE.",
@@ -76,7 +82,7 @@ def _write_card(path: Path, name: str, concept: Concept) -> None:
         "hash of the data": str(told.get("dataset_sha256")),
         "command": "`python -m training.miniature train`",
         "licence": LICENSE,
-        "numbers": f"[results](../{RESULTS.as_posix()})" if is_measured else "none measured yet",
+        "numbers": f"{MEASURED[name]}: [results](../{RESULTS.as_posix()})" if is_measured else "none measured yet",
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
     write_bytes(path, f"# {name}\n\n{ABOUT[name]}\n\n{table}\n".encode())
