@@ -15,11 +15,11 @@ COMFYUI_PATH set it installs nothing and uses that ComfyUI and the interpreter t
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from devtools.environment import HOST, INTERRUPTED, TRAINING, SetupError, ensure_host, ensure_training, run
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
+from devtools.suites import run_suites
 
 
 def demo(arguments: list[str]) -> int:
@@ -29,39 +29,10 @@ def demo(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     ensure_training()
     lints = lint_all()
-    suites = [suite(arguments) for suite in (test_pack, test_training)]
+    codes = run_suites(arguments)
     if lints:
         print("dev.py: the linters found something; see above the tests", file=sys.stderr)
-    return next((code for code in (*suites, lints) if code), 0)
-
-
-def test_pack(arguments: list[str]) -> int:
-    """The tests on ComfyUI, unless the arguments name tests of the trainer alone."""
-    if _named(arguments) and all(map(_is_training, _named(arguments))):
-        return 0
-    return run("-m", "pytest", *(word for word in arguments if not _is_training(word)))
-
-
-def test_training(arguments: list[str]) -> int:
-    """The trainer's tests, in its own environment, unless the arguments name other tests alone."""
-    named = [word for word in _named(arguments) if _is_training(word)]
-    if _named(arguments) and not named:
-        return 0
-    if not TRAINING.is_ready:
-        print("dev.py: the trainer's tests are skipped: COMFYUI_PATH is set and there is no .venv-train")
-        return 0
-    options = [word for word in arguments if word not in _named(arguments)]
-    alone = ("-o", "addopts=", "--confcutdir=tests/training")
-    return run("-m", "pytest", *alone, *options, *(named or ["tests/training"]), environment=TRAINING)
-
-
-def _named(arguments: list[str]) -> list[str]:
-    """The words that name test files or folders."""
-    return [word for word in arguments if Path(word.split("::")[0]).exists()]
-
-
-def _is_training(word: str) -> bool:
-    return Path(word).as_posix().startswith("tests/training")
+    return next((code for code in (*codes, lints) if code), 0)
 
 
 def serve(arguments: list[str]) -> int:

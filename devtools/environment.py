@@ -12,6 +12,7 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST = (3, 11)
@@ -140,20 +141,37 @@ def _make(folder: Path) -> None:
 
 
 def run(*arguments: str, environment: Environment = HOST) -> int:
-    """Run a command of an environment's Python in the repository; its exit code.
+    """Run a command of an environment's Python in the repository; its exit code."""
+    return finish(start(*arguments, environment=environment))[0]
 
-    The environment's paths can be imported there, and its programs come first on PATH. The command ends when this
-    process is ended.
+
+def start(
+    *arguments: str, environment: Environment = HOST, output: IO[bytes] | None = None, **variables: str
+) -> subprocess.Popen[bytes]:
+    """Start a command of an environment's Python in the repository; `finish` waits for it.
+
+    The environment's paths can be imported there, and its programs come first on PATH.
+
+    Args:
+        output: where it writes what it says; the terminal if there is none.
+        variables: of its environment, where this process has not set them.
     """
     paths = [*map(str, environment.paths), *filter(None, [os.environ.get("PYTHONPATH")])]
     programs = [str(python(environment).parent), os.environ.get("PATH", os.defpath)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(programs)}
-    process = subprocess.Popen([str(python(environment)), *arguments], cwd=ROOT, env=variables)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(programs)}
+    error = None if output is None else subprocess.STDOUT
+    return subprocess.Popen([str(python(environment)), *arguments], cwd=ROOT, env={**variables, **os.environ, **own},
+                            stdout=output, stderr=error)  # fmt: skip
+
+
+def finish(*processes: subprocess.Popen[bytes]) -> list[int]:
+    """Wait for started commands; their exit codes. They end when this process is ended."""
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
     try:
-        return process.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to the command as well
-        process.wait()
-        return INTERRUPTED
+        return [process.wait() for process in processes]
+    except KeyboardInterrupt:  # the terminal has sent it to the commands as well
+        for process in processes:
+            process.wait()
+        return [INTERRUPTED for _ in processes]
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -5,12 +5,13 @@ import re
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 import dev as dev_module
-from devtools import environment, lint, runtime, serve
+from devtools import environment, lint, runtime, serve, suites
 from rigs.host import ROOT
 
 
@@ -107,16 +108,27 @@ def test_file_outside_the_runtime_is_refused(tmp_path):
     ],
 )
 def test_each_suite_gets_the_tests_that_are_its_own(monkeypatch, arguments, pack, training):
-    commands = []
     monkeypatch.chdir(ROOT)
-    monkeypatch.delenv("COMFYUI_PATH", raising=False)
     monkeypatch.setattr(environment.Environment, "is_ready", True)
-    monkeypatch.setattr(dev_module, "run", lambda *words, environment=None: commands.append((environment, words)) or 0)
+    assert suites.pack_tests(arguments) == (None if pack is None else ["-m", "pytest", *pack])
+    found = suites.training_tests(arguments)
+    assert (found and found[5:]) == training
+
+
+@pytest.mark.parametrize("failing", [None, "pack", "training"])
+def test_both_suites_run_and_either_ones_failure_counts(monkeypatch, capfd, failing):
+    said = {"pack": "pack with {OMP_NUM_THREADS}", "training": "training with {OMP_NUM_THREADS}"}
+    for name, words in said.items():
+        code = f"import os; print({words!r}.format(**os.environ)); raise SystemExit({3 * (name == failing)})"
+        monkeypatch.setattr(suites, f"{name}_tests", lambda _, code=code: ["-c", code])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
+    monkeypatch.setattr(suites.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(dev_module, "ensure_training", lambda: None)
     monkeypatch.setattr(dev_module, "lint_all", lambda: 0)
-    assert dev_module.test(arguments) == 0
-    found = {env: list(words[2:]) for env, words in commands}
-    assert found.get(None) == pack
-    assert (found.get(environment.TRAINING) or [None] * 3)[3:] == (training or [])
+    assert dev_module.test([]) == (3 if failing else 0)
+    shown = capfd.readouterr().out
+    assert shown.index("pack with 3") < shown.index("training with 3")
 
 
 def test_the_trainers_exact_versions_are_what_it_asks_for():
