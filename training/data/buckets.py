@@ -27,7 +27,8 @@ class Bucket:
 def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, ...]:
     """Sizes with sides that are multiples of ``step``, an area near resolution^2, and an aspect up to ``max_aspect``.
 
-    For each width the height whose area comes nearest, and the other way round, so that both orientations are there.
+    For each width the height whose area comes nearest, if that is a step at least, and the other way round, so that
+    both orientations are there.
 
     Raises:
         InputError: a resolution below half the step has no size.
@@ -37,8 +38,8 @@ def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, .
         raise InputError("resolution", f"at least half of bucket_step = {step}", str(resolution), "Lower bucket_step.")
     sizes = {Size(side, side)}
     for width in range(step, math.ceil(resolution * math.sqrt(max_aspect)) + step, step):
-        height = max(step, round(resolution**2 / width / step) * step)
-        if max(width, height) <= max_aspect * min(width, height):
+        height = round(resolution**2 / width / step) * step
+        if height and max(width, height) <= max_aspect * min(width, height):
             sizes |= {Size(width, height), Size(height, width)}
     return tuple(sorted(sizes))
 
