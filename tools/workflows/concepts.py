@@ -5,12 +5,14 @@ from __future__ import annotations
 from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
 from .parts import (
+    base_and_concept,
     base_model,
     concept,
     concept_and_control_terms,
     first_latent,
     masked,
     picture,
+    prompt_and_null,
     sampler,
     source_latent,
     term,
@@ -36,15 +38,12 @@ def concept_and_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of a smiling woman with curly hair, in a garden",
             starter="a face, dark skin, red hair, blue background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     control = concept_and_control_terms(flow, concept_model, prompt)
     with flow.column("Sampling"):
         latent = first_latent(flow, base)
@@ -73,11 +72,10 @@ def two_concepts(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         first_model = concept(flow, cast.concept, "First concept")
         second_model = concept(flow, cast.second_concept, "Second concept")
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of an old man with a beard", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of an old man with a beard",
             starter="a face, light skin, black hair, purple background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two concepts, one prompt"):
         first = term(flow, "First concept term", model=first_model, weight=1.0, label="first")
         second = term(flow, "Second concept term", terms=first, model=second_model, weight=0.5, label="second")
@@ -106,9 +104,7 @@ def weight_curves(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.column("Prompts"):
         prompt = text(
             flow, base["CLIP"], "a portrait of a young man with a hat, by a window", "Prompt",
@@ -153,17 +149,14 @@ def image_to_image(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.below("Picture"):
         latent, _ = source_latent(flow, base)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait photograph", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait photograph",
             starter="a face, light skin, blond hair, purple background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     control = concept_and_control_terms(flow, concept_model, prompt)
     with flow.column("Sampling"):
         result = sampler(flow, base, null, latent, terms=control, denoise=0.6)
@@ -186,18 +179,15 @@ def inpainting(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.below("Picture and mask"):
         encoded, mask = source_latent(flow, base)
         latent = flow.add("SetLatentNoiseMask", samples=encoded, mask=masked(flow, mask))
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a smiling face", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a smiling face",
             starter="a face, dark skin, gray hair, red background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     control = concept_and_control_terms(flow, concept_model, prompt, (2.0, 4.0))
     with flow.column("Sampling"):
         result = sampler(flow, base, null, latent, terms=control, denoise=0.85)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import STABLE_DIFFUSION, Cast
 from .graph import Node, Workflow
-from .parts import SEED, Source, base_model, concept, first_latent, picture, term, text
+from .parts import SEED, Source, base_and_concept, first_latent, picture, prompt_and_null, term
 
 
 def two_stages(cast: Cast = STABLE_DIFFUSION) -> Workflow:
@@ -25,18 +25,15 @@ def two_stages(cast: Cast = STABLE_DIFFUSION) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.below("Schedule"):
         schedule = flow.add("BasicScheduler", model=base, scheduler=cast.scheduler, steps=25, denoise=1.0)
         stages = flow.add("SplitSigmasDenoise", sigmas=schedule, denoise=0.4)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of a woman reading in a library", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of a woman reading in a library",
             starter="a face, brown skin, red hair, white background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.below("Latent"):
         latent = first_latent(flow, base)
     with flow.column("Guidance, first stage"):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from .graph import Workflow
 from .models import ANIMAGINE_XL, SD35, SDXL, WAN, WAN_TEXT, WAN_VAE
-from .parts import checkpoint, concept_and_control_terms, empty_latent, picture, sampler, term, text
+from .parts import (
+    checkpoint,
+    concept_and_control_terms,
+    empty_latent,
+    picture,
+    prompt_and_null,
+    sampler,
+    term,
+    text,
+)
 
 
 def sdxl() -> Workflow:
@@ -26,8 +35,7 @@ def sdxl() -> Workflow:
         base = checkpoint(flow, SDXL, "Base model")
         anime = checkpoint(flow, ANIMAGINE_XL, "Concept: a fine-tuned model")
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a violinist on a rooftop above a city at dusk", "Prompt")
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+        prompt, null = prompt_and_null(flow, base, "a violinist on a rooftop above a city at dusk")
     control = concept_and_control_terms(flow, anime, prompt, (1.5, 5.0), label="anime")
     with flow.column("Sampling"):
         latent = empty_latent(flow, 1024)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import Cast
 from .graph import Workflow
-from .parts import base_model, concept, first_latent, picture, sampler, term, text
+from .parts import base_and_concept, first_latent, picture, prompt_and_null, sampler, term
 
 
 def for_less(cast: Cast) -> Workflow:
@@ -25,15 +25,12 @@ def for_less(cast: Cast) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of a smiling woman with curly hair, in a garden",
             starter="a face, dark skin, red hair, blue background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: two terms, each used twice"):
         fidelity = term(flow, "Concept term", model=concept_model, weight=1.25, label="concept")
         reused = flow.add("GCFG_ModifyTerm", "Every second step", terms=fidelity, refresh=2)

@@ -11,6 +11,7 @@ from .parts import (
     empty_latent,
     first_latent,
     picture,
+    prompt_and_null,
     sampler,
     source_image,
     term,
@@ -40,8 +41,7 @@ def autoguidance() -> Workflow:
             "UNETLoader", "Weaker model", (SD14_UNET,), unet_name=SD14_UNET.name, weight_dtype="default"
         )  # fmt: skip
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a tabby cat sleeping on a stack of books, photograph", "Prompt")
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+        prompt, null = prompt_and_null(flow, base, "a tabby cat sleeping on a stack of books, photograph")
     with flow.column("Guidance: prompt and quality"):
         control = term(flow, "Control term", positive=prompt, weight=4.0, label="control")
         quality = term(
@@ -150,8 +150,7 @@ def controlnet_on_control() -> Workflow:
         _, image = source_image(flow)
         edges = flow.add("Canny", image=image, low_threshold=0.3, high_threshold=0.7)
     with flow.column("Prompts"):
-        prompt = text(flow, base["CLIP"], "a house made of gingerbread and candy", "Prompt")
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
+        prompt, null = prompt_and_null(flow, base, "a house made of gingerbread and candy")
         controlled = flow.add(
             "ControlNetApplyAdvanced", positive=prompt, negative=null, control_net=network, image=edges, strength=0.9
         )

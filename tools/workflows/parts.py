@@ -20,6 +20,12 @@ def base_model(flow: Workflow, title: str = "Base model") -> Node:
     return checkpoint(flow, flow.cast.base, title)
 
 
+def base_and_concept(flow: Workflow) -> tuple[Node, Node]:
+    """The base model and the concept model of the cast, in a column of their own."""
+    with flow.column("Models"):
+        return base_model(flow), concept(flow, flow.cast.concept)
+
+
 def tuned_model(flow: Workflow, base: Node, title: str) -> tuple[Node, Output]:
     """The fine-tuned model of the cast, and the CLIP that it reads with."""
     if flow.cast.is_starter:
@@ -41,6 +47,12 @@ def concept(flow: Workflow, model: ModelFile, title: str = "") -> Node:
 def text(flow: Workflow, clip: Source, words: str, title: str, starter: str = "") -> Node:
     """A prompt; ``starter``: the same wish in the words that the starter world knows."""
     return flow.add("CLIPTextEncode", title, text=starter if flow.cast.is_starter else words, clip=clip, room=140)
+
+
+def prompt_and_null(flow: Workflow, base: Node, words: str, starter: str = "") -> tuple[Node, Node]:
+    """A prompt as `text` takes it, and the empty one of the base condition, both read by the base's CLIP."""
+    prompt = text(flow, base["CLIP"], words, "Prompt", starter)
+    return prompt, text(flow, base["CLIP"], "", "Base condition (empty)")
 
 
 def term(flow: Workflow, title: str, **inputs: Any) -> Node:

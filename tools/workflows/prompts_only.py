@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import STABLE_DIFFUSION, Cast
 from .graph import Workflow
-from .parts import base_model, first_latent, picture, sampler, term, text
+from .parts import base_model, first_latent, picture, prompt_and_null, sampler, term, text
 
 
 def plain_cfg(cast: Cast = STABLE_DIFFUSION) -> Workflow:
@@ -100,11 +100,10 @@ def windowed_control(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     with flow.column("Models"):
         base = base_model(flow)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a red fox in fresh snow, morning light, photograph", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a red fox in fresh snow, morning light, photograph",
             starter="an adventurer face, light skin, red hair, yellow background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.column("Guidance: always, and in a window"):
         always = term(flow, "Prompt, always", positive=prompt, weight=1.0, label="prompt")
         windowed = term(

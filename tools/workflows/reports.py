@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import Cast
 from .graph import Workflow
-from .parts import base_model, concept, first_latent, picture, sampler, term, text
+from .parts import base_and_concept, first_latent, picture, prompt_and_null, sampler, term
 
 
 def report(cast: Cast) -> Workflow:
@@ -24,15 +24,12 @@ def report(cast: Cast) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.below("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of a smiling woman with curly hair, in a garden",
             starter="a face, brown skin, gray hair, yellow background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.below("Latent"):
         latent = first_latent(flow, base)
     with flow.column("Guidance: two curves"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cast import Cast
 from .graph import Workflow
-from .parts import base_model, concept, concept_and_control_terms, first_latent, sampling, text
+from .parts import base_and_concept, concept_and_control_terms, first_latent, prompt_and_null, sampling
 
 
 def sweep(cast: Cast) -> Workflow:
@@ -23,15 +23,12 @@ def sweep(cast: Cast) -> Workflow:
         ),
         cast,
     )
-    with flow.column("Models"):
-        base = base_model(flow)
-        concept_model = concept(flow, cast.concept)
+    base, concept_model = base_and_concept(flow)
     with flow.column("Prompts"):
-        prompt = text(
-            flow, base["CLIP"], "a portrait of a smiling woman with curly hair, in a garden", "Prompt",
+        prompt, null = prompt_and_null(
+            flow, base, "a portrait of a smiling woman with curly hair, in a garden",
             starter="a face, dark skin, red hair, blue background",
         )  # fmt: skip
-        null = text(flow, base["CLIP"], "", "Base condition (empty)")
     with flow.below("Latent"):
         latent = first_latent(flow, base)
     control = concept_and_control_terms(flow, concept_model, prompt)
