@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from devtools.environment import TRAINING, finish, run, start
+from devtools.environment import HOST, TRAINING, finish, run, start
 
 
 def run_suites(arguments: list[str]) -> list[int]:
@@ -18,10 +18,8 @@ def run_suites(arguments: list[str]) -> list[int]:
     """
     pack, training = pack_tests(arguments), training_tests(arguments)
     if pack is None or training is None:
-        return [
-            *([run(*pack)] if pack is not None else []),
-            *([run(*training, environment=TRAINING)] if training is not None else []),
-        ]
+        alone = ((pack, HOST), (training, TRAINING))
+        return [run(*command, environment=environment) for command, environment in alone if command is not None]
     threads = str(max(1, (os.cpu_count() or 2) // 2))
     with tempfile.TemporaryFile() as said:
         print("dev.py: the trainer's tests run beside these and are shown after them", flush=True)

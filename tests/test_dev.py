@@ -131,6 +131,17 @@ def test_both_suites_run_and_either_ones_failure_counts(monkeypatch, capfd, fail
     assert shown.index("pack with 3") < shown.index("training with 3")
 
 
+@pytest.mark.parametrize("name", ["pack", "training"])
+def test_one_suite_alone_has_the_whole_processor_and_its_failure_counts(monkeypatch, capfd, name):
+    for other in ("pack", "training"):
+        code = f"import os; print({other!r}, os.environ.get('OMP_NUM_THREADS')); raise SystemExit(3)"
+        monkeypatch.setattr(suites, f"{other}_tests", lambda _, code=code: None if name not in code else ["-c", code])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
+    assert suites.run_suites([]) == [3]
+    assert capfd.readouterr().out == f"{name} None\n"
+
+
 def test_the_trainers_exact_versions_are_what_it_asks_for():
     asked = (ROOT / "training" / "requirements.txt").read_text().splitlines()
     exact = dict(re.findall(r"^([\w.-]+)==(\S+)$", environment.TRAINING.requirements.read_text(), re.MULTILINE))

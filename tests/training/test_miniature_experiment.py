@@ -17,17 +17,17 @@ from training.miniature.labelled import CLASSES, METADATA, Labelled, read_labell
 from training.miniature.models import Models
 from training.miniature.plots import write_plots
 from training.miniature.report import report
-from training.miniature.rows import NUMBERS, earlier_rows, over_seeds, with_earlier
+from training.miniature.rows import NUMBERS, earlier_report, over_seeds, with_earlier
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
 from training.miniature.settings import (
     BASE,
     COST,
     GCFG,
-    KEPT,
     LENGTH,
     SAME,
     TOON,
     TUNED,
+    WITHOUT_CAPTIONS,
     Setting,
     cost_settings,
     drift_settings,
@@ -91,7 +91,7 @@ def test_numbers_over_seeds() -> None:
 def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_path: Path) -> None:
     models, results = Models(STARTER, tmp_path), tmp_path / "results.json"
     digests = models.digests(gcfg(1.5, 3.0))
-    assert earlier_rows(results, 256) == [] == with_earlier([], [], models)
+    assert earlier_report(results, 256)["rows"] == [] == with_earlier([], [], models)
 
     def row(name: str, seed: int, fd: float, **others: str) -> dict[str, object]:
         told = {"group": "g", "name": name, "seed": seed, "fd": fd, "setting": "{}"}
@@ -101,17 +101,17 @@ def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_
     redefined = {**row("GCFG 1.5, 3", 0, 1.0), "group": GCFG}
     rows = [row("a", 0, 1.0), row("a", 1, 2.0), gone, other, redefined]
     results.write_text(json.dumps({"count": 256, "rows": rows}))
-    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], earlier_rows(results, 256), models)
+    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], earlier_report(results, 256)["rows"], models)
     assert [(one["name"], one["seed"], one["fd"]) for one in found] == [
         ("a", 0, 1.0), ("a", 1, 5.0), ("gone", 0, 1.0), ("b", 0, 3.0),
     ]  # fmt: skip
-    assert earlier_rows(results, 128) == []
+    assert earlier_report(results, 128) == {"rows": [], "drift": {}}
 
 
 def test_rows_stand_in_the_order_of_the_settings_whether_their_models_are_there_or_not(tmp_path: Path) -> None:
     models = Models(STARTER, tmp_path)
     known = [gcfg(1.5, 3.0), gcfg(1.0, 1.0), *length_settings([125]), *reversed(main_settings())]
-    gone = dict.fromkeys((f"{TOON}@125", f"{TUNED}@125", f"{SAME}@125", f"{SAME}@{KEPT[TOON]}"), "0")
+    gone = dict.fromkeys((f"{TOON}@125", f"{TUNED}@125", f"{SAME}@125", WITHOUT_CAPTIONS), "0")
     digests = {**models.digests(gcfg(1.5, 3.0)), **gone}
     rows = [
         {"group": one.group, "name": one.name, "seed": 0, "setting": one.as_json(), "models": digests} for one in known
@@ -124,13 +124,13 @@ def test_every_plot_is_drawn_from_the_settings_it_knows(tmp_path: Path) -> None:
     settings = [*main_settings(), *cost_settings(), *drift_settings(), *length_settings([125, 250])]
     numbers = {name: 0.5 + 0.1 * index for index, name in enumerate(NUMBERS)}
     rows = [{"group": one.group, "name": one.name, **numbers} for one in settings]
-    drift = {"timesteps": [0.0, 999.0], "one": [0.1, 0.2], "other": [0.2, 0.3]}
+    drift = {"timesteps": [0.0, 999.0], TUNED: [0.1, 0.2], WITHOUT_CAPTIONS: [0.2, 0.3]}
     floor = {"fd": 1.0, "kid": 0.003}
     drawn = write_plots(tmp_path, over_seeds(rows), floor, drift)
     assert {path.name for path in drawn} == {"fidelity_control.png", "cost.png", "length.png", "drift.png"}
     sizes = {path: path.stat().st_size for path in drawn}
     few = over_seeds(row for row in rows if row["group"] in (GCFG, COST, LENGTH))
-    again = write_plots(tmp_path, few, floor, {"timesteps": [0.0, 999.0], "one": [0.1, 0.2]})
+    again = write_plots(tmp_path, few, floor, {"timesteps": [0.0, 999.0], TUNED: [0.1, 0.2]})
     assert all(path.stat().st_size < sizes[path] for path in again if path.stem in ("fidelity_control", "drift"))
 
 
@@ -187,8 +187,20 @@ def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> Non
     assert toon["background"] == pytest.approx(chance, abs=0.02)
     page = (output / "results.md").read_text()
     assert "| GCFG 1.5, 3 |" in text and page.endswith(text) and f"{count} pictures for each" in page
-    assert all((output / name).is_file() for name in re.findall(r"!\[[a-z ]+\]\((.+)\)", page))
-    drawn = {path.stem for path in output.glob("*.png")}
-    assert drawn == {"fidelity_control", "drift"}
+    drawn = {path.name for path in output.glob("*.png")}
+    assert drawn == {"fidelity_control.png", "drift.png"} == set(re.findall(r"!\[[a-z ]+\]\((.+)\)", page))
+
+    results = json.loads((output / "results.json").read_text())
+    gone = {"group": "g", "name": "gone", "seed": 0, **dict.fromkeys(NUMBERS, 0.5), "setting": "{}"}
+    row = {**gone, "models": {**models.digests(gcfg(1.5, 3.0)), WITHOUT_CAPTIONS: "0"}}  # measured where that model was
+    line = results["drift"][TUNED]
+    told = {
+        **results,
+        "rows": [*results["rows"], row],
+        "drift": {**results["drift"], WITHOUT_CAPTIONS: line, "unknown": line},
+    }
+    (output / "results.json").write_text(json.dumps(told))
+    report(models, real, samples, output, count, seeds=1)
+    assert json.loads((output / "results.json").read_text())["drift"] == {**results["drift"], WITHOUT_CAPTIONS: line}
     with pytest.raises(InputError, match="sampled pictures"):
         report(models, real, samples, output, count, seeds=1, only=["cost"])

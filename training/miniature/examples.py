@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -31,11 +32,8 @@ def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mappin
 
 def _as_asked(real: Labelled, asked: dict[str, str]) -> int | None:
     """The first picture with these attributes."""
-    fits = [
-        all(int(real.labels[name][index]) == CLASSES[name].index(asked[name]) for name in ATTRIBUTES)
-        for index in range(len(real))
-    ]
-    return fits.index(True) if True in fits else None
+    fits = torch.stack([real.labels[name] == CLASSES[name].index(asked[name]) for name in ATTRIBUTES]).all(0)
+    return int(fits.int().argmax()) if fits.any() else None
 
 
 def _picture(pixels: Tensor) -> Image.Image:

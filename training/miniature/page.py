@@ -14,7 +14,7 @@ ABOUT = """# The paper in miniature
 
 Pictures sampled in many ways, compared with held-out drawings of *toon*: {count} pictures for each setting and seed,
 sampled through ComfyUI (ddim, 25 steps unless it says otherwise). Behind ± is the standard deviation over the seeds,
-which share neither prompts nor noise; without it, one seed was sampled.
+which share neither prompts nor noise; a row without any was sampled with one seed.
 
 - **FD**: Frechet distance in the features of a classifier trained on this world (lower is nearer). As many of the
   drawings that were trained on have {fd:.2f}.

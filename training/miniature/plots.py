@@ -26,6 +26,7 @@ from .settings import (
     UNTIL,
     WEIGHTS,
     WINDOWED,
+    WITHOUT_CAPTIONS,
     windowed,
 )
 
@@ -136,10 +137,10 @@ def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
 
 
 def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
-    lines = {name: values for name, values in drift.items() if name != "timesteps"}
-    for (name, values), colour in zip(lines.items(), (ORANGE, BLACK)[: len(lines)], strict=True):
-        label = {TUNED: "fine-tuned with captions"}.get(name, "fine-tuned without captions")
-        axes.plot(drift["timesteps"], values, color=colour, marker=".", label=label)
+    lines = {TUNED: (ORANGE, "fine-tuned with captions"), WITHOUT_CAPTIONS: (BLACK, "fine-tuned without captions")}
+    for name, (colour, label) in lines.items():
+        if name in drift:
+            axes.plot(drift["timesteps"], drift[name], color=colour, marker=".", label=label)
     axes.set(xlabel="timestep (999: pure noise)", ylabel="|| difference || / || base ||, in x0",
              title="Drift of the unconditional prediction")  # fmt: skip
     axes.legend(fontsize=8)

@@ -18,9 +18,9 @@ from .measure import Measure
 from .models import Models
 from .page import page, table
 from .plots import write_plots
-from .rows import earlier_rows, over_seeds, with_earlier
+from .rows import earlier_report, over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
-from .settings import KEPT, SAME, SHOWN, TOON, TUNED
+from .settings import SHOWN, TOON, TUNED, WITHOUT_CAPTIONS
 from .styles import TOON as STYLE
 
 RESULTS, EXAMPLES = "results.json", "examples.png"
@@ -62,10 +62,13 @@ def report(
                 rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
-    rows = with_earlier(rows, earlier_rows(output / RESULTS, count), models)
+    earlier = earlier_report(output / RESULTS, count)
+    rows = with_earlier(rows, earlier["rows"], models)
     summary = over_seeds(rows)
-    names = [name for name in (TUNED, f"{SAME}@{KEPT[TOON]}") if name in models.names]
+    names = [name for name in (TUNED, WITHOUT_CAPTIONS) if name in models.names]
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
+    of_rows = set().union(*(row["models"] for row in rows))
+    drift |= {name: line for name, line in earlier["drift"].items() if name in of_rows - drift.keys()}
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
     plots = write_plots(output, summary, facts["floor"], drift)

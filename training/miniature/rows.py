@@ -13,10 +13,10 @@ Row = dict[str, Any]
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
-def earlier_rows(results: Path, count: int) -> list[Row]:
-    """The rows of an earlier report's results.json, if there is one of as many pictures a row."""
-    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {"rows": [], "count": count}
-    return list(told["rows"]) if told["count"] == count else []
+def earlier_report(results: Path, count: int) -> dict[str, Any]:
+    """An earlier report's results.json, with no "rows" and no "drift" if there is none of as many pictures a row."""
+    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    return told if told.get("count") == count else {"rows": [], "drift": {}}
 
 
 def with_earlier(rows: Sequence[Row], earlier: Sequence[Row], models: Models) -> list[Row]:
