@@ -8,6 +8,7 @@ import copy
 import io
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from devtools.accelerator import device_arguments
+from devtools.environment import ENDED
 from rigs.host import ROOT, enter_host
 
 GRAPH = ROOT / "workflows" / "api" / "starter_concept_and_control.json"
@@ -29,6 +31,7 @@ def main(arguments: list[str]) -> int:
     """Draw the grid, or run the workflow that was named; print where the pictures are."""
     options = _options(arguments)
     logging.disable(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that the server ends with it
     enter_host()
     from rigs.client import PromptRefused
 

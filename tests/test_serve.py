@@ -1,6 +1,7 @@
-"""`python dev.py serve` as a person starts and ends it: nothing stays behind."""
+"""`python dev.py serve` and `demo` as a person starts and ends them: nothing stays behind."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -59,4 +60,14 @@ def test_when_it_is_ended_the_server_ends_with_it(serving, port):
     assert is_listening(port)
     serving.send_signal(signal.SIGTERM)
     assert serving.wait(60) == ENDED
+    assert not is_listening(port)
+
+
+def test_when_the_demo_is_ended_its_server_ends_with_it():
+    with subprocess.Popen([sys.executable, "dev.py", "demo"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:
+        told = next(line for line in demo.stdout if line.startswith("ComfyUI answers on"))
+        port = int(re.search(r":(\d+) ", told)[1])
+        assert is_listening(port)
+        demo.terminate()
+        assert demo.wait(60) == ENDED
     assert not is_listening(port)
