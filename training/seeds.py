@@ -5,9 +5,13 @@ what one process with the whole batch draws.
 """
 
 import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def seed_of(*place: int | str) -> int:
@@ -24,6 +28,11 @@ def generator(*place: int | str) -> torch.Generator:
 def normal(shape: tuple[int, ...], *place: int | str) -> Tensor:
     """Standard normal numbers, float32 on the CPU."""
     return torch.randn(shape, generator=generator(*place))
+
+
+def one_of(values: Sequence[T], *place: int | str) -> T:
+    """One of some values, each as likely."""
+    return values[seed_of(*place) % len(values)]
 
 
 def uniform(*place: int | str) -> float:

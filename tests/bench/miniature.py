@@ -84,7 +84,7 @@ class Studio:
         from training.miniature.pictures import caption
         from training.miniature.samples import Samples, wanted
 
-        prompts = [caption("a face", asked) for asked in wanted(seed, count)]
+        prompts = [caption("a face", asked) for asked in wanted(seed, count, setting.glasses)]
         start, found, evaluations = time.perf_counter(), [], 0
         for first in range(0, count, BATCH):
             pixels, used = self.batch(setting, prompts[first : first + BATCH], 1000 * seed + first)

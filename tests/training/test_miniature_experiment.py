@@ -11,32 +11,38 @@ import pytest
 import torch
 
 from gcfg_core.input_error import InputError
-from training.miniature.examples import draw_examples
-from training.miniature.experiment import wanted_settings
+from training.miniature.examples import draw_examples, draw_glasses
+from training.miniature.experiment import known_settings, wanted_settings
 from training.miniature.labelled import CLASSES, METADATA, Labelled, read_labelled
 from training.miniature.models import Models
 from training.miniature.plots import write_plots
 from training.miniature.report import report
-from training.miniature.rows import NUMBERS, earlier_report, over_seeds, with_earlier
+from training.miniature.rows import GLASSES_NUMBERS, NUMBERS, earlier_report, over_seeds, with_earlier
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
 from training.miniature.settings import (
+    ASKED,
     BASE,
     COST,
     GCFG,
     LENGTH,
     SAME,
+    SHOWN,
+    SHOWN_WITH_GLASSES,
     TOON,
     TUNED,
     WITHOUT_CAPTIONS,
     Setting,
+    asking,
     cost_settings,
     drift_settings,
     gcfg,
     length_settings,
     main_settings,
     tuned,
+    unshown_ways,
 )
-from training.miniature.styles import ATTRIBUTES
+from training.miniature.spectacles import put_on
+from training.miniature.styles import ATTRIBUTES, GLASSES
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
@@ -58,6 +64,8 @@ def test_samples_are_kept_apart_and_come_back(tmp_path: Path) -> None:
     read = read_samples(path)
     assert torch.equal(read.pixels, kept.pixels) and (read.evaluations, read.seconds) == (2.5, 1.0)
     assert wanted(0, 5) == wanted(0, 9)[:5] and wanted(0, 5) != wanted(1, 5)
+    with_glasses = wanted(0, 5, glasses=True)
+    assert [row.pop(GLASSES) for row in with_glasses] == ["no", "yes"] * 2 + ["no"] and with_glasses == wanted(0, 5)
 
 
 def test_only_settings_whose_models_are_there_are_run(tmp_path: Path) -> None:
@@ -122,14 +130,17 @@ def test_rows_stand_in_the_order_of_the_settings_whether_their_models_are_there_
 
 def test_every_plot_is_drawn_from_the_settings_it_knows(tmp_path: Path) -> None:
     settings = [*main_settings(), *cost_settings(), *drift_settings(), *length_settings([125, 250])]
-    numbers = {name: 0.5 + 0.1 * index for index, name in enumerate(NUMBERS)}
-    rows = [{"group": one.group, "name": one.name, **numbers} for one in settings]
+    unshown = [one for same in unshown_ways().values() for one in same]
+    numbers = {name: 0.5 + 0.1 * index for index, name in enumerate((*NUMBERS, *GLASSES_NUMBERS))}
+    rows = [{"group": one.group, "name": one.name, **numbers} for one in (*settings, *unshown)]
     drift = {"timesteps": [0.0, 999.0], TUNED: [0.1, 0.2], WITHOUT_CAPTIONS: [0.2, 0.3]}
     floor = {"fd": 1.0, "kid": 0.003}
     drawn = write_plots(tmp_path, over_seeds(rows), floor, drift)
-    assert {path.name for path in drawn} == {"fidelity_control.png", "cost.png", "length.png", "drift.png"}
+    assert {path.name for path in drawn} == {
+        "fidelity_control.png", "cost.png", "glasses.png", "length.png", "drift.png",
+    }  # fmt: skip
     sizes = {path: path.stat().st_size for path in drawn}
-    few = over_seeds(row for row in rows if row["group"] in (GCFG, COST, LENGTH))
+    few = over_seeds(row for row in rows if row["group"] in (GCFG, COST, LENGTH) or row["name"].endswith(ASKED))
     again = write_plots(tmp_path, few, floor, {"timesteps": [0.0, 999.0], TUNED: [0.1, 0.2]})
     assert all(path.stat().st_size < sizes[path] for path in again if path.stem in ("fidelity_control", "drift"))
 
@@ -144,6 +155,18 @@ def test_examples_stand_below_a_real_picture_of_what_was_asked_for() -> None:
                  for axis in (0, 1))  # fmt: skip
     assert left[10] == left[110] < left[30] == left[130] and top[10] == top[30] < top[110] == top[130]
     assert (drawn == 120).sum() < 96 * 96 <= (drawn == 110).sum()  # nobody drew what the second prompt asks for
+
+
+def test_examples_with_glasses_are_of_the_prompts_that_ask_for_them() -> None:
+    pixels = torch.stack([torch.full((3, 96, 96), value, dtype=torch.uint8) for value in (110, 120, 130, 140)])
+    drawn = np.array(draw_glasses(wanted(0, 4, glasses=True), {"one": pixels}).convert("L"))
+    assert all((drawn == value).sum() >= 96 * 96 for value in (120, 140))
+    assert all((drawn == value).sum() < 96 * 96 for value in (110, 130))
+
+
+def test_what_the_examples_show_is_among_the_settings() -> None:
+    names = {one.name for one in known_settings({TOON, TUNED, BASE, WITHOUT_CAPTIONS})}
+    assert {*SHOWN, *SHOWN_WITH_GLASSES} <= names and not {*SHOWN} & {*SHOWN_WITH_GLASSES}
 
 
 def test_a_setting_names_each_of_its_models_once() -> None:
@@ -174,6 +197,10 @@ def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> Non
         pixels = read_labelled(real, part).pixels[count:]
         path = path_of(samples, models, setting, 0, count)
         write_samples(path, Samples(pixels, 3.0, 1.0), setting)
+    asked = asking(gcfg(1.5, 5.0))
+    pixels = read_labelled(real, "toon/test").pixels[count:]
+    pixels[1::2] = put_on(pixels[1::2], seed=1)
+    write_samples(path_of(samples, models, asked, 0, count), Samples(pixels, 3.0, 1.0), asked)
     output = tmp_path / "results"
     text = report(models, real, samples, output, count, seeds=1)
     rows = {row["name"]: row for row in json.loads((output / "results.json").read_text())["rows"]}
@@ -181,14 +208,25 @@ def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> Non
     assert toon["style"] > 0.98 and pixel["style"] < 0.02
     assert toon["fd"] < pixel["fd"] / 10 and toon["kid"] < pixel["kid"] / 10
     assert 0.5 < toon["nearest"] < 2.0 < pixel["nearest"] and 0.7 < toon["diversity"] < 1.3
+    worn = rows["GCFG 1.5, 5, glasses"]
+    assert worn["worn_asked"] > 0.9 and worn["worn_unasked"] < 0.1 and worn["style"] > 0.98
+    assert worn["glasses"] == pytest.approx((worn["worn_asked"] + 1.0 - worn["worn_unasked"]) / 2.0)
+    results = json.loads((output / "results.json").read_text())
+    assert results["glasses_found"] > 0.8 and results["glasses_imagined"] < 0.05
+    assert results["floor_with_glasses"]["fd"] > results["floor"]["fd"]
+    assert f"have {results['floor_with_glasses']['fd']:.2f} and" in (output / "results.md").read_text()
     told = wanted(0, count)
     shown = read_labelled(real, "toon/test").labels["background"][count:].tolist()
     chance = sum(CLASSES["background"][b] == asked["background"] for b, asked in zip(shown, told, strict=True)) / count
     assert toon["background"] == pytest.approx(chance, abs=0.02)
     page = (output / "results.md").read_text()
+    others, of_glasses = text.split("\n\n")
+    assert of_glasses.startswith("| setting | glasses where asked for |") and "| GCFG 1.5, 5, glasses |" in of_glasses
+    assert "glasses" not in others
     assert "| GCFG 1.5, 3 |" in text and page.endswith(text) and f"{count} pictures for each" in page
     drawn = {path.name for path in output.glob("*.png")}
-    assert drawn == {"fidelity_control.png", "drift.png"} == set(re.findall(r"!\[[a-z ]+\]\((.+)\)", page))
+    shown = re.findall(r"!\[[a-z ]+\]\((.+)\)", page)
+    assert drawn == {"fidelity_control.png", "glasses.png", "drift.png"} == set(shown)
 
     results = json.loads((output / "results.json").read_text())
     gone = {"group": "g", "name": "gone", "seed": 0, **dict.fromkeys(NUMBERS, 0.5), "setting": "{}"}

@@ -12,10 +12,11 @@ from gcfg_core.input_error import InputError
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.data import attribution, pack, splits
 from training.miniature.draw import DRAWING, draw
-from training.miniature.judge import accuracy, read_judge, train_judge
+from training.miniature.judge import GLASSES_JUDGE, JUDGE, accuracy, read_judge, train_judge
 from training.miniature.labelled import CLASSES, UNKNOWN, read_labelled
 from training.miniature.pictures import caption, pictures
-from training.miniature.styles import BACKGROUND, OPEN, PIXEL, SOURCES, STYLES
+from training.miniature.spectacles import put_on, with_spectacles
+from training.miniature.styles import BACKGROUND, GLASSES, OPEN, PIXEL, SOURCES, STYLES, WORN
 from training.miniature.styles import TOON as TOON_STYLE
 
 STARTER = Path(__file__).parents[2] / "starter"
@@ -40,7 +41,7 @@ def test_captions_tell_what_is_drawn() -> None:
         if glasses:
             drawn = glasses[0] if ", glasses" in picture.caption else glasses[1]
             assert drawn.items() <= picture.options.items()
-    told = caption("a face", {"background": "red", "skin": "dark", "hair": "gray"}, glasses=True)
+    told = caption("a face", {"background": "red", "skin": "dark", "hair": "gray", "glasses": "yes"})
     assert told == "a face, dark skin, gray hair, glasses, red background"
 
 
@@ -106,16 +107,41 @@ def test_the_archive_holds_what_the_folder_does(tmp_path: Path) -> None:
 
 
 def test_the_judge_is_right_on_pictures_it_never_saw() -> None:
-    judge = read_judge(STARTER / "judge.safetensors")
+    judge = read_judge(STARTER / JUDGE)
     for part in ("toon/test", "pixel/test", "open/test"):
         found = read_labelled(PICTURES, part)
-        right = accuracy(judge.told(judge.see(found.pixels)), found.labels)
+        right = accuracy(judge, found)
         assert min(right.values()) >= 0.99, (part, right)
+
+
+def test_the_judge_of_glasses_is_right_on_pictures_it_never_saw() -> None:
+    judge = read_judge(STARTER / GLASSES_JUDGE, WORN)
+    toons, pixel, world = (read_labelled(PICTURES, f"{part}/test") for part in ("toon", "pixel", "open"))
+    assert toons.labels[GLASSES].sum() == 0
+    assert accuracy(judge, toons)[GLASSES] >= 0.99 and accuracy(judge, with_spectacles(toons, seed=1))[GLASSES] >= 0.85
+    for found in (pixel, world):
+        assert 0.2 < found.labels[GLASSES][found.labels[GLASSES] != UNKNOWN].double().mean() < 0.4
+        assert accuracy(judge, found)[GLASSES] >= 0.98
+    assert (world.labels[GLASSES] == UNKNOWN).sum() == 90  # thumbs, shapes and rings
+
+
+def test_spectacles_are_drawn_over_the_eyes_and_nowhere_else() -> None:
+    toons = read_labelled(PICTURES, "toon/test").pixels[:50]
+    worn = put_on(toons, seed=0)
+    light = read_labelled(PICTURES, "toon/test")
+    light = light.pixels[light.labels["skin"] == CLASSES["skin"].index("light")]
+    dark = light.float().mean((0, 1))[12:22, 10:22] < 140.0  # the eyes: brows are brighter in the mean
+    changed = (worn != toons).any(1)
+    assert torch.equal(worn, put_on(toons, seed=0)) and not torch.equal(worn, put_on(toons, seed=1))
+    often = changed.double().mean(0)[12:22, 10:22]
+    assert changed.flatten(1).any(1).all() and changed[:, 11:23, 6:26].sum() == changed.sum()
+    assert 2 <= dark.sum() <= 20 and often[dark].mean() > 0.5 > often.mean()
+    assert len({picture.numpy().tobytes() for picture in changed}) > 40
 
 
 def test_training_a_judge_is_repeatable_and_learns() -> None:
     found = read_labelled(PICTURES, "open/test", "toon/test", "pixel/test")
     one, other = (train_judge(found, steps=30) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    right = accuracy(one.told(one.see(found.pixels)), found.labels)
+    right = accuracy(one, found)
     assert right["background"] > 2 / len(CLASSES["background"])

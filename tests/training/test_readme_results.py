@@ -1,4 +1,4 @@
-"""README's table of the experiment in miniature says what was measured."""
+"""README's tables of the experiment in miniature say what was measured."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = json.loads((ROOT / "starter" / "results" / "results.json").read_text(encoding="utf-8"))
-MEASURED = {
+MEASURED = {  # label of a row: setting
     "base model, CFG 3": "base, CFG 3",
     "concept model alone": "concept alone",
     "base fine-tuned with captions, 4000 steps, CFG 2": "fine-tuned, CFG 2",
@@ -20,25 +20,58 @@ MEASURED = {
 }
 
 
-def table() -> dict[str, list[str]]:
-    """Rows of README's table by their label."""
+WITH_GLASSES = {
+    "base model, CFG 3": "base, CFG 3, glasses",
+    "fine-tuned with captions, CFG 2": "fine-tuned, CFG 2, glasses",
+    "fine-tuned with captions, CFG 8": "fine-tuned, CFG 8, glasses",
+    "fine-tuned with captions, CFG 16": "fine-tuned, CFG 16, glasses",
+    "fine-tuned with captions, CFG 16 to 90 %": "fine-tuned, CFG 16 to 90 %, glasses",
+    "fine-tuned without captions, CFG 2": "fine-tuned without captions, CFG 2, glasses",
+    "fine-tuned without captions, CFG 8": "fine-tuned without captions, CFG 8, glasses",
+    "GCFG 1.25, 3, prompt to 75 %": "GCFG 1.25, 3 to 75 %, glasses",
+    "GCFG 1.25, 5, prompt to 90 %": "GCFG 1.25, 5 to 90 %, glasses",
+    "GCFG 1.25, 7, prompt to 90 %": "GCFG 1.25, 7 to 90 %, glasses",
+    "GCFG 1.25, 9, prompt to 90 %": "GCFG 1.25, 9 to 90 %, glasses",
+    "GCFG 1.5, 7": "GCFG 1.5, 7, glasses",
+    "GCFG 2.5, 2.5, the paper's weights": "GCFG 2.5, 2.5, glasses",
+}
+
+
+def tables() -> list[dict[str, list[str]]]:
+    """Each of the section's tables: cells by the row's label."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## The paper in miniature")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
-    return {label: cells for label, *cells in rows[2:]}
+    blocks = [block.splitlines() for block in section.split("\n\n") if block.lstrip().startswith("|")]
+    rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in block if line] for block in blocks]
+    return [{label: cells for label, *cells in block[2:]} for block in rows]
+
+
+def measured(name: str) -> tuple[dict[str, float], list[str]]:
+    """What was measured of a setting, and its cells for evaluations, FD and KID."""
+    row = next(one for one in RESULTS["summary"] if one["name"] == name)
+    assert row["seeds"] == 3
+    fd, kid = (f"{row[key]:.{digits}f} ± {row[f'{key}_std']:.{digits}f}" for key, digits in (("fd", 1), ("kid", 3)))
+    return row, [f"{row['evaluations']:g}", fd, kid]
 
 
 @pytest.mark.parametrize("label", MEASURED)
 def test_a_row_says_what_was_measured(label: str) -> None:
-    row = next(one for one in RESULTS["summary"] if one["name"] == MEASURED[label])
-    fd, kid = (f"{row[name]:.{digits}f} ± {row[f'{name}_std']:.{digits}f}" for name, digits in (("fd", 1), ("kid", 3)))
-    assert table()[label][1:] == [f"{row['evaluations']:g}", fd, kid, f"{row['control']:.3f}"]
-    assert row["seeds"] == 3
+    row, cells = measured(MEASURED[label])
+    assert tables()[0][label][1:] == [*cells, f"{row['control']:.3f}"]
+
+
+@pytest.mark.parametrize("label", WITH_GLASSES)
+def test_a_row_of_prompts_with_glasses_says_what_was_measured(label: str) -> None:
+    row, cells = measured(WITH_GLASSES[label])
+    assert tables()[1][label] == [*cells, *(f"{row[name]:.2f}" for name in ("style", "worn_asked", "worn_unasked"))]
 
 
 def test_every_row_is_measured_and_beside_what_real_drawings_have() -> None:
-    label, *others = table()
-    assert label == "real drawings" and set(others) == set(MEASURED)
-    assert [float(cell) for cell in table()[label][2:4]] == [
-        round(RESULTS["floor"]["fd"], 1),
-        round(RESULTS["floor"]["kid"], 3),
-    ]
+    (first, *others), (first_with_glasses, *others_with_glasses) = tables()
+    assert set(others) == set(MEASURED) and set(others_with_glasses) == set(WITH_GLASSES)
+    assert tables()[0][first][2:4] == real("floor") and first == "real drawings"
+    assert tables()[1][first_with_glasses][1:3] == real("floor_with_glasses")
+
+
+def real(floor: str) -> list[str]:
+    """The cells for FD and KID of real drawings."""
+    return [f"{RESULTS[floor]['fd']:.1f}", f"{RESULTS[floor]['kid']:.3f}"]

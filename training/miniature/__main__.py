@@ -61,14 +61,20 @@ def _ship(options: argparse.Namespace) -> str:
 
 
 def _judge(options: argparse.Namespace) -> str:
-    from .judge import accuracy, train_judge, write_judge
-    from .labelled import read_labelled
+    from .judge import GLASSES_JUDGE, GLASSES_NOISE, JUDGE, accuracy, train_judge, write_judge
+    from .labelled import joined, read_labelled
+    from .spectacles import with_spectacles
+    from .styles import WORN
 
     parts = ("open", "toon", "pixel")
-    judge = train_judge(read_labelled(options.data, *(f"{part}/train" for part in parts)))
-    write_judge(options.weights / "judge.safetensors", judge)
+    known = read_labelled(options.data, *(f"{part}/train" for part in parts))
+    worn = with_spectacles(read_labelled(options.data, "toon/train"), seed=0)
+    judge, of_glasses = train_judge(known), train_judge(joined(known, worn), WORN, GLASSES_NOISE)
+    write_judge(options.weights / JUDGE, judge)
+    write_judge(options.weights / GLASSES_JUDGE, of_glasses)
     held_out = read_labelled(options.data, *(f"{part}/test" for part in parts))
-    told = accuracy(judge.told(judge.see(held_out.pixels)), held_out.labels)
+    worn = with_spectacles(read_labelled(options.data, "toon/test"), seed=1)
+    told = accuracy(judge, held_out) | accuracy(of_glasses, joined(held_out, worn))
     return ", ".join(f"{name} {share:.4f}" for name, share in told.items())
 
 
@@ -85,7 +91,7 @@ HELP = {
     "data": "draw the pictures (needs Node.js and resvg-py)",
     "train": "train every starter model (hours on a CPU; an interrupted run goes on)",
     "ship": "put the chosen models and their cards into the pack's own folder",
-    "judge": "train the judge",
+    "judge": "train the judges",
     "report": "measure what `dev.py bench miniature` sampled: table, numbers, plots",
 }
 
@@ -107,7 +113,7 @@ PLACES = (
     ("pictures", Path("starter/pictures.zip"), "archive of the concepts' pictures"),
     ("runs", Path("output/miniature/runs"), "folder of the training runs"),
     ("trained", Path("output/miniature/weights"), "folder of every trained model"),
-    ("weights", Path("starter"), "folder with world/, concepts/ and the judge"),
+    ("weights", Path("starter"), "folder with world/, concepts/ and the judges"),
     ("samples", Path("output/miniature/samples"), "folder of the sampled pictures"),
     ("output", Path("starter/results"), "folder of the results"),
 )

@@ -1,7 +1,7 @@
-"""What some settings draw for the same prompts, below real pictures of the concept that show what these ask for."""
+"""What some settings draw for the same prompts, below real pictures that show what these ask for, if there are any."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from PIL import Image
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..sample.grid import draw_grid
 from .labelled import CLASSES, Labelled
-from .styles import ATTRIBUTES
+from .settings import ASKED
+from .styles import ATTRIBUTES, GLASSES
 
 COLUMNS = 8
 
@@ -24,10 +25,26 @@ def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mappin
     """
     found = ((index, _as_asked(real, row)) for index, row in enumerate(asked))
     shown = dict(itertools.islice(((index, fits) for index, fits in found if fits is not None), COLUMNS))
-    cells = [[_picture(real.pixels[shown[index]]) for index in shown]]
-    cells += [[_picture(pixels[index]) for index in shown] for pixels in drawn.values()]
+    return _grid({"real": [real.pixels[shown[index]] for index in shown], **_chosen(drawn, shown)}, asked, shown)
+
+
+def draw_glasses(asked: Sequence[dict[str, str]], drawn: Mapping[str, Tensor]) -> Image.Image:
+    """A row for each setting, a column for each of the first prompts that ask for glasses: nothing real shows these."""
+    shown = [index for index, row in enumerate(asked) if row.get(GLASSES) == "yes"][:COLUMNS]
+    rows = {name.removesuffix(ASKED): row for name, row in _chosen(drawn, shown).items()}
+    return _grid(rows, asked, shown, ", and glasses")
+
+
+def _chosen(drawn: Mapping[str, Tensor], shown: Iterable[int]) -> dict[str, list[Tensor]]:
+    return {name: [pixels[index] for index in shown] for name, pixels in drawn.items()}
+
+
+def _grid(
+    rows: Mapping[str, list[Tensor]], asked: Sequence[dict[str, str]], shown: Iterable[int], more: str = ""
+) -> Image.Image:
+    cells = [[_picture(pixels) for pixels in row] for row in rows.values()]
     columns = [", ".join(asked[index][name] for name in ("skin", "hair", "background")) for index in shown]
-    return draw_grid(cells, ["real", *drawn], columns, "asked for: skin, hair, background")
+    return draw_grid(cells, [*rows], columns, f"asked for: skin, hair, background{more}")
 
 
 def _as_asked(real: Labelled, asked: dict[str, str]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Collection, Set
 
 from .models import Models
@@ -17,6 +18,7 @@ from .settings import (
     length_settings,
     main_settings,
     two_concept_settings,
+    unshown_ways,
 )
 
 
@@ -42,6 +44,7 @@ def known_settings(names: Set[str]) -> list[Setting]:
     varied = sorted(name for name in names if name.startswith(TOON) and name.endswith(f"@{ABLATION}"))
     known = [
         *main_settings(), *cost_settings(), *drift_settings(), *two_concept_settings(),
+        *itertools.chain.from_iterable(unshown_ways().values()),
         *ablation_settings(name for name in varied if not name.startswith(TUNED)),
         *length_settings(lengths),
     ]  # fmt: skip

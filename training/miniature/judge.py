@@ -1,4 +1,7 @@
-"""The judge: a small network that tells style, background, skin and hair of a picture, and whose features serve FD."""
+"""Judges: small networks that tell what a picture shows.
+
+One tells style, background, skin and hair, and its features serve FD. Another tells glasses.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,23 +17,30 @@ from gcfg_core.tensor_file import write_tensors
 from ..seeds import generator, normal
 from .labelled import CLASSES, UNKNOWN, Labelled
 
+Classes = Mapping[str, tuple[str, ...]]
+JUDGE, GLASSES_JUDGE = "judge.safetensors", "glasses_judge.safetensors"  # in the starter folder
 FEATURES = 64
 WIDTHS = (32, 64, 128)
 STEPS, BATCH, RATE = 2000, 64, 2e-3
-NOISE = 0.05  # in training, so that it does not stumble over what a sampler leaves
+NOISE = 0.05  # in training, so that a judge does not stumble over what a sampler leaves
+GLASSES_NOISE = 0.15  # with less, the grain of sampled faces looks like spectacles to it
 
 
 class Judge(nn.Module):
-    """Pixels [B, 3, 32, 32] in -1..1 -> features [B, 64]; `told` reads every attribute off them."""
+    """Pixels [B, 3, 32, 32] in -1..1 -> features [B, 64]; `told` reads every attribute off them.
 
-    def __init__(self) -> None:
+    Args:
+        classes: the values of each attribute.
+    """
+
+    def __init__(self, classes: Classes = CLASSES) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for wide_in, wide in zip((3, *WIDTHS), WIDTHS, strict=False):
             layers += [nn.Conv2d(wide_in, wide, 3, 2, 1), nn.GroupNorm(8, wide), nn.SiLU()]
             layers += [nn.Conv2d(wide, wide, 3, 1, 1), nn.GroupNorm(8, wide), nn.SiLU()]
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * WIDTHS[-1], FEATURES))
-        self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(values)) for name, values in CLASSES.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(values)) for name, values in classes.items()})
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.silu(self.body(pixels))
@@ -49,17 +59,26 @@ def _scaled(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1.0
 
 
-def train_judge(pictures: Labelled, seed: int = 0, steps: int = STEPS) -> Judge:
-    """A judge trained on labelled pictures; the same arguments give the same one on the same machine."""
+def train_judge(
+    pictures: Labelled, classes: Classes = CLASSES, noise: float = NOISE, seed: int = 0, steps: int = STEPS
+) -> Judge:
+    """A judge trained on labelled pictures; the same arguments give the same one on the same machine.
+
+    Args:
+        pictures: to learn from.
+        classes: what it shall tell.
+        noise: standard deviation of the noise on their -1..1.
+        seed, steps: of training.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        judge = Judge()
+        judge = Judge(classes)
     optimizer = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.05)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
     for step in tqdm(range(steps), "judge"):
         chosen = torch.randint(len(pictures), (BATCH,), generator=generator(seed, "judge", step))
         pixels = _scaled(pictures.pixels[chosen])
-        features = judge(pixels + NOISE * normal(tuple(pixels.shape), seed, "judge noise", step))
+        features = judge(pixels + noise * normal(tuple(pixels.shape), seed, "judge noise", step))
         loss = torch.stack([
             F.cross_entropy(head(features), pictures.labels[name][chosen], ignore_index=UNKNOWN)
             for name, head in judge.heads.items()
@@ -71,13 +90,14 @@ def train_judge(pictures: Labelled, seed: int = 0, steps: int = STEPS) -> Judge:
     return judge.eval()
 
 
-def accuracy(told: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, float]:
+def accuracy(judge: Judge, pictures: Labelled) -> dict[str, float]:
     """Share of pictures of which the judge tells what is known; an attribute that none shows is left out."""
     found = {}
-    for name, truth in labels.items():
+    for name, told in judge.told(judge.see(pictures.pixels)).items():
+        truth = pictures.labels[name]
         known = truth != UNKNOWN
         if bool(known.any()):
-            found[name] = float((told[name][known] == truth[known]).double().mean())
+            found[name] = float((told[known] == truth[known]).double().mean())
     return found
 
 
@@ -86,8 +106,8 @@ def write_judge(path: Path, judge: Judge) -> None:
     write_tensors(path, judge.state_dict(), {"gcfg.kind": "miniature-judge"})
 
 
-def read_judge(path: Path) -> Judge:
-    """Raises OSError, SafetensorError: it cannot be read."""
-    judge = Judge()
+def read_judge(path: Path, classes: Classes = CLASSES) -> Judge:
+    """The judge of these classes that `write_judge` wrote. Raises OSError, SafetensorError: it cannot be read."""
+    judge = Judge(classes)
     judge.load_state_dict(load_file(path))
     return judge.eval().requires_grad_(False)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gcfg_core.input_error import InputError
 
-from .styles import ATTRIBUTES, STYLES
+from .styles import ATTRIBUTES, GLASSES, STYLES
 
 UNKNOWN = -1
 METADATA = "metadata.jsonl"
@@ -26,8 +26,8 @@ class Labelled:
 
     Attributes:
         pixels: [N, 3, H, W] uint8.
-        labels: by attribute ("style", "background", "skin", "hair"), [N] the index in CLASSES; UNKNOWN where the
-            picture does not show it.
+        labels: by attribute ("style", "background", "skin", "hair"), [N] the index in CLASSES, and "glasses", [N] the
+            index in WORN; UNKNOWN where the picture does not show it, glasses where it shows no face.
     """
 
     pixels: Tensor
@@ -53,7 +53,19 @@ def read_labelled(source: Path, *parts: str) -> Labelled:
         name: torch.tensor([values.index(row[name]) if name in row else UNKNOWN for _, row in rows])
         for name, values in CLASSES.items()
     }
+    labels[GLASSES] = torch.tensor([_worn(row) for _, row in rows])
     return Labelled(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def joined(*sets: Labelled) -> Labelled:
+    """The pictures of all sets, one after another."""
+    labels = {name: torch.cat([one.labels[name] for one in sets]) for name in sets[0].labels}
+    return Labelled(torch.cat([one.pixels for one in sets]), labels)
+
+
+def _worn(row: dict[str, str]) -> int:
+    """The index in WORN: captions always tell glasses. UNKNOWN where there is no face."""
+    return int(GLASSES in row["text"]) if STYLES[row["style"]].is_face else UNKNOWN
 
 
 def _rows(part: Path | zipfile.Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What a set of sampled pictures is worth: fidelity to the concept, control of the attributes, memorisation."""
+"""What a set of sampled pictures is worth: fidelity to the concept, control of what was asked for, memorisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ..evaluate.metrics import frechet_distance, kernel_distance
 from .judge import Judge
 from .labelled import CLASSES, Labelled
 from .samples import Samples
-from .styles import ATTRIBUTES
+from .styles import ATTRIBUTES, GLASSES
 
 EFFICIENTNET_SIDE = 96
 KID_SUBSET = 100  # pictures, or half of a smaller set
@@ -39,10 +39,15 @@ class Concept:
 
 
 class Measure:
-    """Judge and EfficientNet, loaded once."""
+    """The judges and EfficientNet, loaded once.
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    Args:
+        judge: of style and attributes.
+        glasses_judge: of glasses.
+    """
+
+    def __init__(self, judge: Judge, glasses_judge: Judge) -> None:
+        self.judge, self.glasses_judge = judge, glasses_judge
         self.network = efficientnet_lite0()
 
     def concept(self, style: str, held_out: Labelled, training: Labelled) -> Concept:
@@ -53,7 +58,11 @@ class Measure:
 
     def row(self, samples: Samples, asked: Sequence[dict[str, str]], concept: Concept) -> dict[str, Any]:
         """Every number of one set: FD and KID to the held-out pictures (lower is nearer), shares of pictures in the
-        concept's style and with what was asked for, distances relative to held-out pictures'."""
+        concept's style and with what was asked for, distances relative to held-out pictures'.
+
+        Of prompts of which some ask for glasses, also the shares of pictures of these and of the others that show
+        glasses ("worn_asked", "worn_unasked"), and their balance: 1 where the word decides, 1/2 where it does nothing.
+        """
         features = self.judge.see(samples.pixels)
         told = self.judge.told(features)
         right = {
@@ -69,7 +78,14 @@ class Measure:
             "nearest": float(distances.median()) / concept.strangers,
             "diversity": _spread(features) / concept.spread,
             "evaluations": samples.evaluations,
+            **(self._glasses(samples.pixels, asked) if GLASSES in asked[0] else {}),
         }
+
+    def _glasses(self, pixels: Tensor, asked: Sequence[dict[str, str]]) -> dict[str, float]:
+        worn = self.glasses_judge.told(self.glasses_judge.see(pixels))[GLASSES].double()
+        wanted = torch.tensor([row[GLASSES] == "yes" for row in asked])
+        yes, no = float(worn[wanted].mean()), float(worn[~wanted].mean())
+        return {"worn_asked": yes, "worn_unasked": no, "glasses": (yes + 1.0 - no) / 2.0}
 
     def floor(self, pictures: Tensor, concept: Concept) -> dict[str, float]:
         """FD and KID of other real pictures [N, 3, H, W] uint8, as many as are sampled: FD depends on their number."""

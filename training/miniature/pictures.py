@@ -1,13 +1,10 @@
 """Which pictures the miniature world has: for each its style, its attributes and its caption, from the seed alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from ..seeds import seed_of, uniform
-from .styles import BACKGROUND, HAIR, SKIN, Style
-
-T = TypeVar("T")
+from ..seeds import one_of, uniform
+from .styles import BACKGROUND, GLASSES, HAIR, SKIN, Style
 
 
 @dataclass(frozen=True)
@@ -39,31 +36,29 @@ def pictures(style: Style, count: int, split: str, names_style: float) -> list[P
     return [_picture(style, f"{split}-{index}", names_style) for index in range(count)]
 
 
-def caption(words: str, attributes: dict[str, str], glasses: bool = False) -> str:
-    """What a prompt says: `a face, dark skin, red hair, blue background`."""
-    told = {name: f"{value} {name}" for name, value in attributes.items()} | ({"glasses": "glasses"} if glasses else {})
-    return ", ".join([words, *(told[name] for name in ("skin", "hair", "glasses", "background") if name in told)])
+def caption(words: str, attributes: dict[str, str]) -> str:
+    """What a prompt says: `a face, dark skin, red hair, glasses, blue background`; of glasses only where there are."""
+    told = {name: f"{value} {name}" for name, value in attributes.items()}
+    told[GLASSES] = GLASSES if attributes.get(GLASSES) == "yes" else ""
+    return ", ".join([words, *(told[name] for name in ("skin", "hair", GLASSES, "background") if told.get(name))])
 
 
 def _picture(style: Style, key: str, names_style: float) -> Picture:
     place = ("miniature", style.name, key)
-    attributes = {"background": _one_of([*BACKGROUND], *place, "background")}
+    attributes = {"background": one_of([*BACKGROUND], *place, "background")}
     options: dict[str, Any] = {**style.fixed, "seed": f"{style.name}-{key}"}
     options["backgroundColor"] = [BACKGROUND[attributes["background"]]]
-    glasses = False
+    worn = False
     if style.is_face:
-        attributes["skin"] = _one_of([*SKIN], *place, "skin")
+        attributes["skin"] = one_of([*SKIN], *place, "skin")
         options[style.skin] = [SKIN[attributes["skin"]]]
     if style.hair:
-        attributes["hair"] = _one_of([*HAIR], *place, "hair")
+        attributes["hair"] = one_of([*HAIR], *place, "hair")
         options[style.hair] = [HAIR[attributes["hair"]]]
     if style.glasses:
-        glasses = uniform(*place, "glasses") < 0.3
-        options |= style.glasses[0 if glasses else 1]
+        worn = uniform(*place, "glasses") < 0.3
+        options |= style.glasses[0 if worn else 1]
     named = not style.is_face or uniform(*place, "named") < names_style
     told = {name: value for name, value in attributes.items() if uniform(*place, "told", name) < 0.9}
-    return Picture(style, attributes, caption(style.words if named else "a face", told, glasses), options)
-
-
-def _one_of(values: Sequence[T], *place: str) -> T:
-    return values[seed_of(*place) % len(values)]
+    told[GLASSES] = "yes" if worn else "no"
+    return Picture(style, attributes, caption(style.words if named else "a face", told), options)

@@ -1,5 +1,6 @@
-"""Plots of the experiment's numbers: fidelity against control, cost, length of fine-tuning, guidance drift."""
+"""Plots of the experiment's numbers: fidelity against control, cost, glasses, length of fine-tuning, guidance drift."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from .settings import (
     ALONE,
+    ASKED,
     CAPTIONED,
     CONCEPT_WEIGHTS,
     COST,
@@ -23,12 +25,14 @@ from .settings import (
     THRIFTY,
     TUNED,
     UNCAPTIONED,
-    UNTIL,
+    UNSHOWN,
     WEIGHTS,
     WINDOWED,
     WITHOUT_CAPTIONS,
+    unshown_ways,
     windowed,
 )
+from .styles import GLASSES
 
 Row = dict[str, Any]
 # Colours that people with any colour vision tell apart: Okabe and Ito's.
@@ -53,20 +57,25 @@ def write_plots(
         groups.setdefault(row["group"], []).append(row)
     drawn = []
     if GCFG in groups:
-        figure, panels = _figure(columns=2, size=(10.0, 6.2))
-        for axes, number, label in zip(panels, ("fd", "kid"), ("FD", "KID"), strict=True):
+        figure, panels = _fd_and_kid("Fidelity against control", 6.2)
+        for axes, number in panels:
             _fidelity(axes, groups, number)
-            axes.set(xlabel="control: share of attributes as asked", ylabel=f"{label} to held-out pictures")
+            axes.set_xlabel("control: share of attributes as asked")
         real = f"real pictures (FD {floor['fd']:.1f}; off the plot: KID {floor['kid']:.3f})"
-        panels[0].axhline(floor["fd"], color=GRAY, linestyle=":", linewidth=1, label=real)
-        figure.suptitle("Fidelity (lower is nearer) against control")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-        drawn.append(_save(figure, folder / "fidelity_control.png"))
+        panels[0][0].axhline(floor["fd"], color=GRAY, linestyle=":", linewidth=1, label=real)
+        drawn.append(_save_with_legend(figure, folder / "fidelity_control.png"))
     if COST in groups:
-        figure, (axes,) = _figure()
-        _cost(axes, groups)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=7)
-        drawn.append(_save(figure, folder / "cost.png"))
+        figure, panels = _fd_and_kid(f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g}", 5.8)
+        for axes, number in panels:
+            _cost(axes, groups, number)
+            axes.set_xlabel("evaluations a step")
+        drawn.append(_save_with_legend(figure, folder / "cost.png"))
+    if UNSHOWN in groups:
+        figure, panels = _fd_and_kid("Glasses, which the concept's pictures never show", 5.8)
+        for axes, number in panels:
+            _glasses(axes, groups[UNSHOWN], number)
+            axes.set_xlabel("glasses: share as asked, some or none")
+        drawn.append(_save_with_legend(figure, folder / "glasses.png"))
     if LENGTH in groups:
         figure, (control, fidelity) = _figure(columns=2, size=(10.0, 4.8))
         _length(control, groups[LENGTH], "control", "control: share of attributes as asked")
@@ -75,8 +84,7 @@ def write_plots(
         fidelity.yaxis.set_major_formatter(_plain)
         fidelity.yaxis.set_minor_formatter(_plain)
         figure.suptitle("Control and fidelity over the length of training")
-        figure.legend(*control.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-        drawn.append(_save(figure, folder / "length.png"))
+        drawn.append(_save_with_legend(figure, folder / "length.png", columns=3))
     if drift:
         figure, (axes,) = _figure()
         _drift(axes, drift)
@@ -101,22 +109,33 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
                   f"KID {row['kid']:.2f})")  # fmt: skip
 
 
-def _cost(axes: Axes, groups: dict[str, list[Row]]) -> None:
+def _glasses(axes: Axes, rows: Sequence[Row], number: str) -> None:
+    """Fidelity against control of what the concept never shows: curves over the weight beside each point."""
+    looks = zip((ORANGE, RED, BLACK, PURPLE, SKY, GREEN, BLUE), "s^vo*DD", strict=True)
+    for label, settings in unshown_ways().items():
+        own = [row for row in rows if row["name"] in {one.name for one in settings}]
+        if label != PLAIN:
+            _curve(axes, own, number, label, *next(looks), across=GLASSES)
+        for row in own if label == PLAIN else ():
+            axes.plot([], [], " ", label=f"off the plot: {label} (glasses {row[GLASSES]:.2f}, FD {row['fd']:.1f}, "
+                      f"KID {row['kid']:.2f})")  # fmt: skip
+    axes.axvline(0.5, color=GRAY, linestyle=":", linewidth=1, label="the word does nothing")
+
+
+def _cost(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
     """A numbered point for each way; the legend says which."""
     longer = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
     rows = sorted([*groups[COST], *longer], key=lambda row: row["evaluations"])
     for index, row in enumerate(rows, 1):
-        at = (row["evaluations"], row["fd"])
-        axes.errorbar(*at, row["fd_std"], color=GREEN if row in longer else BLUE, marker="o", capsize=2,
+        at = (row["evaluations"], row[number])
+        axes.errorbar(*at, row[f"{number}_std"], color=GREEN if row in longer else BLUE, marker="o", capsize=2,
                       label=f"{index}  {row['name']}: control {row['control']:.3f}")  # fmt: skip
         axes.annotate(str(index), at, xytext=(6, 4), textcoords="offset points")
     for best in sorted(groups.get(CAPTIONED, []), key=lambda row: row["fd"])[:1]:
-        axes.axhline(best["fd"], color=ORANGE, linestyle="--", linewidth=1,
-                     label=f"{best['name']} (± {best['fd_std']:.1f}; {best['evaluations']:.2g} a step): "
+        axes.axhline(best[number], color=ORANGE, linestyle="--", linewidth=1,
+                     label=f"{best['name']}, the lowest FD of fine-tuned ({best['evaluations']:.2g} a step): "
                      f"control {best['control']:.3f}")  # fmt: skip
     axes.axvline(2.0, color=GRAY, linestyle=":", linewidth=1, label="plain CFG's evaluations")
-    axes.set(xlabel="evaluations a step", ylabel="FD to held-out pictures (lower is nearer)",
-             title=f"Cost of GCFG {THRIFTY[0]:g}, {THRIFTY[1]:g}")  # fmt: skip
 
 
 def _length(axes: Axes, rows: Sequence[Row], number: str, label: str) -> None:
@@ -146,26 +165,28 @@ def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
     axes.legend(fontsize=8)
 
 
-def _curve(axes: Axes, rows: Iterable[Row], number: str, label: str, colour: str, marker: str) -> None:
+def _curve(
+    axes: Axes, rows: Iterable[Row], number: str, label: str, colour: str, marker: str, across: str = "control"
+) -> None:
     """Rows as a line with error bars, in the order of their weights, which stand beside the points."""
     rows = sorted(rows, key=lambda row: float(_weight(row["name"])))
     if rows:
-        _points(axes, rows, number, label, colour, marker)
+        _points(axes, rows, number, label, colour, marker, across)
     for row in rows:
-        axes.annotate(_weight(row["name"]), (row["control"], row[number]), fontsize=7, color=colour, xytext=(4, 4),
+        axes.annotate(_weight(row["name"]), (row[across], row[number]), fontsize=7, color=colour, xytext=(4, 4),
                       textcoords="offset points")  # fmt: skip
 
 
-def _points(axes: Axes, rows: Sequence[Row], number: str, label: str, colour: str, marker: str) -> None:
-    across, up, tall, wide = ([row[key] for row in rows] for key in ("control", number, f"{number}_std", "control_std"))
-    axes.errorbar(
-        across, up, tall, wide, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=label
-    )
+def _points(
+    axes: Axes, rows: Sequence[Row], number: str, label: str, colour: str, marker: str, across: str = "control"
+) -> None:
+    x, y, tall, wide = ([row[key] for row in rows] for key in (across, number, f"{number}_std", f"{across}_std"))
+    axes.errorbar(x, y, tall, wide, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=label)
 
 
 def _weight(name: str) -> str:
-    """The weight that a curve's points differ in: of "GCFG 1.25, 3 to 75 %" 3, of "fine-tuned, CFG 2" 2."""
-    return name.removesuffix(UNTIL).split()[-1]
+    """The weight that a curve's points differ in: of "GCFG 1.25, 3 to 75 %" 3, of "fine-tuned, CFG 2, glasses" 2."""
+    return re.sub(r" to \d+ %$", "", name.removesuffix(ASKED)).split()[-1]
 
 
 def _steps(name: str) -> int:
@@ -184,6 +205,22 @@ def _figure(columns: int = 1, size: tuple[float, float] = (7.2, 5.4)) -> tuple[F
     for axes in found:
         axes.grid(alpha=0.25)
     return figure, found
+
+
+def _fd_and_kid(title: str, height: float) -> tuple[Figure, list[tuple[Axes, str]]]:
+    """A figure with a panel for each measure of fidelity, and the measure's name in the rows."""
+    figure, panels = _figure(columns=2, size=(10.0, height))
+    figure.suptitle(title)
+    for axes, label in zip(panels, ("FD", "KID"), strict=True):
+        axes.set_ylabel(f"{label} to held-out pictures (lower is nearer)")
+    return figure, list(zip(panels, ("fd", "kid"), strict=True))
+
+
+def _save_with_legend(figure: Figure, path: Path, columns: int = 2) -> Path:
+    """With the first panel's legend below all of them."""
+    found = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*found, loc="outside lower center", ncols=columns, fontsize=8)
+    return _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> Path:

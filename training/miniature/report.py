@@ -4,38 +4,41 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm import tqdm
 
 from gcfg_core.input_error import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift
-from .examples import draw_examples
+from .examples import draw_examples, draw_glasses
 from .experiment import wanted_settings
-from .judge import accuracy, read_judge
+from .judge import GLASSES_JUDGE, JUDGE, accuracy, read_judge
 from .labelled import read_labelled
 from .measure import Measure
 from .models import Models
-from .page import page, table
+from .page import page, tables
 from .plots import write_plots
 from .rows import earlier_report, over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
-from .settings import SHOWN, TOON, TUNED, WITHOUT_CAPTIONS
+from .settings import SHOWN, SHOWN_WITH_GLASSES, TOON, TUNED, WITHOUT_CAPTIONS
+from .spectacles import put_on, with_spectacles
+from .styles import GLASSES, WORN
 from .styles import TOON as STYLE
 
-RESULTS, EXAMPLES = "results.json", "examples.png"
+RESULTS, EXAMPLES, GLASSES_EXAMPLES = "results.json", "examples.png", "glasses_examples.png"
 DRIFT_PICTURES = 32
 
 
 def report(
     models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
 ) -> str:
-    """Measure every setting that was sampled against the first concept; the table for people.
+    """Measure every setting that was sampled against the first concept; the tables for people.
 
     What an earlier report measured besides stays.
 
     Args:
-        models: where they lie; the starter folder has judge.safetensors too.
+        models: where they lie; the starter folder has the judges too.
         pictures: archive or folder of the real ones.
         samples: as `python dev.py bench miniature` left them.
         output: folder for the results.
@@ -44,20 +47,25 @@ def report(
     Raises:
         InputError: nothing was sampled.
     """
-    measure = Measure(read_judge(models.starter / "judge.safetensors"))
+    measure = Measure(read_judge(models.starter / JUDGE), read_judge(models.starter / GLASSES_JUDGE, WORN))
     held_out, training = (read_labelled(pictures, f"{TOON}/{part}") for part in ("test", "train"))
     concept = measure.concept(STYLE.name, held_out, training)
+    real, worn = training.pixels[:count], training.pixels[:count].clone()
+    worn[1::2] = put_on(worn[1::2], seed=2)
     facts: dict[str, Any] = {
         "count": count,
-        "judge": accuracy(measure.judge.told(measure.judge.see(held_out.pixels)), held_out.labels),
-        "floor": measure.floor(training.pixels[:count], concept),
+        "judge": accuracy(measure.judge, held_out),
+        "glasses_found": accuracy(measure.glasses_judge, with_spectacles(held_out, seed=1))[GLASSES],
+        "glasses_imagined": 1.0 - accuracy(measure.glasses_judge, held_out)[GLASSES],
+        "floor": measure.floor(real, concept),
+        "floor_with_glasses": measure.floor(worn, concept),
     }
     rows = []
     for seed in range(seeds):
         for setting in tqdm(wanted_settings(models, only), f"seed {seed}"):
             path = path_of(samples, models, setting, seed, count)
             if path.is_file():
-                row = measure.row(read_samples(path), wanted(seed, count), concept)
+                row = measure.row(read_samples(path), wanted(seed, count, setting.glasses), concept)
                 told = {"group": setting.group, "name": setting.name, "seed": seed}
                 rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
     if not rows:
@@ -72,10 +80,17 @@ def report(
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
     plots = write_plots(output, summary, facts["floor"], drift)
-    paths = {one.name: path_of(samples, models, one, 0, count) for one in wanted_settings(models, SHOWN)}
-    if len(paths) == len(SHOWN) and all(path.is_file() for path in paths.values()):
-        drawn = {name: read_samples(path).pixels for name, path in paths.items()}
+    if drawn := _drawn(models, samples, count, SHOWN):
         draw_examples(held_out, wanted(0, count), drawn).save(output / EXAMPLES)
-    pictures_there = [path for path in (output / EXAMPLES, *plots) if path.is_file()]
+    if drawn := _drawn(models, samples, count, SHOWN_WITH_GLASSES):
+        draw_glasses(wanted(0, count, glasses=True), drawn).save(output / GLASSES_EXAMPLES)
+    pictures_there = [path for path in (output / EXAMPLES, output / GLASSES_EXAMPLES, *plots) if path.is_file()]
     write_bytes(output / "results.md", page(facts, summary, pictures_there).encode())
-    return table(summary)
+    return tables(summary)
+
+
+def _drawn(models: Models, samples: Path, count: int, names: Collection[str]) -> dict[str, Tensor]:
+    """The first seed's pictures of each of these settings; nothing where one is missing."""
+    paths = {one.name: path_of(samples, models, one, 0, count) for one in wanted_settings(models, names)}
+    there = len(paths) == len(names) and all(path.is_file() for path in paths.values())
+    return {name: read_samples(path).pixels for name, path in paths.items()} if there else {}

@@ -10,6 +10,7 @@ from .experiment import known_settings
 from .models import Models
 
 Row = dict[str, Any]
+GLASSES_NUMBERS = ("worn_asked", "worn_unasked", "glasses")  # of rows with prompts that ask for them
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
@@ -51,7 +52,7 @@ def over_seeds(rows: Iterable[Row]) -> list[Row]:
     found = []
     for (group, name), same in by_setting.items():
         summary: Row = {"group": group, "name": name, "seeds": len(same)}
-        for number in NUMBERS:
+        for number in (*NUMBERS, *(one for one in GLASSES_NUMBERS if one in same[0])):
             values = [row[number] for row in same]
             summary[number] = statistics.fmean(values)
             summary[f"{number}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0

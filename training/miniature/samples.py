@@ -12,10 +12,10 @@ from torch import Tensor
 
 from gcfg_core.tensor_file import write_tensors
 
-from ..seeds import seed_of
+from ..seeds import one_of
 from .models import Models
 from .settings import Setting
-from .styles import ATTRIBUTES
+from .styles import ATTRIBUTES, GLASSES, WORN
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,11 @@ class Samples:
     seconds: float
 
 
-def wanted(seed: int, count: int) -> list[dict[str, str]]:
-    """The attributes that the prompts of a seed ask for; the same for every setting."""
+def wanted(seed: int, count: int, glasses: bool = False) -> list[dict[str, str]]:
+    """What the prompts of a seed ask for; the same for every setting, but for the glasses of every second one."""
     return [
-        {name: values[seed_of("prompt", seed, index, name) % len(values)] for name, values in ATTRIBUTES.items()}
+        {name: one_of(values, "prompt", seed, index, name) for name, values in ATTRIBUTES.items()}
+        | ({GLASSES: WORN[GLASSES][index % 2]} if glasses else {})
         for index in range(count)
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 STEPS = 25
 BASE, TOON, PIXEL, TUNED = "base", "toon", "pixel", "toon_with_text"
@@ -15,13 +15,14 @@ ABLATION = 1000  # steps of the models that are compared with toon@1000, from wh
 WEIGHTS = (1.5, 3.0)  # of concept and control, where models are compared
 THRIFTY = (1.25, 3.0)  # the same, where windows and reuse are compared
 SCALE = 1.5  # of CFG, where models are compared
-PROMPT_END = 0.75
-UNTIL = f" to {100 * PROMPT_END:g} %"
+PROMPT_END = 0.75  # of sampling: where the prompt's term ends, at first
+UNSHOWN_END = 0.9  # and where it must last longer
+ASKED = ", glasses"  # ends the name of a setting whose prompts ask for them
 # Groups of settings: what is compared with each other.
 PLAIN, ALONE, GCFG, PAPER = "base + CFG", "concept alone", "GCFG", "GCFG, weights of the paper"
 WINDOWED = f"GCFG, control before {100 * PROMPT_END:g} %"
 CAPTIONED, UNCAPTIONED = "fine-tuned + CFG", "fine-tuned without captions + CFG"
-DRIFT, COST, LENGTH = "unconditional of the base", "cost", "length"
+DRIFT, COST, LENGTH, UNSHOWN = "unconditional of the base", "cost", "length", "glasses"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Setting:
         base: the model whose unconditional prediction everything is added to.
         terms: what is added.
         steps: of sampling.
+        glasses: whether every second prompt asks for glasses.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Setting:
     base: str
     terms: tuple[TermSpec, ...] = ()
     steps: int = STEPS
+    glasses: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -84,15 +87,19 @@ def gcfg(w_concept: float, w_control: float, group: str = GCFG) -> Setting:
     return Setting(f"GCFG {w_concept:g}, {w_control:g}", group, BASE, (concept(w_concept), control(w_control)))
 
 
-def windowed(w_concept: float, w_control: float) -> Setting:
-    """The paper's graph, without the prompt in the last quarter of sampling."""
-    terms = (concept(w_concept), control(w_control, end=PROMPT_END))
-    return Setting(f"GCFG {w_concept:g}, {w_control:g}{UNTIL}", WINDOWED, BASE, terms)
+def windowed(w_concept: float, w_control: float, end: float = PROMPT_END) -> Setting:
+    """The paper's graph, without the prompt at the end of sampling."""
+    terms = (concept(w_concept), control(w_control, end=end))
+    return Setting(f"GCFG {w_concept:g}, {w_control:g}{_until(end)}", WINDOWED, BASE, terms)
 
 
-def tuned(scale: float) -> Setting:
+def tuned(scale: float, end: float = 1.0) -> Setting:
     """The model fine-tuned with captions, under classifier-free guidance."""
-    return Setting(f"fine-tuned, CFG {scale:g}", CAPTIONED, TUNED, (control(scale),))
+    return Setting(f"fine-tuned, CFG {scale:g}{_until(end)}", CAPTIONED, TUNED, (control(scale, end=end),))
+
+
+def _until(end: float) -> str:
+    return f" to {100 * end:g} %" if end < 1.0 else ""
 
 
 def same_caption(scale: float) -> Setting:
@@ -108,6 +115,7 @@ CONCEPT_WEIGHTS = (1.0, 1.5)
 CONTROL_WEIGHTS = (1.0, 2.0, 3.0)
 WINDOWED_WEIGHTS = (2.0, 3.0, 4.0, 6.0)
 SCALES = (1.0, 1.5, 2.0, 3.0)
+UNSHOWN_CONTROL, UNSHOWN_SCALES = (3.0, 5.0, 7.0), (2.0, 8.0, 16.0)
 
 
 def main_settings() -> list[Setting]:
@@ -126,6 +134,11 @@ def main_settings() -> list[Setting]:
 # Whose pictures a report shows.
 SHOWN = (PLAIN_CFG.name, CONCEPT_ALONE.name, tuned(2.0).name, same_caption(2.0).name, PAPERS_OWN.name,
          windowed(*THRIFTY).name)  # fmt: skip
+SHOWN_WITH_GLASSES = tuple(
+    f"{one.name}{ASKED}"
+    for one in (PLAIN_CFG, tuned(2.0), tuned(16.0), same_caption(2.0), windowed(*THRIFTY),
+                windowed(THRIFTY[0], 9.0, UNSHOWN_END), gcfg(WEIGHTS[0], 7.0))
+)  # fmt: skip
 
 
 def cost_settings() -> list[Setting]:
@@ -166,6 +179,30 @@ def two_concept_settings() -> list[Setting]:
                 (concept(w - other), concept(other, PIXEL), control(c)))
         for other in (w / 3, w / 2, w / 1.5)
     ]  # fmt: skip
+
+
+def unshown_ways() -> dict[str, list[Setting]]:
+    """Settings whose every second prompt asks for glasses, which none of the concept's pictures shows; by what they
+    have in common but for a weight."""
+    w, early = THRIFTY[0], windowed(*THRIFTY)
+    ways = {
+        PLAIN: [PLAIN_CFG],
+        "fine-tuned with captions + CFG": [*map(tuned, UNSHOWN_SCALES)],
+        f"fine-tuned with captions + CFG{_until(UNSHOWN_END)}": [tuned(UNSHOWN_SCALES[-1], UNSHOWN_END)],
+        UNCAPTIONED: [*map(same_caption, UNSHOWN_SCALES)],
+        f"GCFG, w_concept {WEIGHTS[0]:g}": [gcfg(WEIGHTS[0], c) for c in UNSHOWN_CONTROL],
+        PAPERS_OWN.name: [PAPERS_OWN],
+        f"GCFG, w_concept {w:g}, control{_until(PROMPT_END)}": [early],
+        f"GCFG, w_concept {w:g}, control{_until(UNSHOWN_END)}": [
+            windowed(w, c, UNSHOWN_END) for c in (*UNSHOWN_CONTROL, 9.0)
+        ],
+    }
+    return {label: [asking(one) for one in same] for label, same in ways.items()}
+
+
+def asking(setting: Setting) -> Setting:
+    """The same with glasses in every second prompt."""
+    return replace(setting, name=f"{setting.name}{ASKED}", group=UNSHOWN, glasses=True)
 
 
 def ablation_settings(names: Iterable[str]) -> list[Setting]:

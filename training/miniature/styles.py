@@ -9,6 +9,8 @@ BACKGROUND = {"red": "e5484d", "green": "46a758", "blue": "3e7bfa", "yellow": "f
 SKIN = {"light": "f6d3b3", "brown": "bd8252", "dark": "6b4328"}
 HAIR = {"black": "17130f", "blond": "e9c860", "red": "c9432b", "gray": "a3a3a3"}
 ATTRIBUTES: dict[str, tuple[str, ...]] = {"background": (*BACKGROUND,), "skin": (*SKIN,), "hair": (*HAIR,)}
+GLASSES = "glasses"  # in no picture of the first concept
+WORN: dict[str, tuple[str, ...]] = {GLASSES: ("no", "yes")}
 
 
 @dataclass(frozen=True)
