@@ -91,6 +91,7 @@ class WorkflowRunner:
             getattr(folder_paths, f"set_{name}_directory")(directory)
         for name, paths in self._models.items():
             folder_paths.folder_names_and_paths[name][0][:] = paths
+        folder_paths.filename_list_cache.clear()  # it would look into the folders when they are gone
         self.executor.reset()
 
     def run(

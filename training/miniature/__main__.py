@@ -61,6 +61,8 @@ def _ship(options: argparse.Namespace) -> str:
 
 
 def _judge(options: argparse.Namespace) -> str:
+    import torch
+
     from .judge import GLASSES_JUDGE, GLASSES_NOISE, JUDGE, accuracy, train_judge, write_judge
     from .labelled import joined, read_labelled
     from .spectacles import with_spectacles
@@ -71,7 +73,7 @@ def _judge(options: argparse.Namespace) -> str:
     worn = with_spectacles(read_labelled(options.data, "toon/train"), seed=0)
     judge, of_glasses = train_judge(known), train_judge(joined(known, worn), WORN, GLASSES_NOISE)
     write_judge(options.weights / JUDGE, judge)
-    write_judge(options.weights / GLASSES_JUDGE, of_glasses)
+    write_judge(options.weights / GLASSES_JUDGE, of_glasses, torch.float16)  # nobody compares its features
     held_out = read_labelled(options.data, *(f"{part}/test" for part in parts))
     worn = with_spectacles(read_labelled(options.data, "toon/test"), seed=1)
     told = accuracy(judge, held_out) | accuracy(of_glasses, joined(held_out, worn))

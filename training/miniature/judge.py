@@ -101,9 +101,10 @@ def accuracy(judge: Judge, pictures: Labelled) -> dict[str, float]:
     return found
 
 
-def write_judge(path: Path, judge: Judge) -> None:
+def write_judge(path: Path, judge: Judge, dtype: torch.dtype = torch.float32) -> None:
     """Raises OSError: it could not be written."""
-    write_tensors(path, judge.state_dict(), {"gcfg.kind": "miniature-judge"})
+    weights = {name: weight.to(dtype) for name, weight in judge.state_dict().items()}
+    write_tensors(path, weights, {"gcfg.kind": "miniature-judge"})
 
 
 def read_judge(path: Path, classes: Classes = CLASSES) -> Judge:

@@ -21,6 +21,7 @@ from .settings import (
     LENGTH,
     PAPER,
     PLAIN,
+    PROMPT_END,
     SCALE,
     THRIFTY,
     TUNED,
@@ -30,6 +31,7 @@ from .settings import (
     WINDOWED,
     WITHOUT_CAPTIONS,
     unshown_ways,
+    until,
     windowed,
 )
 from .styles import GLASSES
@@ -99,7 +101,7 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
     for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, PURPLE), strict=True):
         rows = [row for row in groups[GCFG] if row["name"].startswith(f"GCFG {weight:g},")]
         _curve(axes, rows, number, f"GCFG, w_concept {weight:g}", colour, "o")
-    label = WINDOWED.replace(",", f", w_concept {THRIFTY[0]:g},")
+    label = f"GCFG, w_concept {THRIFTY[0]:g}, prompt{until(PROMPT_END)}"
     _curve(axes, groups.get(WINDOWED, []), number, label, GREEN, "D")
     _curve(axes, groups.get(DRIFT, []), number, "fine-tuned with captions, base's unconditional", RED, "^")
     for row in groups.get(PAPER, []):

@@ -90,15 +90,16 @@ def gcfg(w_concept: float, w_control: float, group: str = GCFG) -> Setting:
 def windowed(w_concept: float, w_control: float, end: float = PROMPT_END) -> Setting:
     """The paper's graph, without the prompt at the end of sampling."""
     terms = (concept(w_concept), control(w_control, end=end))
-    return Setting(f"GCFG {w_concept:g}, {w_control:g}{_until(end)}", WINDOWED, BASE, terms)
+    return Setting(f"GCFG {w_concept:g}, {w_control:g}{until(end)}", WINDOWED, BASE, terms)
 
 
 def tuned(scale: float, end: float = 1.0) -> Setting:
     """The model fine-tuned with captions, under classifier-free guidance."""
-    return Setting(f"fine-tuned, CFG {scale:g}{_until(end)}", CAPTIONED, TUNED, (control(scale, end=end),))
+    return Setting(f"fine-tuned, CFG {scale:g}{until(end)}", CAPTIONED, TUNED, (control(scale, end=end),))
 
 
-def _until(end: float) -> str:
+def until(end: float) -> str:
+    """How a name tells where in sampling the prompt's term ends."""
     return f" to {100 * end:g} %" if end < 1.0 else ""
 
 
@@ -184,16 +185,16 @@ def two_concept_settings() -> list[Setting]:
 def unshown_ways() -> dict[str, list[Setting]]:
     """Settings whose every second prompt asks for glasses, which none of the concept's pictures shows; by what they
     have in common but for a weight."""
-    w, early = THRIFTY[0], windowed(*THRIFTY)
+    w = THRIFTY[0]
     ways = {
         PLAIN: [PLAIN_CFG],
         "fine-tuned with captions + CFG": [*map(tuned, UNSHOWN_SCALES)],
-        f"fine-tuned with captions + CFG{_until(UNSHOWN_END)}": [tuned(UNSHOWN_SCALES[-1], UNSHOWN_END)],
+        f"fine-tuned with captions + CFG{until(UNSHOWN_END)}": [tuned(UNSHOWN_SCALES[-1], UNSHOWN_END)],
         UNCAPTIONED: [*map(same_caption, UNSHOWN_SCALES)],
         f"GCFG, w_concept {WEIGHTS[0]:g}": [gcfg(WEIGHTS[0], c) for c in UNSHOWN_CONTROL],
         PAPERS_OWN.name: [PAPERS_OWN],
-        f"GCFG, w_concept {w:g}, control{_until(PROMPT_END)}": [early],
-        f"GCFG, w_concept {w:g}, control{_until(UNSHOWN_END)}": [
+        f"GCFG, w_concept {w:g}, prompt{until(PROMPT_END)}": [windowed(w, c) for c in (THRIFTY[1], 9.0)],
+        f"GCFG, w_concept {w:g}, prompt{until(UNSHOWN_END)}": [
             windowed(w, c, UNSHOWN_END) for c in (*UNSHOWN_CONTROL, 9.0)
         ],
     }
