@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,49 +190,85 @@ def first(source: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> None:
-    """Real pictures in the place of sampled ones: the toon's own are near, in style and no copies; others are not."""
-    real = first(PICTURES, tmp_path / "real", 120)
-    models, samples, count = Models(STARTER, tmp_path), tmp_path / "samples", 60
+@dataclass(frozen=True)
+class Reported:
+    """A report on real pictures in the place of sampled ones."""
+
+    models: Models
+    real: Path
+    samples: Path
+    output: Path
+    text: str
+
+    @property
+    def results(self) -> dict[str, Any]:
+        return json.loads((self.output / "results.json").read_text())
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in self.results["rows"]}
+
+    @property
+    def page(self) -> str:
+        return (self.output / "results.md").read_text()
+
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """Held-out toons as GCFG's, every second one with spectacles where they are asked for; pixel art as the others."""
+    folder = tmp_path_factory.mktemp("reported")
+    models, samples = Models(STARTER, folder / "trained"), folder / "samples"
+    real = first(PICTURES, folder / "real", 2 * COUNT)
+    toons, others = (read_labelled(real, f"{part}/test").pixels[COUNT:] for part in ("toon", "pixel"))
+    worn = toons.clone()
+    worn[1::2] = put_on(worn[1::2], seed=1)
     samples.mkdir()
-    for setting, part in ((gcfg(1.5, 3.0), "toon/test"), (tuned(2.0), "pixel/test")):
-        pixels = read_labelled(real, part).pixels[count:]
-        path = path_of(samples, models, setting, 0, count)
-        write_samples(path, Samples(pixels, 3.0, 1.0), setting)
-    asked = asking(gcfg(1.5, 5.0))
-    pixels = read_labelled(real, "toon/test").pixels[count:]
-    pixels[1::2] = put_on(pixels[1::2], seed=1)
-    write_samples(path_of(samples, models, asked, 0, count), Samples(pixels, 3.0, 1.0), asked)
-    output = tmp_path / "results"
-    text = report(models, real, samples, output, count, seeds=1)
-    rows = {row["name"]: row for row in json.loads((output / "results.json").read_text())["rows"]}
-    toon, pixel = rows["GCFG 1.5, 3"], rows["fine-tuned, CFG 2"]
+    for setting, pixels in ((gcfg(1.5, 3.0), toons), (tuned(2.0), others), (asking(gcfg(1.5, 5.0)), worn)):
+        write_samples(path_of(samples, models, setting, 0, COUNT), Samples(pixels, 3.0, 1.0), setting)
+    text = report(models, real, samples, folder / "results", COUNT, seeds=1)
+    return Reported(models, real, samples, folder / "results", text)
+
+
+def test_the_report_tells_the_concept_from_other_pictures(reported: Reported) -> None:
+    """The toon's own are near, in style and no copies; others are not."""
+    toon, pixel = reported.rows["GCFG 1.5, 3"], reported.rows["fine-tuned, CFG 2"]
     assert toon["style"] > 0.98 and pixel["style"] < 0.02
     assert toon["fd"] < pixel["fd"] / 10 and toon["kid"] < pixel["kid"] / 10
     assert 0.5 < toon["nearest"] < 2.0 < pixel["nearest"] and 0.7 < toon["diversity"] < 1.3
-    worn = rows["GCFG 1.5, 5, glasses"]
+    shown = read_labelled(reported.real, "toon/test").labels["background"][COUNT:].tolist()
+    told = [asked["background"] for asked in wanted(0, COUNT)]
+    chance = sum(CLASSES["background"][b] == asked for b, asked in zip(shown, told, strict=True)) / COUNT
+    assert toon["background"] == pytest.approx(chance, abs=0.02)
+
+
+def test_the_report_tells_who_wears_glasses(reported: Reported) -> None:
+    worn, results = reported.rows["GCFG 1.5, 5, glasses"], reported.results
     assert worn["worn_asked"] > 0.9 and worn["worn_unasked"] < 0.1 and worn["style"] > 0.98
     assert worn["glasses"] == pytest.approx((worn["worn_asked"] + 1.0 - worn["worn_unasked"]) / 2.0)
-    results = json.loads((output / "results.json").read_text())
     assert results["glasses_found"] > 0.8 and results["glasses_imagined"] < 0.05
     assert results["floor_with_glasses"]["fd"] > results["floor"]["fd"]
-    assert f"have {results['floor_with_glasses']['fd']:.2f} and" in (output / "results.md").read_text()
-    told = wanted(0, count)
-    shown = read_labelled(real, "toon/test").labels["background"][count:].tolist()
-    chance = sum(CLASSES["background"][b] == asked["background"] for b, asked in zip(shown, told, strict=True)) / count
-    assert toon["background"] == pytest.approx(chance, abs=0.02)
-    page = (output / "results.md").read_text()
-    others, of_glasses = text.split("\n\n")
+    assert f"have {results['floor_with_glasses']['fd']:.2f} and" in reported.page
+
+
+def test_the_page_has_the_tables_and_what_was_drawn(reported: Reported) -> None:
+    others, of_glasses = reported.text.split("\n\n")
     assert of_glasses.startswith("| setting | glasses where asked for |") and "| GCFG 1.5, 5, glasses |" in of_glasses
-    assert "glasses" not in others
-    assert "| GCFG 1.5, 3 |" in text and page.endswith(text) and f"{count} pictures for each" in page
-    drawn = {path.name for path in output.glob("*.png")}
-    shown = re.findall(r"!\[[a-z ]+\]\((.+)\)", page)
+    assert "| GCFG 1.5, 3 |" in others and "glasses" not in others
+    assert reported.page.endswith(reported.text) and f"{COUNT} pictures for each" in reported.page
+    drawn = {path.name for path in reported.output.glob("*.png")}
+    shown = re.findall(r"!\[[a-z ]+\]\((.+)\)", reported.page)
     assert drawn == {"fidelity_control.png", "glasses.png", "drift.png"} == set(shown)
 
-    results = json.loads((output / "results.json").read_text())
+
+def test_a_report_keeps_the_drift_of_models_that_are_gone(reported: Reported, tmp_path: Path) -> None:
+    output = shutil.copytree(reported.output, tmp_path / "results")
+    results = reported.results
     gone = {"group": "g", "name": "gone", "seed": 0, **dict.fromkeys(NUMBERS, 0.5), "setting": "{}"}
-    row = {**gone, "models": {**models.digests(gcfg(1.5, 3.0)), WITHOUT_CAPTIONS: "0"}}  # measured where that model was
+    digests = reported.models.digests(gcfg(1.5, 3.0))
+    row = {**gone, "models": {**digests, WITHOUT_CAPTIONS: "0"}}  # measured where that model was
     line = results["drift"][TUNED]
     told = {
         **results,
@@ -238,7 +276,10 @@ def test_the_report_tells_the_concept_from_other_pictures(tmp_path: Path) -> Non
         "drift": {**results["drift"], WITHOUT_CAPTIONS: line, "unknown": line},
     }
     (output / "results.json").write_text(json.dumps(told))
-    report(models, real, samples, output, count, seeds=1)
+    report(reported.models, reported.real, reported.samples, output, COUNT, seeds=1)
     assert json.loads((output / "results.json").read_text())["drift"] == {**results["drift"], WITHOUT_CAPTIONS: line}
+
+
+def test_a_report_on_nothing_is_refused(reported: Reported, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sampled pictures"):
-        report(models, real, samples, output, count, seeds=1, only=["cost"])
+        report(reported.models, reported.real, reported.samples, tmp_path, COUNT, seeds=1, only=["cost"])

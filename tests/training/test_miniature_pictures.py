@@ -126,10 +126,9 @@ def test_the_judge_of_glasses_is_right_on_pictures_it_never_saw() -> None:
 
 
 def test_spectacles_are_drawn_over_the_eyes_and_nowhere_else() -> None:
-    toons = read_labelled(PICTURES, "toon/test").pixels[:50]
+    known = read_labelled(PICTURES, "toon/test")
+    toons, light = known.pixels[:50], known.pixels[known.labels["skin"] == CLASSES["skin"].index("light")]
     worn = put_on(toons, seed=0)
-    light = read_labelled(PICTURES, "toon/test")
-    light = light.pixels[light.labels["skin"] == CLASSES["skin"].index("light")]
     dark = light.float().mean((0, 1))[12:22, 10:22] < 140.0  # the eyes: brows are brighter in the mean
     changed = (worn != toons).any(1)
     assert torch.equal(worn, put_on(toons, seed=0)) and not torch.equal(worn, put_on(toons, seed=1))

@@ -74,10 +74,11 @@ def pack(folder: Path, archive: Path) -> None:
         OSError: it could not be written.
     """
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(archive, "w") as packed:  # PNG files are compressed already
+    with zipfile.ZipFile(archive, "w") as packed:
         for part in SHIPPED:
             for path in sorted((folder / part).iterdir()):
-                packed.writestr(zipfile.ZipInfo(f"{part}/{path.name}"), path.read_bytes())
+                kind = zipfile.ZIP_DEFLATED if path.name == METADATA else zipfile.ZIP_STORED  # PNG files are compressed
+                packed.writestr(zipfile.ZipInfo(f"{part}/{path.name}"), path.read_bytes(), kind)
         packed.writestr(zipfile.ZipInfo("ATTRIBUTION.md"), attribution())
 
 

@@ -1,6 +1,6 @@
 """Measure what was sampled and write it down: results.json, results.md and plots."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from .drift import measure_drift
 from .examples import draw_examples, draw_glasses
 from .experiment import wanted_settings
 from .judge import GLASSES_JUDGE, JUDGE, accuracy, read_judge
-from .labelled import read_labelled
-from .measure import Measure
+from .labelled import Labelled, read_labelled
+from .measure import Concept, Measure
 from .models import Models
 from .page import page, tables
 from .plots import write_plots
-from .rows import earlier_report, over_seeds, with_earlier
+from .rows import Row, earlier_report, over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
 from .settings import SHOWN, SHOWN_WITH_GLASSES, TOON, TUNED, WITHOUT_CAPTIONS
 from .spectacles import put_on, with_spectacles
@@ -28,6 +28,7 @@ from .styles import TOON as STYLE
 
 RESULTS, EXAMPLES, GLASSES_EXAMPLES = "results.json", "examples.png", "glasses_examples.png"
 DRIFT_PICTURES = 32
+Drift = dict[str, list[float]]
 
 
 def report(
@@ -50,16 +51,27 @@ def report(
     measure = Measure(read_judge(models.starter / JUDGE), read_judge(models.starter / GLASSES_JUDGE, WORN))
     held_out, training = (read_labelled(pictures, f"{TOON}/{part}") for part in ("test", "train"))
     concept = measure.concept(STYLE.name, held_out, training)
-    real, worn = training.pixels[:count], training.pixels[:count].clone()
-    worn[1::2] = put_on(worn[1::2], seed=2)
-    facts: dict[str, Any] = {
-        "count": count,
-        "judge": accuracy(measure.judge, held_out),
-        "glasses_found": accuracy(measure.glasses_judge, with_spectacles(held_out, seed=1))[GLASSES],
-        "glasses_imagined": 1.0 - accuracy(measure.glasses_judge, held_out)[GLASSES],
-        "floor": measure.floor(real, concept),
-        "floor_with_glasses": measure.floor(worn, concept),
-    }
+    rows = _rows(models, samples, measure, concept, count, seeds, only)
+    if not rows:
+        raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
+    earlier = earlier_report(output / RESULTS, count)
+    rows = with_earlier(rows, earlier["rows"], models)
+    facts = {"count": count, **_facts(measure, concept, held_out, training.pixels[:count])}
+    summary = over_seeds(rows)
+    drift = _drift(models, pictures, rows, earlier["drift"])
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
+    plots = write_plots(output, summary, facts["floor"], drift)
+    _draw(models, samples, held_out, output, count)
+    there = [path for path in (output / EXAMPLES, output / GLASSES_EXAMPLES, *plots) if path.is_file()]
+    write_bytes(output / "results.md", page(facts, summary, there).encode())
+    return tables(summary)
+
+
+def _rows(
+    models: Models, samples: Path, measure: Measure, concept: Concept, count: int, seeds: int, only: Collection[str]
+) -> list[Row]:
+    """A row for each setting and seed that was sampled."""
     rows = []
     for seed in range(seeds):
         for setting in tqdm(wanted_settings(models, only), f"seed {seed}"):
@@ -68,25 +80,36 @@ def report(
                 row = measure.row(read_samples(path), wanted(seed, count, setting.glasses), concept)
                 told = {"group": setting.group, "name": setting.name, "seed": seed}
                 rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
-    if not rows:
-        raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
-    earlier = earlier_report(output / RESULTS, count)
-    rows = with_earlier(rows, earlier["rows"], models)
-    summary = over_seeds(rows)
+    return rows
+
+
+def _facts(measure: Measure, concept: Concept, held_out: Labelled, real: Tensor) -> dict[str, Any]:
+    """What the judges are worth, and FD and KID of real pictures [N, 3, H, W], without and with some spectacles."""
+    worn = real.clone()
+    worn[1::2] = put_on(worn[1::2], seed=2)
+    return {
+        "judge": accuracy(measure.judge, held_out),
+        "glasses_found": accuracy(measure.glasses_judge, with_spectacles(held_out, seed=1))[GLASSES],
+        "glasses_imagined": 1.0 - accuracy(measure.glasses_judge, held_out)[GLASSES],
+        "floor": measure.floor(real, concept),
+        "floor_with_glasses": measure.floor(worn, concept),
+    }
+
+
+def _drift(models: Models, pictures: Path, rows: Iterable[Row], earlier: Drift) -> Drift:
+    """That of the models that are there, and of an earlier report that of others which the rows know."""
     names = [name for name in (TUNED, WITHOUT_CAPTIONS) if name in models.names]
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     of_rows = set().union(*(row["models"] for row in rows))
-    drift |= {name: line for name, line in earlier["drift"].items() if name in of_rows - drift.keys()}
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(output / RESULTS, {**facts, "rows": rows, "summary": summary, "drift": drift})
-    plots = write_plots(output, summary, facts["floor"], drift)
+    return drift | {name: line for name, line in earlier.items() if name in of_rows - drift.keys()}
+
+
+def _draw(models: Models, samples: Path, held_out: Labelled, output: Path, count: int) -> None:
+    """The pictures of examples whose samples are all there."""
     if drawn := _drawn(models, samples, count, SHOWN):
         draw_examples(held_out, wanted(0, count), drawn).save(output / EXAMPLES)
     if drawn := _drawn(models, samples, count, SHOWN_WITH_GLASSES):
         draw_glasses(wanted(0, count, glasses=True), drawn).save(output / GLASSES_EXAMPLES)
-    pictures_there = [path for path in (output / EXAMPLES, output / GLASSES_EXAMPLES, *plots) if path.is_file()]
-    write_bytes(output / "results.md", page(facts, summary, pictures_there).encode())
-    return tables(summary)
 
 
 def _drawn(models: Models, samples: Path, count: int, names: Collection[str]) -> dict[str, Tensor]:
