@@ -50,6 +50,18 @@ INSIDE = {
     "terms and sampler": "find('GCFG_GuidanceTerm'), find('GCFG_GuidanceTerm', 1), find('GCFG_Sampler')",
     "the sampler": "find('GCFG_Sampler')",
 }
+CONDITION = """
+    const range = put('ConditioningSetTimestepRange'), area = put('ConditioningSetArea'), end = put('PrimitiveFloat');
+    const sampler = find('GCFG_Sampler'), skip = put('CLIPSetLastLayer'), image = put('LoadImage');
+    range.widgets[0].value = 0.25; end.widgets[0].value = 0.75; area.widgets[0].value = 256;
+    end.connect(0, range, slot(range, 'end'));
+    between(sampler, 'conditioning', range); between(range, 'conditioning', area);
+    const text = app.graph.getNodeById(app.graph.getLink(area.inputs[0].link).origin_id);
+    between(text, 'clip', skip);
+    text.widgets[0].value = 'x'.repeat(1000);
+"""
+"""Nodes before a condition, of which its range, its area and the encoder lie before the base's null condition."""
+
 UNREAD = {"seed"}
 
 
@@ -92,6 +104,20 @@ def test_inside_a_subgraph(papers_graph, nodes):
     ours = compare(papers_graph)
     assert any(":" in node_id for node_id in ours)
     papers_graph.evaluate("() => app.canvas.setGraph(app.graph)")
+
+
+def test_what_a_condition_comes_from_is_posted(papers_graph):
+    """P4: which conditions are in force is for the server to say, so that it needs the nodes before them."""
+    papers_graph.evaluate(f"() => {{ {CONDITION} }}")
+    read, queued = papers_graph.evaluate(READ)
+    encoders = {"CLIPTextEncode", "CLIPSetLastLayer"}
+    before = {"ConditioningSetTimestepRange", "ConditioningSetArea", "PrimitiveFloat"} | encoders
+    kinds = {node["class_type"]: node_id for node_id, node in read.items() if node.get("inputs")}
+    assert before | {"CheckpointLoaderSimple"} <= kinds.keys() and "LoadImage" not in kinds
+    for kind in before - {"CLIPTextEncode"}:
+        assert read[kinds[kind]]["inputs"] == queued[kinds[kind]]["inputs"]
+    texts = [node["inputs"]["text"] for node in read.values() if node["class_type"] == "CLIPTextEncode"]
+    assert max(map(len, texts)) == 200, "a prompt is not needed as a whole"
 
 
 def test_the_formula_of_a_float_node(papers_graph):

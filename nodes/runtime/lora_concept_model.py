@@ -87,7 +87,7 @@ def refuse_projection(*_: Any, **__: Any) -> torch.Tensor:
 def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], layout: UNetLayout, name: str) -> None:
     expected = f"the model it was trained from ({lora.base or 'not named in the file'})"
     remedy = "Connect that model to base_model, straight from its loader."
-    weights = base.model.diffusion_model.state_dict()
+    weights = dict(base.model.diffusion_model.named_parameters())  # shapes of weights, not of what 4-bit forms store
     shapes = tensor_shapes(layout, null_text=True).items()
     odd = [
         theirs for theirs, shape in shapes
