@@ -1,6 +1,6 @@
 """The arithmetic of one guider call: from predictions to the guided result, in denoised space.
 
-    D = D_base + sum_i w_i * M_i * (D_positive_i - D_reference_i)          (GCFG, arXiv 2312.08195)
+    D = D_base + sum_i w_i * M_i * C_i * (D_positive_i - D_reference_i)          (GCFG, arXiv 2312.08195)
 
 Term by term in chain order after the primary term, so that a single term is classifier-free guidance to the bit. A
 prediction that the plan skipped has a zero coefficient: taking it as zero everywhere changes nothing.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .coverage import Coverage
 from .modifiers import cap_norm, project_away
 from .plan import BASE, Plan
 from .refresh import StoredDifference
@@ -49,8 +50,8 @@ class Call:
 
     Attributes:
         weights: each term's weight, 0 where it does not act.
-        predictions: prediction index -> denoised [B, C, ...]; at least those of ``plan.required``.
-        masks: each term's mask at latent size, or None.
+        predictions: prediction index -> denoised [B, C, ...], at least those of ``plan.required``; ``filled``.
+        coverage: where predictions and terms exist, and the terms' masks at latent size.
         reused: stored differences that replace the term's own (refresh).
         pair: (cond, uncond) as hooks left them: the primary term's, or where no primary acts the base on both sides.
         pair_weight: the weight that belongs to ``pair`` where the primary term's own is 0.
@@ -60,7 +61,7 @@ class Call:
     plan: Plan
     weights: Sequence[float]
     predictions: Mapping[int, Tensor]
-    masks: Sequence[Tensor | None]
+    coverage: Coverage
     reused: Mapping[int, StoredDifference]
     pair: tuple[Tensor, Tensor] | None = None
     pair_weight: float = 1.0
@@ -79,10 +80,10 @@ class Call:
         return self.prediction(positive) - self.prediction(reference)
 
     def difference(self, i: int) -> Tensor:
-        """Term i's difference before modifiers."""
+        """Term i's difference before modifiers, zero where one of its sides does not exist."""
         if i == self.plan.primary and self.pair is not None:
-            return self.pair[0] - self.pair[1]
-        return self.reused[i].difference if i in self.reused else self.raw_difference(i)
+            return self.coverage.inside(i, self.pair[0] - self.pair[1])
+        return self.coverage.inside(i, self.reused[i].difference if i in self.reused else self.raw_difference(i))
 
     def own_positive(self, i: int) -> Tensor | None:
         return self.reused[i].positive if i in self.reused else self.predictions.get(self.plan.sides[i][0])
@@ -92,7 +93,7 @@ class Call:
         return i in self.reused or all(j in self.predictions for j in self.plan.sides[i])
 
     def weighted(self, i: int, difference: Tensor) -> Tensor:
-        mask = self.masks[i]
+        mask = self.coverage.masks[i]
         return difference * self.weights[i] if mask is None else difference * self.weights[i] * mask
 
 
@@ -136,7 +137,7 @@ def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tens
 
 def _inside_mask(call: Call, primary: int | None, guided: Tensor) -> Tensor:
     """The guided prediction inside the primary term's mask, the base prediction outside."""
-    base, mask = call.prediction(BASE), None if primary is None else call.masks[primary]
+    base, mask = call.prediction(BASE), None if primary is None else call.coverage.masks[primary]
     return guided if mask is None else base + (guided - base) * mask
 
 
@@ -146,7 +147,7 @@ def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
     if modifiers.norm_cap > 0.0:
         difference = cap_norm(difference, modifiers.norm_cap)
     if call.plan.is_projected(i) and (direction := _direction(call, i, differences)) is not None:
-        difference = project_away(difference, direction, modifiers.parallel)
+        difference = project_away(difference, call.coverage.inside(i, direction), modifiers.parallel)
     return difference
 
 

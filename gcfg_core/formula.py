@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .curves import Constant, Curve
-from .graph import GuidanceTerm, names_of
+from .graph import names_of
 from .hook_needs import NO_HOOKS, HookNeeds
 from .plan import BASE, Plan
+from .reach import Reach
 from .schedule import Progress
-from .weights import is_fixed, term_weights
 
 UNKNOWN = "?"
 """Stands for a weight that only a run will tell."""
@@ -82,20 +82,35 @@ def _curve_text(curve: Curve) -> str:
     return "" if isinstance(curve, Constant) else f" {type(curve).__name__.lower()}"
 
 
-def _term_text(term: GuidanceTerm, positive: str, reference: str, is_projected: bool, is_unknown: bool) -> str:
+def _windows_text(reach: Reach) -> str:
+    if reach.is_always:
+        return ""
+    return " @ " + (", ".join(f"{one.start:.0%}-{one.end:.0%}" for one in reach.windows) or "never")
+
+
+def _places_text(plan: Plan, i: int, names: Sequence[str]) -> str:
+    """The factors that limit term i in space: its mask, and the places of its conditions."""
+    term = plan.terms[i]
+    mask = "" if term.mask is None else f" * mask[{term.label}]" if term.label else " * mask"
+    partial = {names[side]: None for side in plan.sides[i] if not plan.predictions[side].reach.is_everywhere}
+    return mask + "".join(f" * area[{name}]" for name in partial)
+
+
+def _term_text(plan: Plan, i: int, is_unknown: bool) -> str:
+    term, names = plan.terms[i], prediction_names(plan)
+    positive, reference = (names[side] for side in plan.sides[i])
     difference = f"({positive} - {reference})"
     modifiers = term.modifiers
     if modifiers.norm_cap > 0.0:
         difference = f"cap[{_number(modifiers.norm_cap)}]{difference}"
-    if is_projected:
+    if plan.is_projected(i):
         difference = f"away[{modifiers.projection}, {_number(modifiers.parallel)}]{difference}"
     if modifiers.refresh > 1:
         difference = f"every[{modifiers.refresh}]{difference}"
-    window = "" if term.window.is_whole else f" @ {term.window.start:.0%}-{term.window.end:.0%}"
-    schedule = f"{{{(_curve_text(term.curve) + window).strip()}}}" if not is_fixed(term) else ""
-    mask = "" if term.mask is None else f" * mask[{term.label}]" if term.label else " * mask"
+    schedule = (_curve_text(term.curve) + _windows_text(plan.reach(i))).strip()
     weight = UNKNOWN if is_unknown else _number(abs(term.weight))
-    return f"{weight}{schedule}{mask} * {difference}"
+    places = _places_text(plan, i, condition_names(plan))
+    return f"{weight}{{{schedule}}}{places} * {difference}" if schedule else f"{weight}{places} * {difference}"
 
 
 def formula(plan: Plan) -> str:
@@ -109,12 +124,10 @@ def formula_lines(plan: Plan, unknown: Collection[int] = ()) -> list[str]:
     Args:
         unknown: terms whose weight only a run will tell; a question mark stands for it.
     """
-    names = prediction_names(plan)
-    lines = [f"D = {names[BASE]}"]
-    for i, (term, (positive, reference)) in enumerate(zip(plan.terms, plan.sides, strict=True)):
+    lines = [f"D = {prediction_names(plan)[BASE]}"]
+    for i, term in enumerate(plan.terms):
         sign = "-" if term.weight < 0 and i not in unknown else "+"
-        text = _term_text(term, names[positive], names[reference], plan.is_projected(i), i in unknown)
-        lines.append(f"{sign} {text}")
+        lines.append(f"{sign} {_term_text(plan, i, i in unknown)}")
     if plan.graph.rescale > 0.0:
         lines[-1] += f", rescaled by {_number(plan.graph.rescale)}"
     return lines
@@ -151,13 +164,14 @@ def evaluation_phases(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> list[Phase]:
     Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
     of which saves a prediction for longer than a moment.
     """
-    edges = sorted({0.0, 1.0, *(edge for term in plan.terms for edge in (term.window.start, term.window.end))})
+    windows = [window for i in range(len(plan.terms)) for window in plan.reach(i).windows]
+    edges = sorted({0.0, 1.0, *(edge for window in windows for edge in (window.start, window.end))})
     progress = Progress(lambda percent: 1.0 - percent)
     phases: list[Phase] = []
     for start, end in zip(edges, edges[1:], strict=False):
         middle = 0.5 * (start + end)
-        weights = _typical_weights(plan.terms, middle)
-        kept = hooks.kept(plan, weights, hooks.see_primary(plan, weights, 1.0 - middle, progress))
+        weights = _typical_weights(plan, middle)
+        kept = hooks.kept(plan, weights, _sees_primary(plan, hooks, weights, 1.0 - middle, progress))
         count = len(plan.required(weights, kept=kept))
         if phases and phases[-1].evaluations == count:
             start = phases.pop().start
@@ -170,12 +184,18 @@ def most_evaluations(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> int:
     return max(phase.evaluations for phase in evaluation_phases(plan, hooks))
 
 
-def _typical_weights(terms: Sequence[GuidanceTerm], percent: float) -> list[float]:
+def _sees_primary(plan: Plan, hooks: HookNeeds, weights: Sequence[float], sigma: float, progress: Progress) -> bool:
+    rests = plan.primary is not None and not plan.is_in_force(plan.primary, sigma, progress)
+    return hooks.see_primary(plan, weights, sigma, progress, rests=rests)
+
+
+def _typical_weights(plan: Plan, percent: float) -> list[float]:
     """Each term's weight at ``percent``; on a curve a value that neither vanishes nor cancels another."""
-    weights = []
-    for i, term in enumerate(terms):
+    weights: list[float] = []
+    for i, term in enumerate(plan.terms):
         share = 1.0 if isinstance(term.curve, Constant) else math.pi ** -(i + 1)
-        weights.append(term.weight * share if term.window.start <= percent <= term.window.end else 0.0)
+        acts = any(window.start <= percent <= window.end for window in plan.reach(i).windows)
+        weights.append(term.weight * share if acts else 0.0)
     return weights
 
 
@@ -184,10 +204,10 @@ def cost(plan: Plan, sigmas: Sequence[float], progress: Progress, hooks: HookNee
     counts = []
     computed: dict[int, int] = {}
     for call, sigma in enumerate(sigmas):
-        weights = term_weights(plan.terms, sigma, progress)
+        weights = plan.weights(sigma, progress)
         active = [i for i, weight in enumerate(weights) if weight != 0.0]
         reused = frozenset(i for i in active if i in computed and call - computed[i] < plan.terms[i].modifiers.refresh)
         computed.update({i: call for i in active if i not in reused})
-        kept = hooks.kept(plan, weights, hooks.see_primary(plan, weights, sigma, progress), reused)
+        kept = hooks.kept(plan, weights, _sees_primary(plan, hooks, weights, sigma, progress), reused)
         counts.append(len(plan.required(weights, reused=reused, kept=kept)))
     return Cost(len(counts), sum(counts), min(counts, default=0), max(counts, default=0))

@@ -26,9 +26,15 @@ class HookNeeds:
     are_used: bool = False
     want_both_sides: bool = False
 
-    def see_primary(self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: Progress) -> bool:
-        """Whether the hooks are given the primary term's pair: it acts, or they want it although its weight is 0."""
-        if plan.primary is None:
+    def see_primary(
+        self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: Progress, *, rests: bool = False
+    ) -> bool:
+        """Whether the hooks are given the primary term's pair: it acts, or they want it although its weight is 0.
+
+        Args:
+            rests: a condition of the pair is not in force.
+        """
+        if plan.primary is None or rests:
             return False
         if weights[plan.primary] != 0.0:
             return True

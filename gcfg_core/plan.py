@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from .graph import GuidanceGraph, GuidanceTerm, Side
+from .reach import WHOLE, Reach, intersection
+from .schedule import Progress
+from .weights import term_weight
 
 BASE = 0
 """Index of the base prediction, and of the base model."""
@@ -27,10 +30,11 @@ CANCELLED_MAP = 2.0**-22
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """D(x; models[model], condition)."""
+    """D(x; models[model], condition), which exists where the condition is in force."""
 
     model: int
     condition: object
+    reach: Reach = WHOLE
 
 
 class Coefficient:
@@ -43,8 +47,8 @@ class Coefficient:
         self.parts[mask].append(weight)
 
     def is_zero(self, masks: Sequence[Tensor | None]) -> bool:
-        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms; where their sizes differ
-        that cannot be told yet, and the answer is False."""
+        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms; where a map is not known
+        yet, or their sizes differ, the answer is False."""
         sums = {}
         for key, weights in self.parts.items():
             total = sum(weights)
@@ -52,8 +56,9 @@ class Coefficient:
         scale = sum(map(abs, sums.values()))
         if scale == 0.0:
             return True
-        mapped = [total * mask for key, total in sums.items() if key is not None and (mask := masks[key]) is not None]
-        if not mapped or not _fit_each_other(mapped):
+        keys = [key for key, total in sums.items() if key is not None and total != 0.0]
+        mapped = [sums[key] * mask for key in keys if (mask := masks[key]) is not None]
+        if not mapped or len(mapped) < len(keys) or not _fit_each_other(mapped):
             return False
         return bool((sum(mapped[1:], mapped[0]) + sums.get(None, 0.0)).abs().max() <= CANCELLED_MAP * scale)
 
@@ -74,6 +79,7 @@ class Plan:
         predictions: the distinct predictions, the base prediction first.
         sides: for every term, the indices of its positive and its reference prediction.
         primary: the first term that is D_base(c) - D_base, the pair that ComfyUI's cfg hooks are given; or None.
+        _required: answers of ``required`` so far; they hold the masks that they were asked with.
     """
 
     graph: GuidanceGraph
@@ -86,6 +92,25 @@ class Plan:
     @property
     def terms(self) -> tuple[GuidanceTerm, ...]:
         return self.graph.terms
+
+    def for_one_run(self) -> Plan:
+        """The same plan, which keeps nothing of other runs."""
+        return replace(self, _required={})
+
+    def reach(self, i: int) -> Reach:
+        """Where term i can act: in its window, and where the conditions of both its sides are in force."""
+        return intersection([self.predictions[side].reach for side in self.sides[i]]).within(self.terms[i].window)
+
+    def is_in_force(self, i: int, sigma: float, progress: Progress) -> bool:
+        """Whether the conditions of both sides of term i are in force."""
+        return all(self.predictions[side].reach.is_active(sigma, progress) for side in self.sides[i])
+
+    def weights(self, sigma: float, progress: Progress) -> tuple[float, ...]:
+        """Each term's weight at ``sigma``, 0 where it does not act."""
+        return tuple(
+            term_weight(term, sigma, progress) if self.is_in_force(i, sigma, progress) else 0.0
+            for i, term in enumerate(self.terms)
+        )
 
     def is_projected(self, i: int) -> bool:
         """Whether term i has a direction to be projected away from; without a primary term beside it there is none."""
@@ -115,13 +140,28 @@ class Plan:
             return None
         return next((self.sides[i][0] for i, weight in enumerate(weights) if weight != 0.0), None)
 
-    def coefficients(self, weights: Sequence[float], exact: frozenset[int] = frozenset()) -> list[Coefficient]:
-        """a_j of every prediction; terms in ``exact`` are left out, their differences being added as they are."""
+    @property
+    def mapped(self) -> frozenset[int]:
+        """The terms whose mask, or whose conditions, make their weight a map."""
+        return frozenset(
+            i for i, term in enumerate(self.terms) if term.mask is not None or not self.reach(i).is_everywhere
+        )
+
+    def coefficients(
+        self, weights: Sequence[float], exact: frozenset[int] = frozenset(), mapped: frozenset[int] | None = None
+    ) -> list[Coefficient]:
+        """a_j of every prediction.
+
+        Args:
+            exact: terms to leave out, since their differences are added as they are.
+            mapped: terms whose weight is a map; default what is known of it before a run.
+        """
+        mapped = self.mapped if mapped is None else mapped
         coefficients = [Coefficient() for _ in self.predictions]
         coefficients[BASE].add(1.0)
         for i, (weight, (positive, reference)) in enumerate(zip(weights, self.sides, strict=True)):
             if weight != 0.0 and i not in exact:
-                mask = None if self.terms[i].mask is None else i
+                mask = i if i in mapped else None
                 coefficients[positive].add(weight, mask)
                 coefficients[reference].add(-weight, mask)
         return coefficients
@@ -133,36 +173,46 @@ class Plan:
         *,
         reused: frozenset[int] = frozenset(),
         kept: frozenset[int] = frozenset(),
+        partial: frozenset[int] = frozenset(),
     ) -> frozenset[int]:
         """The predictions that one call must evaluate.
 
         Args:
             weights: each term's weight in this call, 0 outside its window.
-            masks: each term's mask at latent size, default as given by the user.
+            masks: each term's mask at latent size, None where it is 1 everywhere; default as given by the user.
             reused: terms whose stored difference is used again (refresh).
             kept: predictions to evaluate whatever their coefficient (hooks that want a real pair).
+            partial: predictions that exist in a part of the picture; the base prediction stands for the rest of those
+                that are used as a whole.
         """
+        mapped = None if masks is None else frozenset(i for i, mask in enumerate(masks) if mask is not None)
         masks = [term.mask for term in self.terms] if masks is None else masks
-        key = (tuple(weights), reused, kept, tuple(None if mask is None else mask.shape for mask in masks))
+        key = (tuple(weights), reused, kept, partial, mapped, tuple(masks))
         if key not in self._required:
             needed = self.needed_differences(weights)
             alive = set(kept)
             for i in needed - reused:
                 alive.update(self.sides[i])
             if (target := self.rescale_target(weights)) is not None:
-                alive.add(target)
-            coefficients = self.coefficients(weights, needed | reused)
+                alive.update({target, BASE} if target in partial else {target})
+            coefficients = self.coefficients(weights, needed | reused, mapped)
             alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(masks))
             self._required[key] = frozenset(alive)
         return self._required[key]
 
 
 def compile_plan(
-    graph: GuidanceGraph, same_model: Callable[[object, object], bool] = lambda one, other: one is other
+    graph: GuidanceGraph,
+    same_model: Callable[[object, object], bool] = lambda one, other: one is other,
+    reach_of: Callable[[object], Reach] = lambda condition: WHOLE,
 ) -> Plan:
-    """Find the distinct models (by ``same_model``) and predictions (model and the very same condition object)."""
+    """Find the distinct models (by ``same_model``) and predictions (model and the very same condition object).
+
+    Args:
+        reach_of: where a condition is in force.
+    """
     models: list[object] = [graph.base.model]
-    predictions: list[Prediction] = [Prediction(BASE, graph.base.condition)]
+    predictions: list[Prediction] = [Prediction(BASE, graph.base.condition, reach_of(graph.base.condition))]
 
     def model_index(model: object | None) -> int:
         if model is None:
@@ -179,7 +229,7 @@ def compile_plan(
         for index, known in enumerate(predictions):
             if known.model == model and known.condition is condition:
                 return index
-        predictions.append(Prediction(model, condition))
+        predictions.append(Prediction(model, condition, reach_of(condition)))
         return len(predictions) - 1
 
     sides = tuple((prediction_index(term.positive), prediction_index(term.reference)) for term in graph.terms)

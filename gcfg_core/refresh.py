@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .coverage import Coverage
 from .graph import GuidanceTerm
 
 
@@ -22,22 +23,26 @@ class StoredDifference:
 
 @dataclass
 class DifferenceStore:
-    """The stored differences of one sampling run. Everything is dropped when sigma rises (a new pass began)."""
+    """The stored differences of one sampling run. Everything is dropped when sigma rises (a new pass began), or when
+    other conditions are in force than before."""
 
     terms: Sequence[GuidanceTerm]
     call: int = -1
     sigma: float = float("inf")
+    coverage: Coverage | None = None
     stored: dict[int, StoredDifference] = field(default_factory=dict)
 
     @property
     def is_used(self) -> bool:
         return any(term.modifiers.refresh > 1 for term in self.terms)
 
-    def reusable(self, weights: Sequence[float], sigma: float, shape: torch.Size) -> dict[int, StoredDifference]:
+    def reusable(
+        self, weights: Sequence[float], sigma: float, shape: torch.Size, coverage: Coverage
+    ) -> dict[int, StoredDifference]:
         """Begin a guider call: the active terms whose stored difference is fresh enough and of this latent's shape."""
-        if sigma > self.sigma:
+        if sigma > self.sigma or coverage is not self.coverage:
             self.stored.clear()
-        self.call, self.sigma = self.call + 1, sigma
+        self.call, self.sigma, self.coverage = self.call + 1, sigma, coverage
         return {
             i: kept
             for i, kept in self.stored.items()

@@ -91,9 +91,20 @@ class Progress:
         return 0.5 * (low + high)
 
     def is_active(self, window: Window, sigma: float) -> bool:
+        """Whether a term's window is open at ``sigma``: its end is left out."""
+        start, end = self._sigmas(window)
+        return end < sigma <= start
+
+    def reaches(self, window: Window, sigma: float) -> bool:
+        """Whether a condition that is limited to the window is in force at ``sigma``: both ends included, as in
+        ComfyUI."""
+        start, end = self._sigmas(window)
+        return end <= sigma <= start
+
+    def _sigmas(self, window: Window) -> tuple[float, float]:
+        """The sigmas at which it starts and ends, infinite where it has no bound."""
         if window not in self._bounds:
             start = math.inf if window.start <= 0.0 else float(self.percent_to_sigma(window.start))
             end = -math.inf if window.end >= 1.0 else float(self.percent_to_sigma(window.end))
             self._bounds[window] = (start, end)
-        start, end = self._bounds[window]
-        return end < sigma <= start
+        return self._bounds[window]

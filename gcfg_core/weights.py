@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .curves import Constant, Keyframes
 from .graph import GuidanceTerm
 from .schedule import Progress
@@ -22,10 +20,6 @@ def term_weight(term: GuidanceTerm, sigma: float, progress: Progress) -> float:
     if isinstance(term.curve, Constant):
         return term.weight
     return term.weight * term.curve(term.window.position(progress.percent(sigma)))
-
-
-def term_weights(terms: Sequence[GuidanceTerm], sigma: float, progress: Progress) -> tuple[float, ...]:
-    return tuple(term_weight(term, sigma, progress) for term in terms)
 
 
 def weight_profile(term: GuidanceTerm, steps: int = 64) -> list[tuple[float, float]]:

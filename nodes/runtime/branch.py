@@ -103,7 +103,7 @@ class Branch:
         own = {name: value.to(device) if torch.is_tensor(value) else value for name, value in options.items()}
         with self.in_place():
             self.process(self.conds, noise.to(device), **own)
-        sigmas = self._own_time(sigmas, sigmas)[1]
+        sigmas = self.own_time(sigmas, sigmas)[1]
         self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
 
     def _exchange_weights(self, host: Branch, device: torch.device) -> None:
@@ -152,7 +152,7 @@ class Branch:
             if self.weights is not None:
                 self.weights.leave()
 
-    def _own_time(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def own_time(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(x, sigma) of the base's time as those of this model's."""
         if self.converts_time:
             x, sigma = (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
@@ -165,7 +165,7 @@ class Branch:
         device, origin = self.patcher.load_device, x.device
         x, sigma = x.to(device), sigma.to(device)
         options = self.model_options if model_options is None else model_options
-        x, sigma = self._own_time(x, sigma)
+        x, sigma = self.own_time(x, sigma)
         conds = [self.conds[j] for j in indices]
         with self.in_place():
             if "sampler_calc_cond_batch_function" in options:

@@ -15,6 +15,7 @@ from ...gcfg_core.formula import formula, model_names, term_names
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.plan import BASE, Plan, compile_plan
 from ...gcfg_core.trace import Trace
+from .coverage import reach_of
 from .host import is_nested
 from .identity import is_same_model
 from .latent_space import check_latent_spaces, log_schedule_notes
@@ -50,7 +51,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         super().__init__(model_patcher)
         self.preview_at = preview_at
         graph = GuidanceGraph(Side(model_patcher, conditioning), tuple(terms), rescale)
-        self.plan = compile_plan(graph, is_same_model)
+        self.plan = compile_plan(graph, is_same_model, reach_of)
         check_latent_spaces(self.plan)
         self.run: Run | None = None
         self.trace = Trace(formula(self.plan), term_names(self.plan), model_names(self.plan))

@@ -13,15 +13,17 @@ import torch
 
 from ...gcfg_core.clock import Span, moment
 from ...gcfg_core.combine import Call, combine
+from ...gcfg_core.coverage import Coverage
 from ...gcfg_core.masks import fit_mask
 from ...gcfg_core.plan import BASE, Plan
 from ...gcfg_core.refresh import DifferenceStore
 from ...gcfg_core.rescale import rescale_result
 from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
-from ...gcfg_core.weights import is_fixed, term_weights
+from ...gcfg_core.weights import is_fixed, term_weight
 from .branch import COND, UNCOND, Branch
 from .cond_state import has_hooks
+from .coverage import ConditionCoverage
 from .host import own_clone, without_dynamic_loading
 from .kept_predictions import PredictionKeeper
 from .latent_space import is_flow
@@ -72,7 +74,7 @@ class Run:
 
     def follow(self, plan: Plan, cfg: float) -> None:
         """From now on these weights; the models and predictions of ``plan`` are those of the run."""
-        self.plan, self.cfg = plan, cfg
+        self.plan, self.cfg = plan.for_one_run(), cfg
         # weights that no call changes: then sigma need not be fetched from the device
         self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
 
@@ -110,13 +112,14 @@ class Run:
         self.progress = Progress(guider.inner_model.model_sampling.percent_to_sigma)
         self.keeper.begin(sigmas, self.progress)
         self.is_flow = is_flow(base)
-        self.masks = [self._fitted_mask(i, noise.shape) for i in range(len(self.plan.terms))]
-        self.device_masks = [None if mask is None else mask.to(noise.device) for mask in self.masks]
+        masks = [self._fitted_mask(i, noise) for i in range(len(self.plan.terms))]
+        self.coverage = ConditionCoverage(self.plan, self.branches, masks)
+        self.sigmas, self.is_checked = sigmas, False
 
-    def _fitted_mask(self, i: int, shape: torch.Size) -> torch.Tensor | None:
+    def _fitted_mask(self, i: int, noise: torch.Tensor) -> torch.Tensor | None:
         term = self.plan.terms[i]
         try:
-            return None if term.mask is None else fit_mask(term.mask, shape)
+            return None if term.mask is None else fit_mask(term.mask, noise.shape).to(noise.device)
         except ValueError as error:
             raise ValueError(f"Guidance Term {term.label or i + 1!r}, input {error}") from error
 
@@ -147,19 +150,20 @@ class Run:
         start = moment(x.device)
         plan = self.plan
         self.base.conds.update(pair)
-        weights = self.fixed_weights
-        if weights is None:
-            weights = term_weights(plan.terms, float(sigma[0]), self.progress)
-        reused = self.store.reusable(weights, float(sigma[0]), x.shape) if self.store.is_used else {}
+        coverage = self._coverage(x, sigma)
+        weights = coverage.weights(self._weights(sigma))
+        reused = self.store.reusable(weights, float(sigma[0]), x.shape, coverage) if self.store.is_used else {}
         needs = hook_needs(model_options)
-        sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress)
+        rests = plan.primary is not None and coverage.rests(plan.primary)
+        sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress, rests=rests)
         kept = needs.kept(plan, weights, sees_primary, reused)
-        required = plan.required(weights, self.masks, reused=frozenset(reused), kept=kept)
+        required = plan.required(weights, coverage.masks, reused=frozenset(reused), kept=kept, partial=coverage.partial)
         predictions, evaluations, spans = self._evaluate(required, x, sigma, model_options)
+        predictions = coverage.filled(predictions, BASE)
 
         weight = weights[plan.primary] if sees_primary and plan.primary is not None else 1.0
         hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
-        call = Call(plan, weights, predictions, self.device_masks, reused)
+        call = Call(plan, weights, predictions, coverage, reused)
         if needs.are_used:
             call = self._with_hooked_pair(call, hooks)
         combined = combine(call, hooks.guide)
@@ -178,6 +182,17 @@ class Run:
         if is_wanted:
             self.trace.kept = self.keeper.keep(self.base.model)
         return result
+
+    def _coverage(self, x: torch.Tensor, sigma: torch.Tensor) -> Coverage:
+        if not self.is_checked:  # now that the base's own conditions are processed too
+            self.coverage.check(x, self.sigmas)
+            self.is_checked = True
+        return self.coverage.at(x, sigma)
+
+    def _weights(self, sigma: torch.Tensor) -> tuple[float, ...]:
+        if self.fixed_weights is not None:
+            return self.fixed_weights
+        return tuple(term_weight(term, float(sigma[0]), self.progress) for term in self.plan.terms)
 
     def _evaluate(
         self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]

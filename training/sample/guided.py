@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from gcfg_core.combine import Call, combine
+from gcfg_core.coverage import Coverage
 from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from gcfg_core.masks import fit_mask
 from gcfg_core.plan import BASE, compile_plan
 from gcfg_core.refresh import DifferenceStore
 from gcfg_core.rescale import rescale_result
 from gcfg_core.schedule import ALWAYS, Progress, Window
-from gcfg_core.weights import term_weights
 
 from ..base.model import Condition
 from ..schedule import NoiseSchedule
@@ -92,19 +92,27 @@ class GuidedPrediction:
         self.progress = progress_of(self.schedule)
         self.store = DifferenceStore(self.plan.terms)
         self.counts: list[int] = []
+        self._coverage: dict[torch.Size, Coverage] = {}
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
         """The guided x_0 [B, C, h, w] of x_t at the base's timestep t."""
         alpha = float(self.schedule.alphas_cumprod[t])
         sigma = sigma_of(alpha)
-        weights = term_weights(self.plan.terms, sigma, self.progress)
-        masks = [None if m is None else fit_mask(m, x_t.shape).to(x_t) for m in (q.mask for q in self.plan.terms)]
-        reused = self.store.reusable(weights, sigma, x_t.shape)
-        required = self.plan.required(weights, masks, reused=frozenset(reused))
+        weights = self.plan.weights(sigma, self.progress)
+        coverage = self._covered(x_t)
+        reused = self.store.reusable(weights, sigma, x_t.shape, coverage)
+        required = self.plan.required(weights, coverage.masks, reused=frozenset(reused))
         predictions = self._evaluate(x_t, alpha, required or frozenset({BASE}))  # never nothing: it gives the shape
-        combined = combine(Call(self.plan, weights, predictions, masks, reused))
+        combined = combine(Call(self.plan, weights, predictions, coverage, reused))
         self.store.keep(combined.computed)
         return self._rescaled(x_t, combined.result, sigma, weights, predictions)
+
+    def _covered(self, x_t: Tensor) -> Coverage:
+        """Every `Condition` is in force everywhere; the terms' masks at the size of x_t."""
+        if x_t.shape not in self._coverage:
+            masks = [None if q.mask is None else fit_mask(q.mask, x_t.shape).to(x_t) for q in self.plan.terms]
+            self._coverage[x_t.shape] = Coverage([1.0] * len(self.plan.predictions), self.plan.sides, masks)
+        return self._coverage[x_t.shape]
 
     def _evaluate(self, x_t: Tensor, alpha: float, required: frozenset[int]) -> dict[int, Tensor]:
         """Prediction index -> x_0; those of one model are asked for together."""
