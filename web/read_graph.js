@@ -12,6 +12,8 @@ const NOTHING = {};
 /** What an input gets where nodes of other packs do not let it be found. */
 const UNREADABLE = { place: new Place({ id: "unreadable", title: "a node that cannot be read" }, []), slot: 0 };
 const IGNORED = ["seed", "control_after_generate"];
+const MOST_UPSTREAM = 500; // nodes before one condition
+const LONGEST_TEXT = 200; // of widgets of other nodes than ours
 
 /**
  * Read, and change nothing: app.graphToPrompt() itself would let cameras, recorders and 3D views of the graph act.
@@ -34,22 +36,12 @@ export function readGraph() {
   return { places, prompt };
 }
 
-/** Add a node with its values and links, and the nodes that its links begin at. */
+/** Add one of our nodes with its values and links, and the nodes that its links begin at. */
 function add(prompt, place) {
-  const { node, id } = place;
-  if (prompt[id]?.inputs) return;
-  const inputs = {};
-  prompt[id] = { class_type: node.comfyClass ?? "", _meta: { title: node.title ?? "" }, inputs };
-  for (const widget of node.widgets ?? []) {
-    if (widget.name && widget.options?.serialize !== false && !IGNORED.includes(widget.name)) {
-      inputs[widget.name] = widget.value;
-    }
-  }
-  (node.inputs ?? []).forEach((input, slot) => {
-    const origin = attempt(node, () => originOf(place, slot) ?? NOTHING) ?? UNREADABLE;
-    if (origin === NOTHING) return;
-    inputs[input.name] = "value" in origin ? origin.value : [origin.place.id, origin.slot];
-    if (origin.place) addOrigin(prompt, origin.place);
+  if (prompt[place.id]?.inputs) return;
+  addNode(prompt, place, (input, origin) => {
+    if (input.type === "CONDITIONING") addUpstream(prompt, origin);
+    else addOrigin(prompt, origin);
   });
 }
 
@@ -58,4 +50,39 @@ function addOrigin(prompt, place) {
   const kind = place.node.comfyClass ?? "";
   if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, place);
   else prompt[place.id] ??= { class_type: kind, _meta: { title: place.node.title ?? "" } };
+}
+
+/** A condition's node and all before it, the nearest first: they say when and where the condition is in force. */
+function addUpstream(prompt, place) {
+  const waiting = [place];
+  for (const next of waiting) {
+    if (prompt[next.id]?.inputs) continue;
+    if (waiting.length > MOST_UPSTREAM) addOrigin(prompt, next);
+    else attempt(next.node, () => addNode(prompt, next, (_input, origin) => waiting.push(origin), brief));
+  }
+}
+
+/** A node with the values of its widgets, each as `written`; `follow` gets every input with the place that gives it. */
+function addNode(prompt, place, follow, written = (value) => value) {
+  const { node, id } = place;
+  const inputs = {};
+  prompt[id] = { class_type: node.comfyClass ?? "", _meta: { title: node.title ?? "" }, inputs };
+  for (const widget of node.widgets ?? []) {
+    const value = isSent(widget) ? written(widget.value) : undefined;
+    if (value !== undefined) inputs[widget.name] = value;
+  }
+  (node.inputs ?? []).forEach((input, slot) => {
+    const origin = attempt(node, () => originOf(place, slot) ?? NOTHING) ?? UNREADABLE;
+    if (origin === NOTHING) return;
+    inputs[input.name] = "value" in origin ? origin.value : [origin.place.id, origin.slot];
+    if (origin.place) follow(input, origin.place);
+  });
+}
+
+const isSent = ({ name, options }) => name && options?.serialize !== false && !IGNORED.includes(name);
+
+/** A value of another pack's widget: numbers, switches and choices as they are, texts cut, the rest left out. */
+function brief(value) {
+  if (typeof value === "string") return value.slice(0, LONGEST_TEXT);
+  return ["number", "boolean"].includes(typeof value) ? value : undefined;
 }
