@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from comfy_api.latest import io
 
 from ...gcfg_core.graph import GuidanceTerm
 from ...gcfg_core.input_error import InputError
+from ...gcfg_core.reach import WHOLE, Reach
 from ...gcfg_core.sweep import Axis
 from ..guidance_term import GuidanceTermNode
 from ..merge_terms import MergeTermsNode
 from ..modify_term import ModifyTermNode
 from ..sweep_axis import SweepAxisNode
 from ..types import AxisType, Terms
+from .conditions import Conditions
 from .posted import LONGEST_NAME, Origin, Posted, PostedNode, short
 from .widgets import PRIMITIVES, check_value
 
@@ -37,6 +40,17 @@ class NotKnownYet(Exception):
     """The answer waits for a link, or for what only a run can tell; the message says for what."""
 
 
+@dataclass(frozen=True, eq=False)
+class ConditionStandIn:
+    """Stands in for a condition.
+
+    Attributes:
+        reach: where it is in force.
+    """
+
+    reach: Reach = WHOLE
+
+
 class UnknownWeight(float):
     """Stands in for a weight that a link brings; a number that neither vanishes nor cancels another."""
 
@@ -54,6 +68,7 @@ class Chains:
     def __init__(self, posted: Posted) -> None:
         self.posted = posted
         self.notes: list[str] = []
+        self._conditions = Conditions(posted)
         self._outputs: dict[Origin, Any] = {}
         self._weights: dict[Origin, UnknownWeight] = {}
         self._terms: dict[str, tuple[GuidanceTerm, ...]] = {}
@@ -137,8 +152,12 @@ class Chains:
         """An object for what this output will give. Masks are random: no sum of different ones is flat."""
         if origin not in self._outputs:
             random = torch.Generator().manual_seed(len(self._outputs))
-            is_mask = isinstance(socket, io.Mask.Input)
-            self._outputs[origin] = torch.rand(1, 8, 8, generator=random) if is_mask else object()
+            if isinstance(socket, io.Mask.Input):
+                self._outputs[origin] = torch.rand(1, 8, 8, generator=random)
+            elif isinstance(socket, io.Conditioning.Input):
+                self._outputs[origin] = ConditionStandIn(self._conditions.reach(origin))
+            else:
+                self._outputs[origin] = object()
         return self._outputs[origin]
 
     def _value(self, node_id: str, widget: Any, origin: Origin | None) -> Any:

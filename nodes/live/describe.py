@@ -12,6 +12,7 @@ from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines, most_e
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.hook_needs import NO_HOOKS, HookNeeds
 from ...gcfg_core.plan import Plan, compile_plan
+from ...gcfg_core.reach import WHOLE
 from ...gcfg_core.sweep import Settings, plan_sweep
 from ...gcfg_core.trace_table import count
 from ...gcfg_core.weights import weight_profile
@@ -19,7 +20,7 @@ from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
 from ..runtime.display import CFG_PP, WITH_BOTH_SIDES
 from ..sweep import axis_inputs
-from .chains import Chains, NotKnownYet, UnknownWeight
+from .chains import Chains, ConditionStandIn, NotKnownYet, UnknownWeight
 from .posted import Posted, PostedNode
 
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
@@ -94,7 +95,8 @@ def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
 
 def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) -> Plan:
     """Of a node with a model and a condition, with these terms."""
-    return compile_plan(GuidanceGraph(Side(own["model"], own["conditioning"]), terms, rescale))
+    graph = GuidanceGraph(Side(own["model"], own["conditioning"]), terms, rescale)
+    return compile_plan(graph, reach_of=lambda one: one.reach if isinstance(one, ConditionStandIn) else WHOLE)
 
 
 def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:

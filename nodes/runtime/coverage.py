@@ -6,6 +6,7 @@ predictions by the sum of their weights; where that sum is zero nothing was eval
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,8 @@ class ConditionCoverage:
         Raises:
             ValueError: a mask does not fit the latent, or the base condition leaves out a part of the run.
         """
+        for j, cond in enumerate(self._conds):
+            _log_repeats(cond, len(x), _place_of(self.plan, j))
         if all(map(is_whole, self._conds)):
             return
         for j, cond in enumerate(self._conds):
@@ -164,6 +167,17 @@ class ConditionCoverage:
 
     def _coverage(self, covers: list[Cover]) -> Coverage:
         return Coverage(covers, self.plan.sides, self.masks)
+
+
+def _log_repeats(cond: Sequence[Part], batch: int, place: str) -> None:
+    """Say where a condition of several prompts is not one for each picture: ComfyUI repeats or cuts it silently."""
+    prompts = {len(one.cond) for part in cond if (one := part.get("model_conds", {}).get("c_crossattn")) is not None}
+    for count in sorted(prompts):
+        if batch % count:
+            logging.warning(
+                "GCFG: %s holds %d prompts for a batch of %d pictures: they are given to the pictures in turn, and %s.",
+                place, count, batch, "the rest is left out" if count > batch else "not all of them equally often",
+            )  # fmt: skip
 
 
 def _place_of(plan: Plan, j: int) -> str:

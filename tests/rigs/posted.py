@@ -16,7 +16,7 @@ def papers_graph(**control: Any) -> dict[str, dict[str, Any]]:
     return {
         "1": node("term", "Concept", model=("11", 0), weight=2.5, label="concept"),
         "2": node(
-            "term", "Control", terms=("1", 0), positive=("12", 0), **({"weight": 2.5, "label": "control"} | control)
+            "term", "Control", terms=("1", 0), **({"positive": ("12", 0), "weight": 2.5, "label": "control"} | control)
         ),
         "3": node("guider", "GCFG Guider", model=("10", 0), conditioning=("13", 0), terms=("2", 0), rescale=0.0),
     }

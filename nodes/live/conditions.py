@@ -1,0 +1,126 @@
+"""Where the conditions of a posted graph are in force, read from core's nodes that limit them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...gcfg_core.reach import NOWHERE, WHOLE, Reach, union
+from ...gcfg_core.schedule import Window
+from .posted import Origin, Posted, PostedNode
+from .widgets import PRIMITIVES
+
+Range = tuple[str, str]
+
+MOST_IN_A_ROW = 128
+"""Nodes before a condition, one behind the other."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a node limits the conditions that pass through it.
+
+    Attributes:
+        inputs: for each output, the inputs whose conditions it is made of.
+        range: widgets with the start and end of a timestep range.
+        timesteps: input with such a range.
+        places: inputs that limit to a part of the picture where they are given.
+        is_placed: it always does.
+        has_strength: its widget ``strength`` can be 0.
+    """
+
+    inputs: tuple[tuple[str, ...], ...] = (("conditioning",),)
+    range: Range | None = None
+    timesteps: str = ""
+    places: tuple[str, ...] = ()
+    is_placed: bool = False
+    has_strength: bool = False
+
+
+_PLACED = Limits(is_placed=True, has_strength=True)
+_PAIR = (("positive",), ("negative",))
+_NEW_PAIR = (("positive_NEW",), ("negative_NEW",))
+_SAME_AS_TO = Limits((("conditioning_to",),))
+
+NODES: dict[str, Limits] = {
+    "ConditioningSetTimestepRange": Limits(range=("start", "end")),
+    "ConditioningSetArea": _PLACED,
+    "ConditioningSetAreaPercentage": _PLACED,
+    "ConditioningSetAreaPercentageVideo": _PLACED,
+    "ConditioningSetMask": _PLACED,
+    "ConditioningSetAreaStrength": Limits(has_strength=True),
+    "ConditioningCombine": Limits((("conditioning_1", "conditioning_2"),)),
+    "ConditioningConcat": _SAME_AS_TO,
+    "ConditioningAverage": _SAME_AS_TO,
+    "ControlNetApplyAdvanced": Limits(_PAIR),
+    "ConditioningSetProperties": Limits((("cond_NEW",),), None, "timesteps", ("mask",), has_strength=True),
+    "PairConditioningSetProperties": Limits(_NEW_PAIR, None, "timesteps", ("mask",), has_strength=True),
+    "PairConditioningCombine": Limits((("positive_A", "positive_B"), ("negative_A", "negative_B"))),
+    "ConditioningSetDefaultCombine": Limits((("cond", "cond_DEFAULT"),)),
+}
+OTHERS = Limits()
+"""Of all other nodes: their output is in force where their input ``conditioning`` is, everywhere without one."""
+
+RANGES: dict[str, tuple[Range, ...]] = {
+    "ConditioningTimestepsRange": (("start_percent", "end_percent"), ("", "start_percent"), ("end_percent", ""))
+}
+"""For each output of a node that gives timestep ranges, the widgets with start and end; "" for those of sampling."""
+
+
+class Conditions:
+    """Where the conditions of a posted graph are in force."""
+
+    def __init__(self, posted: Posted) -> None:
+        self.posted = posted
+        self._known: dict[Origin, Reach] = {}
+
+    def reach(self, origin: Origin, depth: int = 0) -> Reach:
+        """Of the condition that begins at this output; everywhere where that cannot be read, as in a loop."""
+        if origin not in self._known:
+            self._known[origin] = WHOLE
+            if depth < MOST_IN_A_ROW:
+                self._known[origin] = self._read(origin, depth)
+        return self._known[origin]
+
+    def _read(self, origin: Origin, depth: int) -> Reach:
+        node = self.posted.nodes.get(origin[0], PostedNode())
+        limits = NODES.get(node.kind, OTHERS)
+        inputs = limits.inputs[min(origin[1], len(limits.inputs) - 1)]
+        links = [link for name in inputs if (link := node.origin(name)) is not None]
+        if not links:
+            return WHOLE
+        reach = union(self.reach(link, depth + 1) for link in links)
+        if limits.has_strength and _number(self.posted, node, "strength", 1.0) == 0.0:
+            return NOWHERE
+        if limits.is_placed or any(node.origin(name) for name in limits.places):
+            reach = Reach(reach.windows, is_everywhere=False)
+        return _ranged(reach, _bounds(self.posted, node, limits))
+
+
+def _bounds(posted: Posted, node: PostedNode, limits: Limits) -> tuple[float, float] | None:
+    """The timestep range that a node sets; None where it sets none, or one that only a run will tell."""
+    giver, names = node, limits.range
+    if (origin := node.origin(limits.timesteps)) is not None:
+        giver = posted.nodes.get(origin[0], PostedNode())
+        ranges = RANGES.get(giver.kind, ())
+        names = ranges[origin[1]] if origin[1] < len(ranges) else None
+    if names is None:
+        return None
+    start, end = (_number(posted, giver, name, default) for name, default in zip(names, (0.0, 1.0), strict=True))
+    return None if start is None or end is None else (start, end)
+
+
+def _ranged(reach: Reach, bounds: tuple[float, float] | None) -> Reach:
+    """A range takes the place of those before."""
+    if bounds is None or not reach.windows:
+        return reach
+    start, end = (min(max(bound, 0.0), 1.0) for bound in bounds)
+    return Reach((Window(start, end),), reach.is_everywhere) if start <= end else NOWHERE
+
+
+def _number(posted: Posted, node: PostedNode, name: str, default: float) -> float | None:
+    """A widget's number, also one that a primitive node gives; None where only a run will tell."""
+    value = node.inputs.get(name, default)
+    if (origin := node.origin(name)) is not None:
+        giver = posted.nodes.get(origin[0], PostedNode())
+        value = giver.inputs.get("value") if giver.kind in PRIMITIVES else None
+    return float(value) if isinstance(value, (int, float)) else None
