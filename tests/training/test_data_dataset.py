@@ -54,7 +54,7 @@ def test_latents_are_drawn_from_mean_and_deviation(world: World) -> None:
     for batch in world.run():
         for index, slot in enumerate(world.plan.slots(batch.step)):
             picture, size = world.scan.pictures[slot.picture], world.plan.buckets[slot.bucket].size
-            mean, std = world.cache.get(picture, size, slot.flip)
+            mean, std, _ = world.cache.get(picture, size, slot.flip)
             noise = normal(tuple(mean.shape), 5, "latent", batch.step, slot.position)
             assert torch.equal(batch.latents[index], mean + std * noise)
             dropped = uniform(5, "caption", batch.step, slot.position) < 0.4

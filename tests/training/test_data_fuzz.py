@@ -31,7 +31,7 @@ def test_each_file_is_used_or_reported(tmp_path: Path, seed: int) -> None:
     buckets = scan.buckets()
     for bucket in buckets:
         for index in bucket.members:
-            pixels = load_pixels(scan.pictures[index], bucket.size)
+            pixels, _ = load_pixels(scan.pictures[index], bucket.size)
             assert pixels.shape == (3, bucket.size.height, bucket.size.width)
             assert pixels.isfinite().all() and pixels.abs().max() <= 1.0
     cache = LatentCache(tmp_path / "cache", TinyCodec())

@@ -73,4 +73,6 @@ def _latents(base: Base, config: PrepareConfig, device: torch.device) -> list[Te
     side = latent_side(base, config.resolution)
     if config.images is None:
         return noise_latents(base, side, config.count, config.seed)
-    return folder_latents(base, config.images, side, config.count, config.seed, device, config.min_side)
+    return folder_latents(
+        base, config.images, side, config.count, config.seed, device, config.min_side, config.background
+    )

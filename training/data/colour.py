@@ -1,4 +1,4 @@
-"""Any mode of Pillow to 8 bit sRGB on white."""
+"""Any mode of Pillow to 8 bit sRGB and opacity."""
 
 import io
 from functools import lru_cache
@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-WHITE = (255, 255, 255)
+from .transparency import WHITE, Colour
+
 # Colour space of an ICC profile -> the mode that it describes.
 PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "LAB ": "LAB"}
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """A decoded image as RGB.
+def to_rgb(image: Image.Image, background: Colour = WHITE) -> tuple[Image.Image, Image.Image | None]:
+    """A decoded image as RGB, and its alpha (L); None where no pixel is transparent.
 
-    16 bit integers are divided by 257, other wide numbers scaled as in `eight_bits`; alpha is composited on white; an
-    ICC profile is applied where it fits the mode, and passed over where it is broken.
+    16 bit integers are divided by 257, other wide numbers scaled as in `eight_bits`; transparent parts are composited
+    onto the background; an ICC profile is applied where it fits the mode, and passed over where it is broken.
     """
     profile = image.info.get("icc_profile")
     alpha = _wide_alpha(image)
@@ -27,8 +28,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if rgb is None:
         rgb = without_profile(image)
     if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, WHITE), alpha)
-    return rgb
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, background), alpha)
+    return rgb, None if alpha is None or alpha.getextrema() == (255, 255) else alpha
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

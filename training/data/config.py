@@ -5,8 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from .transparency import WHITE, Transparency, as_hex, colour_of, hex_colour
+
 BOMB = 178_956_970
 MIN_SIDE_HELP = "a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution"
+BACKGROUND_HELP = "colour behind transparent parts, such as white, black or #808080"
 
 
 class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -23,10 +26,14 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     bucket_step: int = Field(64, ge=1, description="sides of buckets are multiples of this many pixels")
     max_aspect: float = Field(2.0, ge=1.0, description="longer side / shorter side of the longest bucket")
     flip: float = Field(0.5, ge=0.0, le=1.0, description="probability of mirroring a picture left to right")
+    background: str = Field(hex_colour(WHITE), description=BACKGROUND_HELP)
+    alpha_mask: bool = Field(
+        False, description="the loss leaves transparent parts out; each picture counts the same, whatever it shows"
+    )
     captions: Literal["none", "sidecar", "metadata"] = Field(
         "none",
-        description="none: images alone; sidecar: a .txt file of the same name beside each picture; metadata: "
-        "metadata.jsonl with file_name and text in each line",
+        description="none: images alone; sidecar: a .txt or .caption file of the same name beside each picture; "
+        "metadata: file_name and text in each line of metadata.jsonl, or columns of metadata.csv",
     )
     caption_dropout: float = Field(0.1, ge=0.0, le=1.0, description="probability of training with an empty caption")
     min_side: int | None = Field(None, ge=1, description=MIN_SIDE_HELP)
@@ -41,6 +48,16 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         if not values or min(values) < 1:
             raise ValueError("expected one resolution or more, each at least 1 pixel")
         return value
+
+    @field_validator("background")
+    @classmethod
+    def _known_colour(cls, value: str) -> str:
+        return as_hex(value)
+
+    @property
+    def transparency(self) -> Transparency:
+        """What becomes of transparent parts."""
+        return Transparency(colour_of(self.background), self.alpha_mask)
 
     @property
     def resolutions(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from gcfg_core.input_error import InputError
 
 from ..seeds import normal, uniform
 from .latent_cache import LatentCache
+from .latent_entry import Latent
 from .latent_reader import LatentReader
 from .order import BatchPlan, Slot, share
 from .picture import Picture
@@ -31,6 +32,7 @@ class LatentBatch:
         time_ids: [B, 6] float32, SDXL's size ids.
         positions: of each slot in the global batch: the key of its noise and timestep.
         pictures: index of each slot's picture.
+        mask: [B, 1, h, w] float32, the part of each latent pixel that the loss counts; None: all of them.
     """
 
     step: int
@@ -40,13 +42,15 @@ class LatentBatch:
     time_ids: Tensor
     positions: list[int]
     pictures: list[int]
+    mask: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def pin_memory(self) -> "LatentBatch":
         """Called by DataLoader."""
-        return replace(self, latents=self.latents.pin_memory(), time_ids=self.time_ids.pin_memory())
+        mask = None if self.mask is None else self.mask.pin_memory()
+        return replace(self, latents=self.latents.pin_memory(), time_ids=self.time_ids.pin_memory(), mask=mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +84,27 @@ class LatentDataset(Dataset[LatentBatch]):
             raise IndexError(index)
         step = self.start_step + index
         slots = share(self.plan.slots(step), self.rank, self.world)
+        latents = [self._latent(slot) for slot in slots]
         return LatentBatch(
             step,
             slots[0].epoch,
-            torch.stack([self._latent(slot, step) for slot in slots]),
+            torch.stack([self._drawn(*pair, step) for pair in zip(latents, slots, strict=True)]),
             [self._caption(slot, step) for slot in slots],
             torch.tensor([self._time_ids(slot) for slot in slots]),
             [slot.position for slot in slots],
             [slot.picture for slot in slots],
+            self.reader.masks(latents),
         )
 
-    def _latent(self, slot: Slot, step: int) -> Tensor:
+    def _latent(self, slot: Slot) -> Latent:
+        return self.reader.get(self.pictures[slot.picture], self.plan.buckets[slot.bucket].size, slot.flip)
+
+    def _drawn(self, latent: Latent, slot: Slot, step: int) -> Tensor:
         """mean + std * eps  [C, h, w]."""
-        mean, std = self.reader.get(self.pictures[slot.picture], self.plan.buckets[slot.bucket].size, slot.flip)
-        if not bool(std.any()):
-            return mean
-        return mean + std * normal(tuple(mean.shape), self.plan.seed, "latent", step, slot.position)
+        if not bool(latent.std.any()):
+            return latent.mean
+        noise = normal(tuple(latent.mean.shape), self.plan.seed, "latent", step, slot.position)
+        return latent.mean + latent.std * noise
 
     def _caption(self, slot: Slot, step: int) -> str:
         caption = self.pictures[slot.picture].caption or ""

@@ -10,7 +10,9 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from .picture import Kind, printable
+from .jxl_header import jxl_size
+from .picture import Kind, Size, printable
+from .plugins import HEAD, JXL, plugin_of, problems
 
 # EPS starts Ghostscript: a program that runs what the file says, no picture.
 NEVER = frozenset({"EPS"})
@@ -27,8 +29,9 @@ class UnusablePicture(Exception):
 
 @lru_cache(maxsize=1)
 def readable_formats() -> tuple[str, ...]:
-    """Pillow's formats, registered plugins included, in the order in which Pillow tries them."""
+    """Pillow's formats, those of plugins included, in the order in which Pillow tries them."""
     Image.init()
+    problems()  # registers them
     return tuple(name for name in Image.ID if name not in NEVER)
 
 
@@ -86,10 +89,15 @@ def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
     Raises:
         UnusablePicture: no picture, or one of more than ``max_pixels``.
     """
+    formats = readable_formats()
+    head = file.read(HEAD)
+    file.seek(0)
+    if "JXL" in formats and plugin_of(head) is JXL:
+        _check_jxl(head, max_pixels)
     try:
-        image = Image.open(file, formats=readable_formats())
+        image = Image.open(file, formats=formats)
     except UnidentifiedImageError:
-        raise UnusablePicture("not an image", "no format that Pillow reads") from None
+        raise _unidentified(head) from None
     except Image.DecompressionBombError:
         raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
     except Exception as error:  # decoders raise anything when bytes are wrong
@@ -98,7 +106,25 @@ def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
     return image
 
 
-def check_pixels(image: Image.Image, max_pixels: int) -> None:
+def _unidentified(head: bytes) -> UnusablePicture:
+    """What is wrong with a file that begins with ``head`` and that no format's reader took."""
+    plugin = plugin_of(head)
+    if plugin is None:
+        return UnusablePicture("not an image", "no format that Pillow reads")
+    if not problems()[plugin]:
+        return UnusablePicture("broken", f"{plugin.title} that cannot be decoded")
+    return UnusablePicture("needs a plugin", plugin.advice)
+
+
+def _check_jxl(head: bytes, max_pixels: int) -> None:
+    """Look at the size before the plugin opens the file, which decodes it."""
+    size = jxl_size(head)
+    if size is None:
+        raise UnusablePicture("broken", f"{JXL.title} without a size at its beginning")
+    check_pixels(size, max_pixels)
+
+
+def check_pixels(image: Image.Image | Size, max_pixels: int) -> None:
     """Raise UnusablePicture where an image has no pixels or more than ``max_pixels``."""
     if image.width * image.height > max_pixels:
         raise UnusablePicture("huge", f"{image.width}x{image.height}, more than {max_pixels} pixels")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from gcfg_core.input_error import InputError
 
@@ -21,6 +22,7 @@ from .latent_reader import LatentReader, Wanted
 from .lookahead import lookahead
 from .picture import Size, printable
 from .pixels import load_pixels
+from .transparency import Transparency
 
 ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
 Progress = Callable[[int, int], None]
@@ -33,27 +35,34 @@ class LatentCache(LatentReader):
         folder: of the cache; several runs and data sets can share it.
         codec: the VAE. `fill` moves it to its device and leaves it there.
         encoding: what else decides the values of latents, such as the encoder's precision.
+        transparency: what becomes of transparent parts.
     """
 
-    def __init__(self, folder: Path, codec: LatentCodec, encoding: Mapping[str, str] | None = None) -> None:
-        super().__init__(folder, codec.digest, dict(encoding or {}))
+    def __init__(
+        self,
+        folder: Path,
+        codec: LatentCodec,
+        encoding: Mapping[str, str] | None = None,
+        transparency: Transparency | None = None,
+    ) -> None:
+        super().__init__(folder, codec.digest, dict(encoding or {}), transparency or Transparency())
         self.codec = codec
 
     def reader(self) -> LatentReader:
         """This cache without its VAE."""
-        return LatentReader(self.folder, self.codec_digest, self.encoding)
+        return LatentReader(self.folder, self.codec_digest, self.encoding, self.transparency)
 
     def estimate(self, wanted: Iterable[Wanted]) -> int:
         """Bytes of the entries' files."""
-        sizes: Counter[Size] = Counter()
+        kinds: Counter[tuple[Size, bool]] = Counter()
         for one in wanted:
-            sizes[one.size] += len(one.flips)
-        return sum(count * self._entry_bytes(size) for size, count in sizes.items())
+            kinds[one.size, self.is_masked(one.picture)] += len(one.flips)
+        return sum(count * self._entry_bytes(*kind) for kind, count in kinds.items())
 
-    def _entry_bytes(self, size: Size) -> int:
+    def _entry_bytes(self, size: Size, masked: bool) -> int:
         codec = self.codec
         shape = codec.channels, size.height // codec.factor, size.width // codec.factor
-        return entry_bytes(shape, codec.deviates)
+        return entry_bytes(shape, codec.deviates, masked)
 
     def fill(
         self,
@@ -94,29 +103,38 @@ class LatentCache(LatentReader):
         groups = list(_groups(wanted, batch))[rank::world]
         total, done, made = sum(map(len, groups)), 0, 0
         with quiet(), ThreadPoolExecutor(max(1, workers)) as pool:
-            for group, gaps, pixels in lookahead(pool, self._prepare, groups, 2 * max(1, workers)):
-                made += sum(self._store(group, pixels.to(device), flip) for flip in gaps)
+            for group, gaps, pixels, masks in lookahead(pool, self._prepare, groups, 2 * max(1, workers)):
+                made += sum(self._store(group, pixels.to(device), masks, flip) for flip in gaps)
                 done += len(group)
                 if progress is not None:
                     progress(done, total)
         return made
 
-    def _prepare(self, group: list[Wanted]) -> tuple[list[Wanted], list[bool], Tensor]:
-        """Which mirrorings of a batch have gaps, and the batch's pixels [B, 3, H, W] where one has."""
+    def _prepare(self, group: list[Wanted]) -> tuple[list[Wanted], list[bool], Tensor, list[Tensor | None]]:
+        """Which mirrorings of a batch have gaps; where one has, the batch's pixels [B, 3, H, W] and each one's mask."""
         gaps = [flip for flip in group[0].flips if any(self.read(w.picture, w.size, flip) is None for w in group)]
-        pixels = torch.stack([load_pixels(w.picture, w.size) for w in group]) if gaps else torch.empty(0)
-        return group, gaps, pixels
+        if not gaps:
+            return group, gaps, torch.empty(0), []
+        loaded = [load_pixels(w.picture, w.size, self.transparency.background) for w in group]
+        masks = [
+            avg_pool2d(opacity, self.codec.factor) if opacity is not None and self.is_masked(w.picture) else None
+            for w, (_, opacity) in zip(group, loaded, strict=True)
+        ]
+        return group, gaps, torch.stack([pixels for pixels, _ in loaded]), masks
 
     @torch.no_grad()
-    def _store(self, group: list[Wanted], pixels: Tensor, flip: bool) -> int:
-        """Encode pixels [B, 3, H, W], mirrored or not, and write the entries; returns their number."""
+    def _store(self, group: list[Wanted], pixels: Tensor, masks: list[Tensor | None], flip: bool) -> int:
+        """Encode pixels [B, 3, H, W], mirrored or not, and write the entries with their masks [1, h, w]; returns their
+        number."""
         mean, std = self.codec.encode(pixels.flip(-1) if flip else pixels)
         if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise InputError("VAE", "finite latents", f"infinite ones, of {printable(group[0].picture.name)} or beside",
                              "Run the VAE in float32.")  # fmt: skip
         for index, (picture, size, _) in enumerate(group):
+            mask = masks[index]
+            latent = Latent(mean[index], std[index], mask.flip(-1) if mask is not None and flip else mask)
             try:
-                write_entry(self.folder, self.key(picture, size, flip), Latent(mean[index], std[index]))
+                write_entry(self.folder, self.key(picture, size, flip), latent)
             except OSError as error:
                 raise InputError(f"cache {printable(self.folder)}", "space and permission to write", told(error),
                                  "Make space or give another folder; what is done is kept.") from None  # fmt: skip

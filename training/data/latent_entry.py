@@ -19,10 +19,17 @@ SUFFIX = ".latent.safetensors"
 
 
 class Latent(NamedTuple):
-    """Mean and standard deviation, each [C, h, w] float32."""
+    """A picture as the network sees it.
+
+    Attributes:
+        mean, std: mean and standard deviation, each [C, h, w] float32.
+        mask: [1, h, w] float32, the opaque part of each latent pixel from 0 to 1; None where that is all of it, or is
+            not asked for.
+    """
 
     mean: Tensor
     std: Tensor
+    mask: Tensor | None = None
 
 
 def entry_key(picture: str, codec: str, size: Size, flip: bool, encoding: Mapping[str, str]) -> str:
@@ -44,11 +51,12 @@ def entry_path(folder: Path, key: str) -> Path:
     return folder / key[:2] / f"{key}{SUFFIX}"
 
 
-def _digest(key: str, mean: Tensor, std: Tensor | None) -> Tensor:
+def _digest(key: str, mean: Tensor, std: Tensor | None, mask: Tensor | None) -> Tensor:
     """[32] uint8: over the name too, so that a file under another's name is none."""
     digest = hashlib.sha256(f"{key}/{tuple(mean.shape)}/{mean.dtype}".encode())
-    for tensor in (mean,) if std is None else (mean, std):
-        digest.update(tensor.numpy().tobytes())
+    for tensor in (mean, std, mask):
+        if tensor is not None:
+            digest.update(tensor.numpy().tobytes())
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
@@ -61,20 +69,25 @@ def write_entry(folder: Path, key: str, latent: Latent) -> None:
     Raises:
         OSError: no space, no permission.
     """
-    mean = latent.mean.detach().to("cpu", torch.float32).contiguous()
-    std = latent.std.detach().to("cpu", torch.float32).contiguous() if bool(latent.std.any()) else None
-    write_bytes(entry_path(folder, key), _packed(key, mean, std), wait=False)
+    std = latent.std if bool(latent.std.any()) else None
+    mean, std, mask = (None if value is None else _stored(value) for value in (latent.mean, std, latent.mask))
+    assert mean is not None
+    write_bytes(entry_path(folder, key), _packed(key, mean, std, mask), wait=False)
 
 
-def entry_bytes(shape: tuple[int, int, int], deviates: bool) -> int:
-    """Size of the file of a latent [C, h, w], with a deviation or without."""
+def _stored(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", torch.float32).contiguous()
+
+
+def entry_bytes(shape: tuple[int, int, int], deviates: bool, masked: bool = False) -> int:
+    """Size of the file of a latent [C, h, w], with a deviation and a mask or without."""
     zeros = torch.zeros(shape)
-    return len(_packed("", zeros, zeros.clone() if deviates else None))
+    return len(_packed("", zeros, zeros.clone() if deviates else None, zeros[:1].clone() if masked else None))
 
 
-def _packed(key: str, mean: Tensor, std: Tensor | None) -> bytes:
-    tensors = {"mean": mean, "digest": _digest(key, mean, std)}
-    return save(tensors if std is None else {**tensors, "std": std})
+def _packed(key: str, mean: Tensor, std: Tensor | None, mask: Tensor | None) -> bytes:
+    tensors = {"mean": mean, "digest": _digest(key, mean, std, mask), "std": std, "mask": mask}
+    return save({name: value for name, value in tensors.items() if value is not None})
 
 
 def read_entry(folder: Path, key: str) -> Latent | None:
@@ -83,7 +96,7 @@ def read_entry(folder: Path, key: str) -> Latent | None:
         tensors = load(entry_path(folder, key).read_bytes())
     except (OSError, SafetensorError, ValueError, KeyError):
         return None
-    mean, std, digest = tensors.get("mean"), tensors.get("std"), tensors.get("digest")
-    if mean is None or digest is None or not torch.equal(digest, _digest(key, mean, std)):
+    mean, std, mask, digest = (tensors.get(name) for name in ("mean", "std", "mask", "digest"))
+    if mean is None or digest is None or not torch.equal(digest, _digest(key, mean, std, mask)):
         return None
-    return Latent(mean, torch.zeros_like(mean) if std is None else std)
+    return Latent(mean, torch.zeros_like(mean) if std is None else std, mask)

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from gcfg_core.input_error import InputError
 
 from .buckets import Bucket
 from .latent_entry import Latent, entry_key, entry_path, read_entry
 from .picture import Picture, Size, printable
+from .transparency import Transparency
 
 
 class Wanted(NamedTuple):
@@ -34,21 +38,36 @@ class LatentReader:
         folder: of the entries.
         codec_digest: of the VAE that made them.
         encoding: what else is in their names.
+        transparency: how transparent parts were encoded; in the names of pictures that have them.
     """
 
     folder: Path
     codec_digest: str
     encoding: Mapping[str, str] = field(default_factory=dict)
+    transparency: Transparency = Transparency()
 
     def key(self, picture: Picture, size: Size, flip: bool) -> str:
-        return entry_key(picture.sha256, self.codec_digest, size, flip, self.encoding)
+        encoding = {**self.encoding, **(self.transparency.encoding if picture.transparent else {})}
+        return entry_key(picture.sha256, self.codec_digest, size, flip, encoding)
+
+    def is_masked(self, picture: Picture) -> bool:
+        """Whether the picture's latents have masks."""
+        return self.transparency.as_mask and picture.transparent
+
+    def masks(self, latents: Sequence[Latent]) -> Tensor | None:
+        """Masks [B, 1, h, w] of latents of one size, 1 for those without one; None where none is asked for."""
+        if not self.transparency.as_mask:
+            return None
+        return torch.stack([
+            torch.ones_like(latent.mean[:1]) if latent.mask is None else latent.mask for latent in latents
+        ])  # fmt: skip
 
     def read(self, picture: Picture, size: Size, flip: bool) -> Latent | None:
         """A latent, or None where it is missing or damaged."""
         return read_entry(self.folder, self.key(picture, size, flip))
 
     def get(self, picture: Picture, size: Size, flip: bool) -> Latent:
-        """Mean and standard deviation, each [C, h, w] float32.
+        """A latent.
 
         Raises:
             InputError: the entry has gone or was damaged since the cache was filled.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Kind = Literal["not an image", "broken", "unreadable", "huge", "tiny", "duplicate"]
+Kind = Literal["not an image", "needs a plugin", "broken", "unreadable", "huge", "tiny", "duplicate"]
 
 
 class Size(NamedTuple):
@@ -25,11 +25,13 @@ class ImageFacts:
         size: after EXIF rotation.
         format: Pillow's name of the file format.
         sha256: of the file's bytes.
+        transparent: whether any of its pixels is.
     """
 
     size: Size
     format: str
     sha256: str
+    transparent: bool = False
 
 
 @dataclass(frozen=True)

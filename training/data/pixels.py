@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from .colour import to_rgb
 from .image_file import UnusablePicture, check_pixels, open_image, pixel_limit, told
 from .picture import Picture, Size, printable
 from .placement import placement
+from .transparency import WHITE, Colour
 
 # A part of the key of cached latents: count up when the same bytes come out as other pixels.
 DECODE_VERSION = 1
@@ -32,10 +33,22 @@ TURNS = {
 }
 
 
-def decode(file: IO[bytes], max_pixels: int) -> tuple[Image.Image, str]:
-    """The first frame as RGB, upright, and Pillow's name of the format.
+class Decoded(NamedTuple):
+    """The first frame of a picture, upright.
 
-    Call it inside `pixel_limit(max_pixels)`.
+    Attributes:
+        image: RGB, its transparent parts composited onto the background.
+        format: Pillow's name of the file format.
+        alpha: L; None where no pixel is transparent.
+    """
+
+    image: Image.Image
+    format: str
+    alpha: Image.Image | None
+
+
+def decode(file: IO[bytes], max_pixels: int, background: Colour = WHITE) -> Decoded:
+    """Read a picture. Call it inside `pixel_limit(max_pixels)`.
 
     Raises:
         UnusablePicture: no picture, a broken or a huge one.
@@ -45,7 +58,8 @@ def decode(file: IO[bytes], max_pixels: int) -> tuple[Image.Image, str]:
     try:
         image.load()
         check_pixels(image, max_pixels)
-        return upright(to_rgb(image), orientation(image)), name
+        (rgb, alpha), turn = to_rgb(image, background), orientation(image)
+        return Decoded(upright(rgb, turn), name, None if alpha is None else upright(alpha, turn))
     except UnusablePicture:
         raise
     except Image.DecompressionBombError:
@@ -57,7 +71,13 @@ def decode(file: IO[bytes], max_pixels: int) -> tuple[Image.Image, str]:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1 to 8 of a decoded image (TIFF files are upright then); 1 where EXIF is missing or broken."""
+    """EXIF orientation 1 to 8 of a decoded image; 1 where EXIF is missing or broken.
+
+    TIFF and HEIF files are upright then. So are JPEG XL files, whose own orientation holds, not EXIF's (ISO/IEC
+    18181-2); but the plugin gives one that was made of a JPEG file as that JPEG file.
+    """
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # EXIF of a stranger: Pillow's parser raises anything
@@ -71,17 +91,21 @@ def upright(image: Image.Image, turn: int) -> Image.Image:
 
 
 def fitted(image: Image.Image, size: Size) -> Tensor:
-    """An RGB image resized with antialiasing (Lanczos) until it covers ``size``, and the middle [3, H, W] in -1..1."""
+    """An image resized with antialiasing (Lanczos) until it covers ``size``, and the middle [3, H, W], of an alpha
+    [1, H, W], in -1..1."""
     place = placement(Size(*image.size), size)
     if place.original != size:
         # The same as resizing all of it and then cropping, without the part that is cut off.
         image = image.resize(size, Image.Resampling.LANCZOS, box=place.box())
-    values = torch.from_numpy(np.array(image, dtype=np.uint8))  # [H, W, 3]
+    values = torch.from_numpy(np.atleast_3d(np.array(image, dtype=np.uint8)))  # [H, W, 3]
     return values.permute(2, 0, 1).float().div(127.5).sub(1.0).contiguous()
 
 
-def load_pixels(picture: Picture, size: Size) -> Tensor:
-    """A picture in its bucket: [3, H, W] float32 from -1 to 1; see `placement` for what is cut off.
+def load_pixels(picture: Picture, size: Size, background: Colour = WHITE) -> tuple[Tensor, Tensor | None]:
+    """A picture in its bucket; see `placement` for what is cut off.
+
+    Returns:
+        Pixels [3, H, W] from -1 to 1, and opacity [1, H, W] from 0 to 1, None where nothing is transparent; float32.
 
     Raises:
         InputError: the file is gone, or no longer the one that was scanned.
@@ -95,10 +119,10 @@ def load_pixels(picture: Picture, size: Size) -> Tensor:
     limit = picture.size.width * picture.size.height
     with pixel_limit(limit):
         try:
-            image, _ = decode(io.BytesIO(data), limit)
+            image, _, alpha = decode(io.BytesIO(data), limit, background)
         except UnusablePicture as error:
             raise _changed(picture, f"one that cannot be decoded ({error.reason})") from None
-    return fitted(image, size)
+    return fitted(image, size), None if alpha is None else fitted(alpha, size).add(1.0).div(2.0)
 
 
 def _changed(picture: Picture, got: str) -> InputError:

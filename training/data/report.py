@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from .buckets import make_buckets
 from .config import DataConfig
+from .mirroring import mirrored_text
 from .picture import CaptionProblem, Picture, Rejected, printable
 from .placement import placement
 
@@ -25,6 +26,7 @@ def scan_report(
         lines.append(f"{hidden} hidden files or folders passed over")
     lines.append("formats   " + _counts(picture.format for picture in pictures))
     lines.append("sides     " + _sides(pictures))
+    lines += altered(config, pictures)
     lines += _buckets(config, pictures)
     lines += _captions(config, pictures, problems, examples)
     lines += _rejected(config, rejected, examples)
@@ -42,6 +44,20 @@ def _sides(pictures: Sequence[Picture]) -> str:
         values = sorted(side(picture.size) for picture in pictures)
         parts.append(f"{name} {values[0]} to {values[-1]}, median {values[len(values) // 2]}")
     return "; ".join(parts)
+
+
+def altered(config: DataConfig, pictures: Sequence[Picture]) -> list[str]:
+    """How pictures are trained on otherwise than they look: mirrored, and without their transparency."""
+    return [f"mirrored  {mirrored_text(config.flip)} (--flip)", *_transparency(config, pictures)]
+
+
+def _transparency(config: DataConfig, pictures: Sequence[Picture]) -> list[str]:
+    count = sum(picture.transparent for picture in pictures)
+    if not count:
+        return ["alpha     no picture has transparent parts: --alpha-mask does nothing"] if config.alpha_mask else []
+    parts = [f"{count} pictures have transparent parts", f"composited onto {config.background} (--background)"]
+    parts.append("left out of the loss (--alpha-mask)" if config.alpha_mask else "trained on like the rest")
+    return ["alpha     " + ", ".join(parts)]
 
 
 def _buckets(config: DataConfig, pictures: Sequence[Picture]) -> list[str]:

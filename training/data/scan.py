@@ -158,8 +158,8 @@ def examine(file: FileStamp, max_pixels: int) -> Facts:
         return RejectedFacts("not an image", "an empty file")
     try:
         with open(file.path, "rb") as stream:
-            image, name = decode(stream, max_pixels)
-            return ImageFacts(Size(*image.size), name, _sha256(stream))
+            image, name, alpha = decode(stream, max_pixels)
+            return ImageFacts(Size(*image.size), name, _sha256(stream), alpha is not None)
     except UnusablePicture as error:
         return RejectedFacts(error.kind, error.reason)
     except OSError as error:

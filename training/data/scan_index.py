@@ -14,9 +14,10 @@ from ..durable import write_bytes
 from .image_file import told
 from .picture import ImageFacts, RejectedFacts, Size, printable
 from .pixels import DECODE_VERSION
+from .plugins import plugin_versions
 from .walk import FileStamp
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 
 Facts = ImageFacts | RejectedFacts
@@ -27,7 +28,7 @@ class ScanIndex:
 
     def __init__(self, cache: Path | None, images: Path, max_pixels: int) -> None:
         self.known: dict[str, tuple[list[int], Facts]] = {}
-        self.header = {"index": INDEX_VERSION, "decode": DECODE_VERSION, "pillow": PIL.__version__}
+        self.header = {"index": INDEX_VERSION, "decode": DECODE_VERSION, "pillow": PIL.__version__, **plugin_versions()}
         self.path: Path | None = None
         if cache is not None:
             place = hashlib.sha256(f"{max_pixels}/{images.resolve()}".encode("utf-8", "surrogatepass"))
@@ -78,11 +79,11 @@ class ScanIndex:
 def _entry(facts: Facts) -> list[Any]:
     if isinstance(facts, RejectedFacts):
         return [facts.kind, facts.reason]
-    return [*facts.size, facts.format, facts.sha256]
+    return [*facts.size, facts.format, facts.sha256, facts.transparent]
 
 
 def _facts(entry: list[Any]) -> Facts:
     if len(entry) == 2:
         return RejectedFacts(entry[0], str(entry[1]))
-    width, height, name, sha256 = entry
-    return ImageFacts(Size(int(width), int(height)), str(name), str(sha256))
+    width, height, name, sha256, transparent = entry
+    return ImageFacts(Size(int(width), int(height)), str(name), str(sha256), bool(transparent))

@@ -52,6 +52,6 @@ def open_picture(path: Path) -> Image.Image | None:
     """RGB and upright; None for a file that is no picture or cannot be decoded."""
     with pixel_limit(BOMB), quiet():
         try:
-            return decode(io.BytesIO(path.read_bytes()), BOMB)[0]
+            return decode(io.BytesIO(path.read_bytes()), BOMB).image
         except (UnusablePicture, OSError):
             return None

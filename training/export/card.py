@@ -5,6 +5,7 @@ from pathlib import Path
 from gcfg_core.concept_file import Concept
 from gcfg_core.lora_concept import LoraConcept
 
+from ..data.mirroring import mirrored_text
 from .facts import TrainingFacts
 
 CARD = "README.md"
@@ -91,11 +92,22 @@ def _training_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
         ("Images", facts.images),
         ("Pictures and captions, sha256", facts.dataset_sha256),
         ("Resolution", facts.resolution),
+        *_altered_rows(facts),
         ("Steps", facts.steps),
         ("Weights", f"average {facts.ema}" if facts.ema else None),
         ("Seed", facts.seed),
     ]
     return [(name, value) for name, value in rows if value is not None]
+
+
+def _altered_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
+    """How the images were trained on otherwise than they look; nothing where that is not known."""
+    flip, colour = facts.settings.get("flip"), facts.settings.get("background")
+    beside = ", left out of the loss" if facts.settings.get("alpha_mask") else ""
+    return [
+        ("Mirrored", None if flip is None else mirrored_text(flip)),
+        ("Transparent parts", None if colour is None else f"composited onto {colour}{beside}"),
+    ]
 
 
 def _table(title: str, rows: list[tuple[str, object]]) -> str:

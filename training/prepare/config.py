@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from ..data.config import MIN_SIDE_HELP
+from ..data.config import BACKGROUND_HELP, MIN_SIDE_HELP
+from ..data.transparency import as_hex
 from ..device import DEVICE_HELP
 
 
@@ -19,6 +20,7 @@ class PrepareConfig(BaseModel, extra="forbid", frozen=True):
     levels: int = Field(10, ge=1, description="noise levels each picture is seen at, spread over the whole schedule")
     resolution: int | None = Field(None, ge=8, description="side of the pictures in pixels; the base's own without it")
     min_side: int | None = Field(None, ge=1, description=MIN_SIDE_HELP)
+    background: str = Field("#ffffff", description=BACKGROUND_HELP)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of the choice of pictures and of the noise")
     device: str = Field("auto", description=DEVICE_HELP)
     dtype: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the file's weights; measured in fp32 always")
@@ -26,3 +28,8 @@ class PrepareConfig(BaseModel, extra="forbid", frozen=True):
     title: str = Field("", description="a name for people")
     prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
     zero_terminal_snr: bool | None = Field(None, description="whether the base was trained with zero terminal SNR")
+
+    @field_validator("background")
+    @classmethod
+    def _known_colour(cls, value: str) -> str:
+        return as_hex(value)

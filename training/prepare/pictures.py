@@ -64,11 +64,13 @@ def folder_latents(
     seed: int,
     device: torch.device | str,
     min_side: int | None = None,
+    background: str = "white",
 ) -> list[Tensor]:
     """Latents of up to ``count`` pictures of a folder, chosen by ``seed``, cut to squares.
 
     Args:
         min_side: pictures with a shorter side below it are left out; a quarter of the latents' size in pixels without.
+        background: colour behind transparent parts.
 
     Raises:
         InputError: no such folder, or no usable picture in it.
@@ -79,9 +81,12 @@ def folder_latents(
     from ..data.scan import scan_folder
 
     pixels = side * base.codec.factor
-    config = DataConfig(images=folder, resolution=pixels, fit="crop", flip=0.0, min_side=min_side)  # type: ignore[call-arg]
+    config = DataConfig(
+        images=folder, resolution=pixels, fit="crop", flip=0.0, min_side=min_side, background=background
+    )  # type: ignore[call-arg]
     with bar("looking at files", "file") as shown:
         found = scan_folder(config, on(shown)).pictures
     order = torch.randperm(len(found), generator=generator(seed, "pictures")).tolist()[:count]
     with bar("latents", "picture", iterable=order) as chosen:
-        return encoded(base, (load_pixels(found[i], Size(pixels, pixels)) for i in chosen), seed, device)
+        colour, size = config.transparency.background, Size(pixels, pixels)
+        return encoded(base, (load_pixels(found[i], size, colour)[0] for i in chosen), seed, device)

@@ -62,7 +62,7 @@ class ImageFeed:
             workers=self.workers, pin_memory=self.pin_memory,
         )  # fmt: skip
         for one in given:
-            yield Batch(one.latents, one.captions, one.positions, one.time_ids)
+            yield Batch(one.latents, one.captions, one.positions, one.time_ids, one.mask)
 
     def held_out(self) -> Sequence[Batch]:
         """The pictures that are not trained on, one a batch: the mean of each latent, not mirrored."""
@@ -70,9 +70,10 @@ class ImageFeed:
         for bucket in self.kept_out:
             for member in bucket.members:
                 picture = self.scan.pictures[member]
-                latent = self.reader.get(picture, bucket.size, False).mean[None]
+                latent = self.reader.get(picture, bucket.size, False)
                 ids = torch.tensor([placement(picture.size, bucket.size, False).time_ids()])
-                found.append(Batch(latent, [picture.caption or ""], [len(found)], ids))
+                mask = self.reader.masks([latent])
+                found.append(Batch(latent.mean[None], [picture.caption or ""], [len(found)], ids, mask))
         return found
 
     def calibration(self, count: int) -> Iterator[Tensor]:
@@ -130,7 +131,7 @@ def open_images(
     """
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     plan = BatchPlan(training, global_batch, config.loop.seed, config.data.flip)
-    cache = LatentCache(cache_folder(config), codec, {"precision": "float32"})
+    cache = LatentCache(cache_folder(config), codec, {"precision": "float32"}, config.data.transparency)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     with bar("latents", "picture", quiet=not accelerator.is_main_process) as shown:
         cache.fill(

@@ -55,7 +55,8 @@ def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
-    latents = LatentCache(config.data.cache or Path(config.output), base.codec).estimate(wanted)
+    folder = config.data.cache or Path(config.output)
+    latents = LatentCache(folder, base.codec, transparency=config.data.transparency).estimate(wanted)
     pictures = len(scan.pictures) - config.loop.held_out
     sections = [
         scan.report(),

@@ -82,6 +82,9 @@ def _settings(config: RunConfig, batch: int) -> dict[str, Any]:
         "min_snr_gamma": config.loss.min_snr_gamma,
         "noise_offset": config.loss.noise_offset,
         "captions": config.data.captions,
+        "flip": config.data.flip,
+        "background": config.data.background,
+        "alpha_mask": config.data.alpha_mask,
     }
 
 

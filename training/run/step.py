@@ -26,20 +26,22 @@ class Batch:
         captions: of each sample.
         slots: of each sample, its place in the step's global batch.
         time_ids: SDXL: [B, 6] size ids. None elsewhere.
+        mask: [B, 1, h, w] float32 from 0 to 1, what the loss counts of each latent pixel; None: all of it.
     """
 
     latents: Tensor
     captions: Sequence[str]
     slots: Sequence[int]
     time_ids: Tensor | None = None
+    mask: Tensor | None = None
 
     def split(self, size: int) -> list["Batch"]:
         """The batch in pieces of at most ``size`` samples, in order."""
         return [self._piece(slice(start, start + size)) for start in range(0, len(self.latents), size)]
 
     def _piece(self, part: slice) -> "Batch":
-        ids = None if self.time_ids is None else self.time_ids[part]
-        return Batch(self.latents[part], self.captions[part], self.slots[part], ids)
+        ids, mask = (None if value is None else value[part] for value in (self.time_ids, self.mask))
+        return Batch(self.latents[part], self.captions[part], self.slots[part], ids, mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +87,24 @@ def noised(x0: Tensor, noise: Tensor, t: Tensor, schedule: NoiseSchedule, gamma:
 
 
 def sample_losses(network: nn.Module, batch: Batch, noised: Noised) -> Tensor:
-    """Weighted mean squared error of each sample, [B] float32."""
+    """Weighted mean squared error of each sample, [B] float32; with masks, the mean over what they leave."""
     ids = None if batch.time_ids is None else moved(batch.time_ids, noised.x.device)
     output = network(noised.x, noised.t, batch.captions, ids)
-    return noised.weight * (output.float() - noised.target).square().flatten(1).mean(1)
+    error = (output.float() - noised.target).square()
+    if batch.mask is None:
+        return noised.weight * error.flatten(1).mean(1)
+    return noised.weight * masked_mean(error, moved(batch.mask, error.device))
+
+
+def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
+    """sum(m * error) / sum(m) of each sample, [B], so that a small opaque part counts as much as a whole picture.
+
+    Args:
+        error: [B, C, h, w].
+        mask: m, [B, 1, h, w]; where it is 0 everywhere, so is the mean.
+    """
+    counted = (mask.flatten(1).sum(1) * error.shape[1]).clamp_min(torch.finfo(error.dtype).tiny)
+    return (mask * error).flatten(1).sum(1) / counted
 
 
 @dataclass(frozen=True, eq=False)

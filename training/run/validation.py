@@ -62,7 +62,8 @@ def _loss(
     latents = torch.cat([picture.latents.expand(LEVELS, -1, -1, -1) for picture in pictures])
     captions = [caption for picture in pictures for caption in list(picture.captions) * LEVELS]
     ids = [picture.time_ids.expand(LEVELS, -1) for picture in pictures if picture.time_ids is not None]
-    batch = Batch(latents, captions, slots, torch.cat(ids) if ids else None)
+    masks = [picture.mask.expand(LEVELS, -1, -1, -1) for picture in pictures if picture.mask is not None]
+    batch = Batch(latents, captions, slots, torch.cat(ids) if ids else None, torch.cat(masks) if masks else None)
     answer = noised(latents.to(device), noise.to(device), t.to(device), schedule, None)
     return sample_losses(network, batch, answer).cpu().double().sum() / LEVELS
 
