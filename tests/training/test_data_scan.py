@@ -230,20 +230,22 @@ def test_the_report_counts_everything(tmp_path: Path) -> None:
     save_noise(tmp_path, [(40, 40), (41, 40), (42, 40), (64, 32), (10, 200)])
     for number in range(5):
         (tmp_path / f"bad{number}.jpg").write_text("no picture")
+    (tmp_path / "003.txt").write_text("a caption")
     scan = scan_folder(data_config(tmp_path, captions="sidecar"))
     assert scan.report(examples=2).splitlines() == [
         f"5 pictures in {tmp_path}, 5 files left out",
         "formats   5 PNG",
         "sides     shorter 10 to 40, median 40; longer 40 to 200, median 42",
+        "mirrored  left to right with a probability of 0.5 (--flip)",
         "bucket       pictures  enlarged  cropped  (cropped: more than a quarter is cut off)",
         "24x48               1         1        1",
         "32x32               3         0        0",
         "48x24               1         0        0",
         "together            5         1        1",
-        "captions  0 found, 5 missing (trained as empty)",
+        "captions  1 found, 4 missing (trained as empty)",
         "  missing: 000.png",
         "  missing: 001.png",
-        "  and 3 more",
+        "  and 2 more",
         "left out, not an image: 5",
         f"  {tmp_path}/bad0.jpg: no format that Pillow reads",
         f"  {tmp_path}/bad1.jpg: no format that Pillow reads",

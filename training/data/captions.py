@@ -1,24 +1,35 @@
 """Captions of pictures: a text file beside each, or one list for a folder."""
 
-import json
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from .caption_list import CSV, JSONL, entries
 from .image_file import told
 from .picture import CaptionProblem
 from .walk import FileStamp
 
-METADATA = "metadata.jsonl"
-SIDECAR = ".txt"
+SIDECARS = (".txt", ".caption")  # the first that is there holds
+LISTS = (JSONL, CSV)
 
 Captions = dict[str, str]
 
 
+def is_sidecar(name: str) -> bool:
+    """Whether a file's name ends as that of a caption."""
+    return PurePosixPath(name).suffix.lower() in SIDECARS
+
+
 def is_caption_file(name: str, stems: set[str]) -> bool:
-    """Whether a file belongs to the captions: metadata.jsonl, or a .txt beside an image of the same stem."""
-    path = PurePosixPath(name)
-    return path.name == METADATA or (path.suffix.lower() == SIDECAR and stem(name) in stems)
+    """Whether a file belongs to the captions: a list, or a text file beside an image of the same stem."""
+    return PurePosixPath(name).name in LISTS or (is_sidecar(name) and stem(name) in stems)
+
+
+def caption_files(names: Iterable[str], stems: set[str]) -> Mapping[str, int]:
+    """How many files of captions there are, by their endings, of lists by their names."""
+    paths = [PurePosixPath(name) for name in names if is_caption_file(name, stems)]
+    return Counter(path.name if path.name in LISTS else path.suffix.lower() for path in paths)
 
 
 def stem(name: str) -> str:
@@ -39,16 +50,23 @@ def read_captions(
     if kind == "sidecar":
         return _sidecars(files, pictures)
     if kind == "metadata":
-        return _metadata(files, pictures)
+        return _listed(list(files), pictures)
     return {}, []
 
 
 def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Captions, list[CaptionProblem]]:
-    texts = {stem(file.name): file.path for file in files if file.path.suffix.lower() == SIDECAR}
+    texts: dict[str, dict[str, Path]] = {}
+    for file in files:
+        if is_sidecar(file.name):
+            texts.setdefault(stem(file.name), {})[file.path.suffix.lower()] = file.path
     captions: Captions = {}
     problems: dict[Path, CaptionProblem] = {}
     for name in pictures:
-        path = texts.get(stem(name))
+        path, *passed_over = [found for ending in SIDECARS if (found := texts.get(stem(name), {}).get(ending))] or [
+            None
+        ]
+        for other in passed_over:
+            problems[other] = CaptionProblem(other, None, f"{path.name} beside it holds")
         if path is None or path in problems:
             continue
         try:
@@ -61,49 +79,29 @@ def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Capt
     return captions, list(problems.values())
 
 
-def _metadata(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Captions, list[CaptionProblem]]:
-    """``file_name`` is relative to the folder of its metadata.jsonl; the first line about a picture holds."""
+def _listed(files: list[FileStamp], pictures: Iterable[str]) -> tuple[Captions, list[CaptionProblem]]:
+    """``file_name`` is relative to the folder of its list; the first line about a picture holds."""
     names = {_composed(name): name for name in pictures}
     everything = {_composed(file.name) for file in files}
     captions: Captions = {}
     problems: list[CaptionProblem] = []
     for file in files:
         path = PurePosixPath(file.name)
-        if path.name != METADATA:
+        if path.name not in LISTS:
             continue
-        for number, line in _lines(file.path, problems):
+        if path.name == CSV and _composed(str(path.with_name(JSONL))) in everything:
+            problems.append(CaptionProblem(file.path, None, f"{JSONL} beside it holds"))
+            continue
+        for entry in entries(file.path):
+            if isinstance(entry, CaptionProblem):
+                problems.append(entry)
+                continue
             try:
-                about, caption = _record(line)
-                about = _composed(str(path.parent / about.replace("\\", "/")))
-                _note(captions, names, everything, about, caption)
+                about = _composed(str(path.parent / entry.file_name.replace("\\", "/")))
+                _note(captions, names, everything, about, entry.text)
             except ValueError as error:
-                problems.append(CaptionProblem(file.path, number, told(error)))
+                problems.append(CaptionProblem(file.path, entry.line, told(error)))
     return captions, problems
-
-
-def _lines(path: Path, problems: list[CaptionProblem]) -> list[tuple[int, bytes]]:
-    try:
-        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        problems.append(CaptionProblem(path, None, told(error)))
-        return []
-    return [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
-
-
-def _record(line: bytes) -> tuple[str, str]:
-    """``file_name`` and ``text`` of a line of JSON; ValueError where it has none."""
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {told(error)}") from None
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object")
-    for key in ("file_name", "text"):
-        if not isinstance(record.get(key), str):
-            raise ValueError(f"no string {key!r}")
-    return record["file_name"], record["text"]
 
 
 def _note(captions: Captions, names: dict[str, str], everything: set[str], about: str, caption: str) -> None:

@@ -1,9 +1,10 @@
 """The dataset report: which pictures are there, and which files are left out."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .buckets import make_buckets
+from .caption_report import caption_report, first
 from .config import DataConfig
 from .mirroring import mirrored_text
 from .picture import CaptionProblem, Picture, Rejected, printable
@@ -18,6 +19,7 @@ def scan_report(
     rejected: Sequence[Rejected],
     problems: Sequence[CaptionProblem],
     hidden: int,
+    caption_files: Mapping[str, int],
     examples: int,
 ) -> str:
     """The report as text; see `Scan.report`."""
@@ -28,7 +30,7 @@ def scan_report(
     lines.append("sides     " + _sides(pictures))
     lines += altered(config, pictures)
     lines += _buckets(config, pictures)
-    lines += _captions(config, pictures, problems, examples)
+    lines += caption_report(config, pictures, problems, caption_files, examples)
     lines += _rejected(config, rejected, examples)
     return "\n".join(lines)
 
@@ -76,27 +78,9 @@ def _row(name: str, count: int, enlarged: int, cropped: int) -> str:
     return f"{name:<12}{count:>9}{enlarged:>10}{cropped:>9}"
 
 
-def _captions(
-    config: DataConfig, pictures: Sequence[Picture], problems: Sequence[CaptionProblem], examples: int
-) -> list[str]:
-    if config.captions == "none":
-        return ["captions  not used"]
-    missing = [picture for picture in pictures if picture.caption is None]
-    lines = [f"captions  {len(pictures) - len(missing)} found, {len(missing)} missing (trained as empty)"]
-    lines += _some([f"  missing: {printable(picture.name)}" for picture in missing], examples)
-    places = (printable(p.path) + (f", line {p.line}" if p.line is not None else "") for p in problems)
-    told = [f"  cannot be used: {place}: {problem.reason}" for place, problem in zip(places, problems, strict=True)]
-    return lines + _some(told, examples)
-
-
 def _rejected(config: DataConfig, rejected: Sequence[Rejected], examples: int) -> list[str]:
     lines: list[str] = []
     for kind, count in sorted(Counter(entry.kind for entry in rejected).items()):
         lines.append(f"left out, {kind}: {count}" + (f". {config.tiny_remedy}" if kind == "tiny" else ""))
-        lines += _some([f"  {printable(e.path)}: {e.reason}" for e in rejected if e.kind == kind], examples)
+        lines += first([f"  {printable(e.path)}: {e.reason}" for e in rejected if e.kind == kind], examples)
     return lines
-
-
-def _some(lines: Sequence[str], examples: int) -> list[str]:
-    rest = len(lines) - examples
-    return [*lines[:examples], *([f"  and {rest} more"] if rest > 0 else [])]

@@ -4,15 +4,15 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from gcfg_core.input_error import InputError
 
 from .buckets import Bucket, make_buckets
-from .captions import Captions, is_caption_file, read_captions, stem
+from .captions import Captions, caption_files, is_caption_file, is_sidecar, read_captions, stem
 from .config import DataConfig
 from .image_file import UnusablePicture, pixel_limit, quiet, told
 from .outside import refuse_pictures_as_cache
@@ -23,6 +23,7 @@ from .scan_index import Facts, ScanIndex
 from .walk import FileStamp, FolderFiles, walk
 
 SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
+NOBODYS = "a caption, perhaps, but no picture has its name"
 Progress = Callable[[int, int], None]
 
 
@@ -36,6 +37,7 @@ class Scan:
         rejected: files that are left out, with reasons.
         problems: captions that cannot be used.
         hidden: files and folders that were passed over because their names start with a dot.
+        caption_files: how many files of captions there are, used or not, by their endings.
     """
 
     config: DataConfig
@@ -43,6 +45,7 @@ class Scan:
     rejected: tuple[Rejected, ...]
     problems: tuple[CaptionProblem, ...] = ()
     hidden: int = 0
+    caption_files: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -55,7 +58,9 @@ class Scan:
 
     def report(self, examples: int = 10) -> str:
         """What is there, as text; ``examples`` are shown of each trouble."""
-        return scan_report(self.config, self.pictures, self.rejected, self.problems, self.hidden, examples)
+        return scan_report(
+            self.config, self.pictures, self.rejected, self.problems, self.hidden, self.caption_files, examples
+        )
 
 
 def check_folder(config: DataConfig) -> None:
@@ -85,7 +90,8 @@ def scan_folder(config: DataConfig, progress: Progress | None = None, keep: bool
     pictures, rejected = _sorted_out(found, facts, captions, config)
     if not pictures:
         raise _nothing(config, rejected)
-    return Scan(config, tuple(pictures), tuple(rejected), tuple(problems), found.hidden)
+    there = caption_files((file.name for file in found.files), _stems(found, facts))
+    return Scan(config, tuple(pictures), tuple(rejected), tuple(problems), found.hidden, there)
 
 
 def _sorted_out(
@@ -95,11 +101,12 @@ def _sorted_out(
     pictures: list[Picture] = []
     rejected = list(found.rejected)
     first: dict[str, str] = {}
-    stems = {stem(file.name) for file, fact in zip(found.files, facts, strict=True) if _is_image(fact)}
+    stems = _stems(found, facts)
     for file, fact in zip(found.files, facts, strict=True):
         if isinstance(fact, RejectedFacts):
             if not (fact.kind == "not an image" and is_caption_file(file.name, stems)):
-                rejected.append(Rejected(fact.kind, fact.reason, path=file.path))
+                reason = NOBODYS if config.captions == "sidecar" and is_sidecar(file.name) else fact.reason
+                rejected.append(Rejected(fact.kind, reason, path=file.path))
         elif min(fact.size) < config.smallest_side:
             rejected.append(Rejected("tiny", f"{fact.size}, {config.tiny}", path=file.path))
         elif fact.sha256 in first:
@@ -110,6 +117,11 @@ def _sorted_out(
             caption = captions.get(file.name)
             pictures.append(Picture(**vars(fact), path=file.path, name=file.name, caption=caption))
     return pictures, sorted(rejected, key=lambda entry: os.fspath(entry.path))
+
+
+def _stems(found: FolderFiles, facts: list[Facts]) -> set[str]:
+    """Names of the images, broken ones too, without their endings."""
+    return {stem(file.name) for file, fact in zip(found.files, facts, strict=True) if _is_image(fact)}
 
 
 def _is_image(fact: Facts) -> bool:

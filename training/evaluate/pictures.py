@@ -9,7 +9,7 @@ from PIL import Image
 
 from gcfg_core.input_error import InputError
 
-from ..data.captions import SIDECAR, is_caption_file, stem
+from ..data.captions import is_caption_file, is_sidecar, stem
 from ..data.config import BOMB
 from ..data.image_file import UnusablePicture, pixel_limit, quiet
 from ..data.pixels import decode
@@ -36,7 +36,7 @@ def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
         got = "a file" if place.exists() else "nothing there"
         raise InputError(str(folder), "a folder of pictures", got, "Check the name.")
     files = walk(place).files
-    stems = {stem(file.name) for file in files if file.path.suffix.lower() != SIDECAR}
+    stems = {stem(file.name) for file in files if not is_sidecar(file.name)}
     return by_content([file.path for file in files if not is_caption_file(file.name, stems)], str(folder))
 
 

@@ -1,12 +1,15 @@
 """The plan of a run as text: what is trained, how long, and what it costs."""
 
 import datetime
+from collections.abc import Sequence
 
 from accelerate import Accelerator
 
 from ..base.model import Base
 from ..data.order import BatchPlan
+from ..data.picture import Picture
 from ..sample.words import unknown_words
+from .caption_lines import caption_lines
 from .config import RunConfig
 from .cost import Measured, checkpoint_bytes, memory_of
 from .ema import trainable
@@ -14,9 +17,14 @@ from .network import Network
 
 
 def training_lines(
-    config: RunConfig, base: Base, network: Network, order: BatchPlan, pictures: int, accelerator: Accelerator
+    config: RunConfig,
+    base: Base,
+    network: Network,
+    order: BatchPlan,
+    pictures: Sequence[Picture],
+    accelerator: Accelerator,
 ) -> str:
-    """Base, network, batch and steps; ``pictures`` are those that are trained on."""
+    """Base, network, batch and steps; ``pictures`` are all of the scan."""
     loop, trained = config.loop, sum(value.numel() for value in trainable(network).values())
     whole = sum(value.numel() for value in network.parameters())
     return "\n".join([
@@ -26,8 +34,9 @@ def training_lines(
         f"batch     {order.batch} = {loop.batch_size} x {loop.accumulation} accumulated x "
         f"{accelerator.num_processes} processes on {accelerator.device.type}",
         f"steps     {loop.steps} = {loop.steps / order.steps_per_epoch:.1f} epochs of {order.steps_per_epoch} steps, "
-        f"{pictures} pictures, {loop.held_out} held out",
+        f"{len(pictures) - loop.held_out} pictures, {loop.held_out} held out",
         *_beware(config, base, order),
+        *caption_lines(config, base, pictures),
     ])  # fmt: skip
 
 
@@ -40,8 +49,6 @@ def _beware(config: RunConfig, base: Base, order: BatchPlan) -> list[str]:
     unknown = unknown_words(base, config.record.prompt)
     if unknown:
         told.append(f"prompt    with words that {base.name} does not know: {', '.join(map(repr, unknown))}")
-    if config.model.kind == "text" and config.data.captions == "none":
-        told.append("captions  none are read: the model learns to draw these pictures under the empty prompt alone")
     return told
 
 

@@ -57,10 +57,9 @@ def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     folder = config.data.cache or Path(config.output)
     latents = LatentCache(folder, base.codec, transparency=config.data.transparency).estimate(wanted)
-    pictures = len(scan.pictures) - config.loop.held_out
     sections = [
         scan.report(),
-        training_lines(config, base, network, order, pictures, accelerator),
+        training_lines(config, base, network, order, scan.pictures, accelerator),
         memory_line(config, network, found and found.activations, NOT_MEASURED),
         disk_line(config, network, latents),
         time_line(config, found),

@@ -109,7 +109,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     frozen = frozen_constants(config, base, feed, accelerator)
     network = open_network(config, base, frozen)
     if main:
-        print(training_lines(config, base, network, feed.plan, feed.pictures, accelerator))
+        print(training_lines(config, base, network, feed.plan, scan.pictures, accelerator))
         print(memory_line(config, network), flush=True)
     trainer = open_trainer(config, accelerator, base, feed, network, frozen)
     painter = Painter(config, lambda: open_base(config, scan), frozen, accelerator.device)

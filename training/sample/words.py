@@ -1,11 +1,29 @@
-"""Words of a prompt that a small world never saw: all of them are one and the same unknown word to it."""
+"""What a base cannot read of a text: words that a small world never saw, and what comes after its last token."""
 
+from collections.abc import Sequence
+
+from ..base.clip import ClipText
 from ..base.model import Base
 from ..base.world_text import WordText
 
 
 def unknown_words(base: Base, *texts: str | None) -> list[str]:
-    """The words of some texts that a base does not know, each once; none for a base that spells words out."""
+    """The words of some texts that a base does not know, each once; none for a base that spells words out. To a small
+    world all of them are the same unknown word."""
     if not isinstance(base.text, WordText):
         return []
     return base.text.tokenizer.unknown(" ".join(text for text in texts if text))
+
+
+def cut_texts(base: Base, texts: Sequence[str]) -> tuple[int, dict[int, int]]:
+    """How many tokens a base reads, begin and end included, and the number of them in each longer text, by its place;
+    0 and none for a base that reads no text."""
+    limit, lengths = 0, [0] * len(texts)
+    if isinstance(base.text, WordText):
+        tokenizer = base.text.tokenizer
+        limit, lengths = tokenizer.length, [len(tokenizer.tokenize(text)) + 2 for text in texts]
+    elif isinstance(base.text, ClipText) and base.text.has_tokenizers:
+        encoder = base.text.encoders[0]
+        limit, rows = encoder.length, encoder.tokenizer(list(texts), truncation=False, verbose=False).input_ids
+        lengths = [len(row) for row in rows]
+    return limit, {place: length for place, length in enumerate(lengths) if length > limit}

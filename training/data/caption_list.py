@@ -1,0 +1,95 @@
+"""Lists of captions for a folder: metadata.jsonl, or metadata.csv."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from .image_file import told
+from .picture import CaptionProblem
+
+JSONL, CSV = "metadata.jsonl", "metadata.csv"
+COLUMNS = ("file_name", "text")
+
+
+class Entry(NamedTuple):
+    """A caption in a list; ``line`` counts from 1."""
+
+    line: int
+    file_name: str
+    text: str
+
+
+def entries(path: Path) -> Iterator[Entry | CaptionProblem]:
+    """The captions of a list and what cannot be used in it, in its order."""
+    try:
+        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        yield CaptionProblem(path, None, told(error))
+        return
+    yield from _table(path, data) if path.name == CSV else _lines(path, data)
+
+
+def _lines(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.strip():
+            try:
+                yield Entry(number, *_record(line))
+            except ValueError as error:
+                yield CaptionProblem(path, number, told(error))
+
+
+def _record(line: bytes) -> tuple[str, str]:
+    """``file_name`` and ``text`` of a line of JSON; ValueError where it has none."""
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {told(error)}") from None
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    for key in COLUMNS:
+        if not isinstance(record.get(key), str):
+            raise ValueError(f"no string {key!r}")
+    return record["file_name"], record["text"]
+
+
+def _table(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
+    """Rows under a first line with the names of the columns; commas between them, quotes around what holds any."""
+    try:
+        rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
+    except UnicodeDecodeError:
+        yield CaptionProblem(path, None, "not UTF-8")
+        return
+    places: list[int] = []
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows, None)
+            if row is None:
+                return
+            if not places:
+                places = _places(row)
+            elif row:
+                yield Entry(line, *_cells(row, places))
+        except (ValueError, csv.Error) as error:
+            yield CaptionProblem(path, line, told(error))
+            if not places:
+                return
+
+
+def _places(header: list[str]) -> list[int]:
+    """Where the columns are; ValueError where the first line does not name them."""
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise ValueError(f"no column {missing[0]!r}, but {', '.join(map(repr, header)) or 'none'}")
+    return [header.index(name) for name in COLUMNS]
+
+
+def _cells(row: list[str], places: list[int]) -> tuple[str, str]:
+    if len(row) <= max(places):
+        raise ValueError(f"{len(row)} cells, too few")
+    return row[places[0]], row[places[1]]

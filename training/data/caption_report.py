@@ -1,0 +1,58 @@
+"""The captions' part of the dataset report."""
+
+from collections.abc import Mapping, Sequence
+
+from .captions import LISTS, SIDECARS
+from .config import DataConfig
+from .picture import CaptionProblem, Picture, printable
+
+# What --captions reads, and what is missing where it finds nothing.
+READS = {"sidecar": SIDECARS, "metadata": LISTS}
+NOTHING = {
+    "sidecar": "no picture has a .txt or .caption file of its name",
+    "metadata": "no metadata.jsonl or metadata.csv names a picture",
+}
+
+
+def caption_report(
+    config: DataConfig,
+    pictures: Sequence[Picture],
+    problems: Sequence[CaptionProblem],
+    caption_files: Mapping[str, int],
+    examples: int,
+) -> list[str]:
+    """Captions that are there, missing or of no use, and files of them that nobody asked for.
+
+    Args:
+        caption_files: how many there are, by their endings.
+        examples: lines of each trouble.
+    """
+    beside = _unread(config.captions, caption_files)
+    if config.captions == "none":
+        return [f"captions  not used{beside}"]
+    missing = [picture for picture in pictures if picture.caption is None]
+    if len(missing) == len(pictures):
+        none = f"{NOTHING[config.captions]}: all {len(pictures)} are trained under the empty prompt"
+        lines = [f"captions  none found, {none}{beside}"]
+    else:
+        lines = [f"captions  {len(pictures) - len(missing)} found, {len(missing)} missing (trained as empty){beside}"]
+        lines += first([f"  missing: {printable(picture.name)}" for picture in missing], examples)
+    places = (printable(p.path) + (f", line {p.line}" if p.line is not None else "") for p in problems)
+    told = [f"  cannot be used: {place}: {problem.reason}" for place, problem in zip(places, problems, strict=True)]
+    return lines + first(told, examples)
+
+
+def _unread(kind: str, caption_files: Mapping[str, int]) -> str:
+    """Files that another --captions would read."""
+    parts = []
+    for other, endings in READS.items():
+        there = [f"{caption_files[ending]} {ending}" for ending in endings if caption_files.get(ending)]
+        if there and other != kind:
+            parts.append(f"--captions {other} would read {' and '.join(there)}")
+    return "".join(f"; {part}" for part in parts)
+
+
+def first(lines: Sequence[str], examples: int) -> list[str]:
+    """Some lines, and how many are left."""
+    rest = len(lines) - examples
+    return [*lines[:examples], *([f"  and {rest} more"] if rest > 0 else [])]
