@@ -77,9 +77,11 @@ def test_a_limit_above_pillows_own_holds_too(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_no_file_is_reported_unopened(tmp_path: Path) -> None:
     odd = bad_neighbours(tmp_path)
+    [captioned] = save_noise(tmp_path, [(20, 20)])
+    captioned.with_suffix(".txt").write_text("a caption")
     scan = scan_folder(data_config(tmp_path, workers=2, captions="sidecar"))
     assert _kinds(scan) == {"pipe.png": "not an image", "nowhere.png": "unreadable", "loop.png": "unreadable"}
-    assert [picture.path for picture in scan.pictures] == [odd[-1]]
+    assert [picture.path for picture in scan.pictures] == [captioned, odd[-1]]
     assert "latin-" in scan.report() and scan.report().encode()
 
 

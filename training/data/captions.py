@@ -62,13 +62,13 @@ def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Capt
     captions: Captions = {}
     problems: dict[Path, CaptionProblem] = {}
     for name in pictures:
-        path, *passed_over = [found for ending in SIDECARS if (found := texts.get(stem(name), {}).get(ending))] or [
-            None
-        ]
-        for other in passed_over:
-            problems[other] = CaptionProblem(other, None, f"{path.name} beside it holds")
-        if path is None or path in problems:
+        own = texts.get(stem(name), {})
+        paths = [own[ending] for ending in SIDECARS if ending in own]
+        for other in paths[1:]:
+            problems[other] = CaptionProblem(other, None, f"{paths[0].name} beside it holds")
+        if not paths or paths[0] in problems:
             continue
+        path = paths[0]
         try:
             caption = _one_line(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeError) as error:
