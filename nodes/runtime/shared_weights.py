@@ -43,6 +43,7 @@ class WeightExchange:
         self._left_objects: dict[str, object] = {}
         self._collect_parameters()
         self._collect_functions()
+        self._collect_casting()
         self._collect_objects()
 
     def enter(self) -> None:
@@ -109,14 +110,33 @@ class WeightExchange:
                     kept = [] if is_exchanged else getattr(module, f"{name}_function")
                     kept = [function for function in kept if function not in own]
                     self.slots.append((module.__dict__, f"{name}_function", [*kept, *other]))
-            if self.variant.force_cast_weights and getattr(module, "comfy_cast_weights", True) is False:
-                self.slots.append((module.__dict__, "comfy_cast_weights", True))
+
+    def _collect_casting(self) -> None:
+        """Whether layers cast their weights and unpack quantized ones, where one of the two has a compute dtype."""
+        forced = self.variant.force_cast_weights
+        if forced == self.host.force_cast_weights:
+            return
+        for module in self.host.model.modules():
+            if hasattr(module, "comfy_force_cast_weights"):
+                self.slots.append((module.__dict__, "comfy_force_cast_weights", forced))
+            if hasattr(module, "comfy_cast_weights"):
+                own = getattr(module, "prev_comfy_cast_weights", module.comfy_cast_weights)
+                is_offloaded = self.host.model.model_lowvram and not getattr(module, "comfy_patched_weights", False)
+                self.slots.append((module.__dict__, "comfy_cast_weights", forced or is_offloaded or own))
 
     def _collect_objects(self) -> None:
         host, variant = self.host.object_patches, self.variant.object_patches
         for key in {*host, *variant}:
             if host.get(key) is not variant.get(key) or (key in host) != (key in variant):
                 self.objects[key] = variant[key] if key in variant else self.host.object_patches_backup[key]
+
+
+def has_same_tensors(one: ModelPatcher, other: ModelPatcher) -> bool:
+    """True where clones patch every weight alike, also while it is cast: they differ in objects and options at most."""
+    keys = {*one.patches, *other.patches}
+    return one.weight_wrapper_patches == other.weight_wrapper_patches and all(
+        _is_same_patch_list(one.patches.get(key), other.patches.get(key)) for key in keys
+    )
 
 
 def exchanged_bytes(host: ModelPatcher, variant: ModelPatcher) -> int:

@@ -21,7 +21,7 @@ def lora_factors(patcher: ModelPatcher, seed: int = 0) -> dict[str, tuple]:
     """Up and down factors for every attention matrix: {weight name: (up [out, RANK], down [RANK, in])}."""
     generator = torch.Generator().manual_seed(3000 + seed)
     factors = {}
-    for name, weight in sorted(patcher.model.diffusion_model.state_dict().items()):
+    for name, weight in sorted(patcher.model.diffusion_model.named_parameters()):
         if ".attn" in name and name.endswith(".weight") and weight.dim() == 2:
             out, inner = weight.shape
             up = torch.randn(out, RANK, generator=generator) * SCALE * (RANK * inner) ** -0.5

@@ -32,6 +32,11 @@ def v_prediction(pack: Any, model: Any) -> Any:
     return pack.run("ModelSamplingDiscrete", model=model, sampling="v_prediction", zsnr=True)[0]
 
 
+def compute_dtype(name: str) -> Change:
+    """Core's node Model Compute Dtype."""
+    return lambda pack, model: pack.run("ModelComputeDtype", model=model, dtype=name)[0]
+
+
 def both(*changes: Change) -> Change:
     def change(pack: Any, model: Any) -> Any:
         for one in changes:
