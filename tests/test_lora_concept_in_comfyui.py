@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import comfy.model_management
+import comfy.sd
 import folder_paths
 import pytest
 import torch
@@ -13,10 +14,13 @@ from gcfg_core.lora_concept import DOWN, UP, LoraConcept, merge_lora, write_lora
 from gcfg_core.null_text import FEATURE
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
-from rigs.graphs import SIGMAS, gcfg, points, relative_error
+from rigs.concepts import CONFIGS
+from rigs.graphs import SIGMAS, gcfg, norm_error, points, relative_error
 from rigs.lora import with_lora
 from rigs.null_text import SMALL, sdxl_constants, text_unet
 from rigs.probe import denoised, guided
+from rigs.quantized import FORMS, FOUR_BIT, quantized_state
+from rigs.tiny import load_tiny, unet_state
 
 RANK, ALPHA = 4, 6.0
 ADAPTED = ("attn1.to_q", "attn1.to_out.0", "ff.net.2", "conv1", "proj_in", "time_emb_proj")
@@ -158,3 +162,30 @@ def test_a_base_of_another_prediction_is_refused(load: Any, tmp_path: Path) -> N
     write_concept(tmp_path / "base.safetensors", base)
     with pytest.raises(ValueError, match="a model of epsilon, got one of v-prediction"):
         load(tmp_path / "lora.safetensors", load(tmp_path / "base.safetensors"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_quantized_base_is_the_network_that_it_stores(pack: Any, load: Any, tmp_path: Path, form: str) -> None:
+    """H8: what 4-bit forms store has another shape than the weight."""
+    write_lora_concept(tmp_path / "lora.safetensors", lora_concept(CONFIGS["sd15"]))
+
+    def base() -> Any:
+        return comfy.sd.load_diffusion_model_state_dict(quantized_state(unet_state("sd15"), form, ".attn1"))
+
+    shared = base()
+    concept, x, sigma = load(tmp_path / "lora.safetensors", shared), points(size=16)[0], SIGMAS[0]
+    ours = [denoised(concept, cond(seed, concept), x, sigma) for seed in (1, 2)]
+    assert torch.equal(*ours), "it reads the text"
+    plain = load_tiny("sd15")
+    expected = denoised(load(tmp_path / "lora.safetensors", plain), cond(1, plain), x, sigma)
+    without = denoised(plain, cond(1, plain), x, sigma)
+    lost, changed = norm_error(ours[0] - x, expected - x), norm_error(without - x, expected - x)
+    print(f"{form}: {lost:.1e} lost, the concept changes {changed:.1e}")
+    assert lost < (0.2 if form in FOUR_BIT else 0.1) < changed
+
+    def graph(one: Any, other: Any) -> list:
+        term = {"model": other, "positive": cond(2, one), "weight": 2.0}
+        return guided(gcfg(pack, one, cond(3, one), term), [x], [sigma])
+
+    files = graph(base(), load(tmp_path / "lora.safetensors", base()))
+    assert relative_error(graph(shared, concept), files) == 0.0
