@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .clone_state import STATE, STATE_OF_WEIGHTS
+
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-STATE = (
-    "patches_uuid",
-    "object_patches",
-    "model_options",
-    "hook_patches",
-    "wrappers",
-    "callbacks",
-    "injections",
-    "attachments",
-    "additional_models",
-    "weight_wrapper_patches",
-    "force_cast_weights",
-)
-"""What makes one clone of a model differ from another."""
-
-STATE_OF_WEIGHTS = ("patches_uuid", "object_patches", "injections", "weight_wrapper_patches", "force_cast_weights")
-"""The part of it that lies in the shared module while a clone is loaded."""
 
 
 def is_same(one: object, other: object) -> bool:
