@@ -16,7 +16,6 @@ from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
 from rigs.second_device import SecondDevice, move
-from rigs.streaming import StreamingPatcher
 from rigs.tiny import tiny_cond, tiny_unet
 
 C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
@@ -100,14 +99,3 @@ def test_models_of_several_dtypes_mix(pack: Any, dtype: torch.dtype) -> None:
     zero, side = denoised(load(), conds[0], x[0], 3.0), denoised(load(dtype, 1), conds[1], x[0], 3.0)
     assert relative_error(ours, [zero + (side - zero) * 2.0]) <= 1e-5
     assert ours[0].dtype == torch.float32
-
-
-def test_streaming_models_share_one_delegate(pack: Any) -> None:
-    plain = micro_model(0)
-    base = StreamingPatcher(plain.model, plain.load_device, plain.offload_device)
-    StreamingPatcher.loads.clear()
-    terms = [{"model": with_lora(base, seed), "positive": C, "weight": 2.0} for seed in (1, 2)]
-    ours = guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
-    plain_terms = [{"model": with_lora(plain, seed), "positive": C, "weight": 2.0} for seed in (1, 2)]
-    assert all(map(torch.equal, ours, guided(gcfg(pack, micro_model(0), U, *plain_terms), points(), SIGMAS)))
-    assert len(StreamingPatcher.loads) == 1

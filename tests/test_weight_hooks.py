@@ -4,14 +4,12 @@ from typing import Any
 
 import comfy.model_management
 import pytest
-import torch
 from torch import Tensor
 
 from rigs.graphs import SIGMAS, gcfg, points, relative_error
 from rigs.lora import lora_file, with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
-from rigs.streaming import StreamingPatcher
 from rigs.variants import assert_same_state, state_of
 
 LIMIT = 1e-5
@@ -99,17 +97,3 @@ def test_one_hooked_condition_serves_two_models(pack: Any) -> None:
             total = total + weight * (side - zero)
         expected.append(total)
     assert relative_error(ours, expected) <= LIMIT
-
-
-def test_hooks_on_a_streaming_model_act_on_its_delegate(pack: Any) -> None:
-    """Streamed weights cannot be patched while sampling; without hooks the model itself is evaluated."""
-    plain = micro_model(0)
-    streaming = StreamingPatcher(plain.model, plain.load_device, plain.offload_device)
-    cond = hooked(pack, micro_cond(1), plain, 2)
-    StreamingPatcher.loads.clear()
-    for positive, loads in ((micro_cond(1), 0), (cond, 1)):
-        term = {"positive": positive, "weight": 2.0}
-        ours = guided(gcfg(pack, micro_model(5), micro_cond(0), {"model": streaming, **term}), points(), SIGMAS)
-        other = gcfg(pack, micro_model(5), micro_cond(0), {"model": micro_model(0), **term})
-        assert all(map(torch.equal, ours, guided(other, points(), SIGMAS)))
-        assert len(StreamingPatcher.loads) == loads

@@ -92,10 +92,13 @@ def test_predict_noise_wrapper_on_the_base_changes_the_total(pack: Any) -> None:
 def test_wrappers_of_runs_on_a_terms_model_are_named_in_the_log(
     pack: Any, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """H11: memory alone is lost without prepare_sampling, predictions without the others."""
     calls: list[str] = []
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         guider = gcfg(pack, micro_model(0), U, {"model": scaling(micro_model(5), kind, 0.5, calls), "positive": D})
-    assert f"{kind} wrappers" in " ".join(record.getMessage() for record in caplog.records)
+    (said,) = [record.getMessage() for record in caplog.records if f"{kind} wrappers" in record.getMessage()]
+    assert ("not applied" in said) == (kind != Kinds.PREPARE_SAMPLING)
+    assert ("memory is reserved" in said) == (kind == Kinds.PREPARE_SAMPLING)
     guided(guider, points(), SIGMAS)
     assert not calls
 
@@ -167,6 +170,26 @@ def test_easy_cache_on_a_terms_model_skips_there_alone(pack: Any, where: str) ->
     assert again_count == count
     bare = {"model": base.clone() if where == "variant" else foreign, "positive": D, "weight": 1.0}
     assert not torch.equal(cached, run(gcfg(pack, base, U, terms[0], bare)))
+
+
+@pytest.mark.parametrize("where", ["other", "variant"])
+def test_context_windows_work_on_a_terms_model(pack: Any, where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """H11: and nothing says that they do not."""
+
+    def windowed(model: Any) -> Any:
+        inputs = {"context_length": 8, "context_overlap": 4, "dim": 2, "context_schedule": "standard_static"}
+        return pack.run("ContextWindowsManual", model=model, **inputs)[0]
+
+    xs, seed = points(size=16), 0 if where == "variant" else 5
+    base = micro_model(0)
+    other = base if where == "variant" else micro_model(seed)
+    term = {"positive": D, "weight": 1.0}
+    with caplog.at_level(logging.INFO):
+        ours = guided(gcfg(pack, base, U, {"model": windowed(other), **term}), xs, SIGMAS)
+    assert "not applied" not in caplog.text and "memory is reserved without" in caplog.text
+    expected = guided(cfg(windowed(micro_model(seed)), D, U, 1.0), xs, SIGMAS)
+    assert relative_error(ours, expected) <= 1e-6  # one term of weight 1: its own prediction
+    assert relative_error(guided(gcfg(pack, base, U, {"model": other, **term}), xs, SIGMAS), expected) > 1e-3
 
 
 def test_callbacks_of_a_terms_model_run(pack: Any) -> None:

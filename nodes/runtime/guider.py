@@ -15,9 +15,12 @@ from ...gcfg_core.formula import formula, model_names, term_names
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.plan import BASE, Plan, compile_plan
 from ...gcfg_core.trace import Trace
+from .cond_state import has_hooks
 from .coverage import reach_of
+from .delegates import without_streaming
 from .host import is_nested
 from .identity import is_same_model
+from .inputs import input_of
 from .latent_space import check_latent_spaces, log_schedule_notes
 from .memory import extra_memory, reserved
 from .result_hooks import result_hooks_of
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 WRAPPERS_THAT_RUN = ("calc_cond_batch", "apply_model", "diffusion_model", "outer_sample")
 """Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, hence to the base."""
+
+MEMORY_WRAPPER = "prepare_sampling"
+"""Around loading; ComfyUI's context windows change there how much memory is reserved, and work without it."""
 
 STATE_OF_A_RUN = ("inner_model", "loaded_models", "conds")
 """What CFGGuider drops at the end of a run, but leaves after an error."""
@@ -56,7 +62,10 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         self.run: Run | None = None
         self.trace = Trace(formula(self.plan), term_names(self.plan), model_names(self.plan))
         self.set_cfg(self._planned_cfg)
-        self.inner_set_conds({name: self.plan.predictions[j].condition for j, name in self.base_names.items()})
+        conds = {name: self.plan.predictions[j].condition for j, name in self.base_names.items()}
+        if has_hooks({name: comfy.sampler_helpers.convert_cond(cond) for name, cond in conds.items()}):
+            self.model_patcher = without_streaming(model_patcher, input_of(self.plan, BASE))
+        self.inner_set_conds(conds)
         self.term_conds = {
             j: comfy.sampler_helpers.convert_cond(prediction.condition)
             for j, prediction in enumerate(self.plan.predictions)
@@ -95,6 +104,13 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             wrappers = [
                 kind for kind in model.wrappers if kind not in WRAPPERS_THAT_RUN and model.get_all_wrappers(kind)
             ]
+            if MEMORY_WRAPPER in wrappers:
+                wrappers.remove(MEMORY_WRAPPER)
+                logging.info(
+                    "GCFG: memory is reserved without the %s wrappers of %s; context windows work all the same.",
+                    MEMORY_WRAPPER,
+                    name,
+                )
             if hooks or wrappers:
                 logging.warning(
                     "GCFG: not applied on %s: %s. They act on a whole result: patch the base model with them.",

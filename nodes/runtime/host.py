@@ -78,22 +78,6 @@ def as_variant(clone: ModelPatcher) -> ModelPatcher:
     return clone
 
 
-def without_dynamic_loading(patcher: ModelPatcher, delegates: dict[int, ModelPatcher]) -> ModelPatcher:
-    """Patchers of newer hosts that stream weights (ModelPatcherDynamic) cannot have tensors exchanged: the host's own
-    non-dynamic delegate, a second load of the file, takes their place, one for all clones that share a module.
-
-    Args:
-        delegates: those of this run, by the module that they stand for.
-    """
-    is_dynamic = getattr(patcher, "is_dynamic", None)
-    if is_dynamic is None or not is_dynamic():
-        return patcher
-    known = delegates.get(id(patcher.model))
-    if known is None:
-        return delegates.setdefault(id(patcher.model), patcher.get_non_dynamic_delegate())
-    return patcher.clone(disable_dynamic=True, model_override=known.get_clone_model_override())
-
-
 def patcher_class(dynamic: bool) -> type[ModelPatcher]:
     """The class of a newly loaded model's patcher; where newer hosts would stream the weights, only if ``dynamic``."""
     plain = comfy.model_patcher.ModelPatcher

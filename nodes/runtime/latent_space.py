@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import comfy.model_sampling
 
+from .inputs import input_of
+
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
@@ -39,16 +41,13 @@ def check_latent_spaces(plan: Plan) -> None:
         ValueError: names the term, its input, both models, and what to do.
     """
     base = plan.models[0]
-    for i, (term, sides) in enumerate(zip(plan.terms, plan.sides, strict=True)):
-        for name, side in zip(("model", "reference_model"), sides, strict=True):
-            model = plan.models[plan.predictions[side].model]
-            if not _is_same_format(base, model):
-                raise ValueError(
-                    f"Guidance Term {term.label or i + 1!r}, input '{name}': {describe(model)} does not share its "
-                    f"latents with the base model {describe(base)} of the GCFG node's input 'model'. Models can only "
-                    "be mixed within one latent space, such as SD1.5 with SD1.5 or SDXL with SDXL: connect a model of "
-                    "the base's family."
-                )
+    for index, model in enumerate(plan.models):
+        if not _is_same_format(base, model):
+            raise ValueError(
+                f"{input_of(plan, index)}: {describe(model)} does not share its latents with the base model "
+                f"{describe(base)} of the GCFG node's input 'model'. Models can only be mixed within one latent space, "
+                "such as SD1.5 with SD1.5 or SDXL with SDXL: connect a model of the base's family."
+            )
 
 
 def _is_same_format(one: ModelPatcher, other: ModelPatcher) -> bool:

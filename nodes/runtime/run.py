@@ -24,10 +24,13 @@ from ...gcfg_core.weights import is_fixed, term_weight
 from .branch import COND, UNCOND, Branch
 from .cond_state import has_hooks
 from .coverage import ConditionCoverage
-from .host import own_clone, without_dynamic_loading
+from .delegates import without_streaming
+from .host import own_clone
+from .inputs import input_of
 from .kept_predictions import PredictionKeeper
 from .latent_space import is_flow
 from .result_hooks import ResultHooks, hook_needs
+from .shared_weights import has_same_tensors
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -57,12 +60,11 @@ class Run:
         self.keeper = PredictionKeeper(preview_at)
         self.follow(plan, cfg)
         roles = prediction_roles(plan)
-        self._delegates: dict[int, ModelPatcher] = {}
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
         self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles)]
         for index, model in enumerate(plan.models[1:], 1):
             own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
-            self.branches.append(Branch(self._clone(model, own), own, roles))
+            self.branches.append(Branch(self._clone(index, model, own), own, roles))
         self.store = DifferenceStore(plan.terms)
         self.loaded = self._find_shared_modules()
         for branch in self.branches[1:]:
@@ -82,10 +84,13 @@ class Run:
     def base(self) -> Branch:
         return self.branches[BASE]
 
-    def _clone(self, model: Any, conds: Mapping[int, list]) -> ModelPatcher:
-        is_shared = any(branch.patcher.is_clone(model) for branch in self.branches)
-        is_patched_later = is_shared or has_hooks(conds)
-        return own_clone(without_dynamic_loading(model, self._delegates) if is_patched_later else model)
+    def _clone(self, index: int, model: Any, conds: Mapping[int, list]) -> ModelPatcher:
+        """A clone of our own of the plan's model, on a module that can take its weights in."""
+        host = next((branch.patcher for branch in self.branches if branch.patcher.is_clone(model)), None)
+        needs_tensors = host is not None and not has_same_tensors(host, model)
+        if needs_tensors or has_hooks(conds):
+            model = without_streaming(model, input_of(self.plan, index))
+        return own_clone(model)
 
     def _find_shared_modules(self) -> list[Branch]:
         """One branch of each module is loaded, the base's first; the others' weights are exchanged with its own."""

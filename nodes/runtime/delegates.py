@@ -1,0 +1,76 @@
+"""Newer hosts stream weights from the file (ModelPatcherDynamic); such a module cannot take other tensors in.
+
+A clone that needs them is put on a plain model instead, for which the host reads the file a second time. The host keeps
+that model on the clone that asked for it, which lives no longer than a LoRA's strength stays the same. Here it is kept
+for the module that it stands in for, and goes with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import comfy.model_patcher
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+
+class PlainModel(NamedTuple):
+    """What clones are put on.
+
+    Attributes:
+        owner: a patcher without patches, whom ComfyUI takes for the owner of the module once a clone is gone.
+        override: the module with its books of loading, as the host's ``clone`` takes it.
+    """
+
+    owner: ModelPatcher
+    override: tuple
+
+
+BOOKS_OF_LOADING = ("backup", "backup_buffers", "object_patches_backup", "pinned")
+"""What all patchers of one module share."""
+
+_plain_models: weakref.WeakKeyDictionary[Any, PlainModel] = weakref.WeakKeyDictionary()
+"""The streamed module -> its plain one, which must not refer to it."""
+
+
+def is_streamed(patcher: ModelPatcher) -> bool:
+    is_dynamic = getattr(patcher, "is_dynamic", None)
+    return is_dynamic is not None and is_dynamic()
+
+
+def without_streaming(patcher: ModelPatcher, name: str) -> ModelPatcher:
+    """The patcher, or where it streams a clone of it on the plain model: one for all clones, read once.
+
+    Args:
+        name: the node's input that the model comes from, for messages.
+
+    Raises:
+        ValueError: the model's loader does not say how to read the file again.
+    """
+    if not is_streamed(patcher):
+        return patcher
+    plain = _plain_models.get(patcher.model)
+    if plain is None:
+        plain = _plain_models[patcher.model] = _read_again(patcher, name)
+    clone = patcher.clone(disable_dynamic=True, model_override=plain.override)
+    clone.parent = plain.owner
+    return clone
+
+
+def _read_again(patcher: ModelPatcher, name: str) -> PlainModel:
+    known = getattr(patcher, "non_dynamic_delegate_model", None)
+    network = type(patcher.model).__name__
+    if known is None and patcher.cached_patcher_init is None:
+        raise ValueError(
+            f"{name}: ComfyUI streams the weights of this {network}, and clones of it with other weights (a LoRA, a "
+            "merge, a hook) need a second copy, but its loader does not say how to read the file again. Load the model "
+            "with a loader of ComfyUI's own, or start ComfyUI with --disable-dynamic-vram."
+        )
+    logging.info("GCFG: %s: the file of this %s is read a second time, since its weights are streamed", name, network)
+    clone = patcher.clone(disable_dynamic=True, model_override=known)
+    owner = comfy.model_patcher.ModelPatcher(clone.model, clone.load_device, clone.offload_device)
+    vars(owner).update({book: value for book, value in vars(clone).items() if book in BOOKS_OF_LOADING})
+    return PlainModel(owner, clone.get_clone_model_override())
