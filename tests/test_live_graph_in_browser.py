@@ -5,26 +5,12 @@ from typing import Any
 
 import pytest
 
-from rigs.browser import browser, needs_chromium, open_interface, workflow
+from rigs.browser import browser, needs_chromium, open_interface
 from rigs.server import ComfyServer
+from rigs.shown_graph import READ, change, compare, open_papers_graph, prepare, show_inside, wait_for_formula
 
 pytestmark = needs_chromium
 
-HELPERS = """
-window.find = (kind, n = 0) => app.graph.nodes.filter(node => node.comfyClass === kind)[n];
-window.slot = (node, name) => node.inputs.findIndex(input => input.name === name);
-window.put = kind => { const node = LiteGraph.createNode(kind); app.graph.add(node); return node; };
-window.between = (node, name, other, input = 0, output = 0) => {
-  const link = app.graph.getLink(node.inputs[slot(node, name)].link);
-  app.graph.getNodeById(link.origin_id).connect(link.origin_slot, other, input);
-  other.connect(output, node, slot(node, name));
-};
-"""
-READ = """async () => {
-  const {readGraph} = await import('/extensions/comfyui-gcfg/read_graph.js');
-  return [readGraph().prompt, (await app.graphToPrompt()).output];
-}"""
-FORMULA = "() => [...document.querySelectorAll('.gcfg-formula')].map(panel => panel.innerText).join()"
 CHANGES = {
     "as it was saved": "",
     "a reroute": "const node = put('Reroute'); between(find('GCFG_Sampler'), 'terms', node);",
@@ -62,45 +48,30 @@ CONDITION = """
 """
 """Nodes before a condition, of which its range, its area and the encoder lie before the base's null condition."""
 
-UNREAD = {"seed"}
-
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     with ComfyServer() as server, browser() as chromium:
         page = open_interface(chromium, server)
-        page.evaluate(f"() => {{ {HELPERS} }}")
+        prepare(page)
         yield page
 
 
 @pytest.fixture
 def papers_graph(page: Any) -> Any:
-    page.evaluate("saved => app.loadGraphData(saved)", workflow("concept_and_control"))
+    open_papers_graph(page)
     return page
 
 
-def compare(page: Any) -> dict[str, dict]:
-    """What is read equals ComfyUI's own prompt, for each of our nodes that is not bypassed or muted; returns it."""
-    read, queued = page.evaluate(READ)
-    ours = {node_id: node for node_id, node in read.items() if node["class_type"].startswith("GCFG_")}
-    for node_id, node in ours.items():
-        if "inputs" in node and node_id in queued:
-            known = {name: value for name, value in queued[node_id]["inputs"].items() if name not in UNREAD}
-            assert node["inputs"] == known, node
-            assert node["class_type"] == queued[node_id]["class_type"]
-    return ours
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_is_what_would_be_queued(papers_graph, change):
-    papers_graph.evaluate(f"() => {{ {CHANGES[change]} }}")
+@pytest.mark.parametrize("name", CHANGES)
+def test_is_what_would_be_queued(papers_graph, name):
+    change(papers_graph, CHANGES[name])
     assert "GCFG_Sampler" in {node["class_type"] for node in compare(papers_graph).values()}
 
 
 @pytest.mark.parametrize("nodes", INSIDE)
 def test_inside_a_subgraph(papers_graph, nodes):
-    subgraph = f"app.graph.convertToSubgraph(new Set([{INSIDE[nodes]}])).subgraph"
-    papers_graph.evaluate(f"() => app.canvas.setGraph({subgraph})")
+    show_inside(papers_graph, INSIDE[nodes])
     ours = compare(papers_graph)
     assert any(":" in node_id for node_id in ours)
     papers_graph.evaluate("() => app.canvas.setGraph(app.graph)")
@@ -108,7 +79,7 @@ def test_inside_a_subgraph(papers_graph, nodes):
 
 def test_what_a_condition_comes_from_is_posted(papers_graph):
     """P4: which conditions are in force is for the server to say, so that it needs the nodes before them."""
-    papers_graph.evaluate(f"() => {{ {CONDITION} }}")
+    change(papers_graph, CONDITION)
     read, queued = papers_graph.evaluate(READ)
     encoders = {"CLIPTextEncode", "CLIPSetLastLayer"}
     before = {"ConditioningSetTimestepRange", "ConditioningSetArea", "PrimitiveFloat"} | encoders
@@ -121,8 +92,8 @@ def test_what_a_condition_comes_from_is_posted(papers_graph):
 
 
 def test_the_formula_of_a_float_node(papers_graph):
-    papers_graph.evaluate(f"() => {{ {CHANGES['a float node']} }}")
-    papers_graph.wait_for_function(f"() => ({FORMULA})().includes('+ 3.25 * (')", timeout=15_000)
+    change(papers_graph, CHANGES["a float node"])
+    wait_for_formula(papers_graph, "+ 3.25 * (")
 
 
 def test_widgets_that_act_when_queued_are_left_alone(papers_graph):
@@ -136,4 +107,4 @@ def test_widgets_that_act_when_queued_are_left_alone(papers_graph):
         }"""
     )
     assert calls == 0
-    papers_graph.wait_for_function(f"() => ({FORMULA})().includes('+ 7 * (')", timeout=15_000)
+    wait_for_formula(papers_graph, "+ 7 * (")

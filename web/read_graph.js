@@ -2,15 +2,16 @@
 
 import { app } from "../../scripts/app.js";
 import { attempt } from "./attempt.js";
-import { Place, originOf, pathTo } from "./origins.js";
+import { Executables } from "./executable.js";
+import { originOf } from "./origins.js";
 
 export const TERM = "GCFG_GuidanceTerm";
 export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep"];
 const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms", "GCFG_SweepAxis"];
 const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
 const NOTHING = {};
-/** What an input gets where nodes of other packs do not let it be found. */
-const UNREADABLE = { place: new Place({ id: "unreadable", title: "a node that cannot be read" }, []), slot: 0 };
+/** Of an input that another pack's nodes do not let be resolved. */
+const UNREADABLE = { from: { id: "unreadable", node: {}, title: "a node that cannot be read", inputs: [] }, slot: 0 };
 const IGNORED = ["seed", "control_after_generate"];
 const MOST_UPSTREAM = 500; // nodes before one condition
 const LONGEST_TEXT = 200; // of widgets of other nodes than ours
@@ -18,43 +19,44 @@ const LONGEST_TEXT = 200; // of widgets of other nodes than ours
 /**
  * Read, and change nothing: app.graphToPrompt() itself would let cameras, recorders and 3D views of the graph act.
  *
- * @returns {places, prompt}: our nodes by their ids in the prompt, and the prompt.
+ * @returns {places, prompt}: our nodes with their ids in the prompt, and the prompt.
  */
 export function readGraph() {
-  const graph = app.canvas?.graph ?? app.graph;
+  const shown = app.canvas?.graph ?? app.graph;
   const prompt = {};
   const places = new Map();
-  const ours = (graph?.nodes ?? []).filter((node) => node.comfyClass === TERM || GUIDERS.includes(node.comfyClass));
-  const path = ours.length ? pathTo(app.rootGraph ?? app.graph, graph) : [];
+  const ours = (shown?.nodes ?? []).filter((node) => node.comfyClass === TERM || GUIDERS.includes(node.comfyClass));
+  if (!ours.length) return { places, prompt };
+  const executables = new Executables(app.rootGraph ?? app.graph);
   for (const node of ours) {
-    const place = new Place(node, path);
     attempt(node, () => {
-      add(prompt, place);
-      places.set(place.id, node);
+      const uses = executables.usesOf(node);
+      for (const use of uses) add(prompt, use);
+      if (uses.length) places.set(node, uses.map((use) => use.id));
     });
   }
   return { places, prompt };
 }
 
 /** Add one of our nodes with its values and links, and the nodes that its links begin at. */
-function add(prompt, place) {
-  if (prompt[place.id]?.inputs) return;
-  addNode(prompt, place, (input, origin) => {
+function add(prompt, executable) {
+  if (prompt[executable.id]?.inputs) return;
+  addNode(prompt, executable, (input, origin) => {
     if (input.type === "CONDITIONING") addUpstream(prompt, origin);
     else addOrigin(prompt, origin);
   });
 }
 
 /** Nodes that make terms or axes, or hold a value, are followed; of others the name is enough. */
-function addOrigin(prompt, place) {
-  const kind = place.node.comfyClass ?? "";
-  if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, place);
-  else prompt[place.id] ??= { class_type: kind, _meta: { title: place.node.title ?? "" } };
+function addOrigin(prompt, executable) {
+  const kind = executable.comfyClass ?? "";
+  if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, executable);
+  else prompt[executable.id] ??= head(executable);
 }
 
 /** A condition's node and all before it, the nearest first: they say when and where the condition is in force. */
-function addUpstream(prompt, place) {
-  const waiting = [place];
+function addUpstream(prompt, executable) {
+  const waiting = [executable];
   for (const next of waiting) {
     if (prompt[next.id]?.inputs) continue;
     if (waiting.length > MOST_UPSTREAM) addOrigin(prompt, next);
@@ -62,22 +64,24 @@ function addUpstream(prompt, place) {
   }
 }
 
-/** A node with the values of its widgets, each as `written`; `follow` gets every input with the place that gives it. */
-function addNode(prompt, place, follow, written = (value) => value) {
-  const { node, id } = place;
+/** A node with the values of its widgets, each as `written`; `follow` gets every input with the node that gives it. */
+function addNode(prompt, executable, follow, written = (value) => value) {
   const inputs = {};
-  prompt[id] = { class_type: node.comfyClass ?? "", _meta: { title: node.title ?? "" }, inputs };
-  for (const widget of node.widgets ?? []) {
+  prompt[executable.id] = { ...head(executable), inputs };
+  for (const widget of executable.widgets ?? []) {
     const value = isSent(widget) ? written(widget.value) : undefined;
     if (value !== undefined) inputs[widget.name] = value;
   }
-  (node.inputs ?? []).forEach((input, slot) => {
-    const origin = attempt(node, () => originOf(place, slot) ?? NOTHING) ?? UNREADABLE;
+  executable.inputs.forEach((input, slot) => {
+    if (IGNORED.includes(input.name)) return;
+    const origin = attempt(executable.node, () => originOf(executable, slot) ?? NOTHING) ?? UNREADABLE;
     if (origin === NOTHING) return;
-    inputs[input.name] = "value" in origin ? origin.value : [origin.place.id, origin.slot];
-    if (origin.place) follow(input, origin.place);
+    inputs[input.name] = "value" in origin ? origin.value : [origin.from.id, origin.slot];
+    if (origin.from) follow(input, origin.from);
   });
 }
+
+const head = ({ comfyClass, title }) => ({ class_type: comfyClass ?? "", _meta: { title: title ?? "" } });
 
 const isSent = ({ name, options }) => name && options?.serialize !== false && !IGNORED.includes(name);
 

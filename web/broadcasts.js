@@ -1,0 +1,52 @@
+/**
+ * Links that the pack cg-use-everywhere lays when it queues, and takes away again. It lists them in the `extra` of each
+ * graph; they are laid into the executable nodes, never into the graph.
+ */
+
+const BROADCASTER = "Anything Everywhere";
+const INPUT_OF_SUBGRAPH = -10;
+
+export class Broadcasts {
+  constructor() {
+    this.isThere = BROADCASTER in (window.LiteGraph?.registered_node_types ?? {});
+    this.graphs = new Map();
+  }
+
+  /** Lay the links that will be there into an executable node that was just made. */
+  layInto(executable) {
+    const { graph, node, inputs } = executable;
+    if (!this.isThere || !graph.extra?.ue_links?.length) return;
+    if (!this.graphs.has(graph)) this.graphs.set(graph, { links: linksByNode(graph), view: viewWith(graph) });
+    const { links, view } = this.graphs.get(graph);
+    for (const link of links.get(String(node.id)) ?? []) {
+      const input = inputs[link.target_slot];
+      if (!input || input.linkId != null) continue;
+      input.linkId = link;
+      executable.graph = view;
+    }
+  }
+}
+
+/** The links of a graph by the ids of the nodes that they end at. */
+function linksByNode(graph) {
+  const links = new Map();
+  for (const { upstream, upstream_slot, downstream, downstream_slot } of graph.extra.ue_links) {
+    const link = { origin_id: upstream, origin_slot: upstream_slot, target_id: downstream, target_slot: downstream_slot };
+    link.originIsIoNode = Number(upstream) === INPUT_OF_SUBGRAPH;
+    const id = String(downstream);
+    links.set(id, [...(links.get(id) ?? []), link]);
+  }
+  return links;
+}
+
+/** The graph, in which a link object is its own id. */
+function viewWith(graph) {
+  const getLink = (id) => (typeof id === "object" ? id : graph.getLink(id));
+  return new Proxy(graph, {
+    get: (_graph, key) => {
+      if (key === "getLink") return getLink;
+      const value = Reflect.get(graph, key, graph);
+      return typeof value === "function" ? value.bind(graph) : value;
+    },
+  });
+}
