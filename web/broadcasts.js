@@ -30,10 +30,15 @@ export class Broadcasts {
 /** The links of a graph by the ids of the nodes that they end at. */
 function linksByNode(graph) {
   const links = new Map();
-  for (const { upstream, upstream_slot, downstream, downstream_slot } of graph.extra.ue_links) {
-    const link = { origin_id: upstream, origin_slot: upstream_slot, target_id: downstream, target_slot: downstream_slot };
-    link.originIsIoNode = Number(upstream) === INPUT_OF_SUBGRAPH;
-    const id = String(downstream);
+  for (const listed of graph.extra.ue_links) {
+    const link = {
+      origin_id: listed.upstream,
+      origin_slot: listed.upstream_slot,
+      target_id: listed.downstream,
+      target_slot: listed.downstream_slot,
+      originIsIoNode: Number(listed.upstream) === INPUT_OF_SUBGRAPH,
+    };
+    const id = String(link.target_id);
     links.set(id, [...(links.get(id) ?? []), link]);
   }
   return links;

@@ -1,7 +1,7 @@
 /**
  * Keep the panels true. Typing, dragging, undo, bypassing, other packs and subgraphs all change a graph, and no event
- * tells of each; reading our few nodes takes a millisecond or two, so they are read again and again, less often where that
- * takes long, and the server is asked where they say something new.
+ * tells of each; reading our few nodes takes a millisecond or two, so they are read again and again, less often where
+ * that takes long, and the server is asked where they say something new.
  */
 
 import { api } from "../../scripts/api.js";

@@ -6,8 +6,8 @@ const NEVER = 2;
 const BYPASS = 4;
 
 /**
- * What an input of an executable node gets: {from, slot}, the executable node and output that give it; {value}; or null,
- * where nothing is sent for it.
+ * What an input of an executable node gets: {from, slot}, the executable node and output that give it; {value}; or
+ * null, where nothing is sent for it.
  */
 export function originOf(executable, slot) {
   const given = quietly(() => executable.resolveInput(slot));

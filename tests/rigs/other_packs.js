@@ -20,7 +20,8 @@ class StandInSet extends StandInNode {
   }
 }
 
-const setterIn = (graph, name) => graph.nodes.find((node) => node.type === "StandInSet" && node.widgets[0].value === name);
+const isSetter = (node, name) => node.type === "StandInSet" && node.widgets[0].value === name;
+const setterIn = (graph, name) => graph.nodes.find((node) => isSetter(node, name));
 
 class StandInGet extends StandInNode {
   constructor(title) {
@@ -117,7 +118,8 @@ window.broadcast = (sender) => {
 
 window.queuedWithBroadcasts = async (sender) => {
   const targets = receivers(sender);
-  for (const [link, node, slot] of targets) sender.graph.getNodeById(link.origin_id).connect(link.origin_slot, node, slot);
+  const originOf = (link) => sender.graph.getNodeById(link.origin_id);
+  for (const [link, node, slot] of targets) originOf(link).connect(link.origin_slot, node, slot);
   const { output } = await app.graphToPrompt();
   for (const [, node, slot] of targets) node.disconnectInput(slot);
   return output;
