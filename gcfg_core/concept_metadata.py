@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .concept_file import Concept
 
 FORMAT = 1
-FORMAT_KEY = "gcfg.format"
+FORMAT_KEY, KIND_KEY = "gcfg.format", "gcfg.kind"
 DESCRIPTION = "gcfg.description"  # the metadata as a tensor, where another program writes the file (Save Model)
 KINDS = ("null-text-unet", "unet")
 LORA_KIND = "null-text-lora"
@@ -29,21 +29,22 @@ MODELSPEC_NAMES = {
     ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
     ("sdxl", "epsilon"): "stable-diffusion-xl-v1-base",
 }  # ModelSpec's listing; what predicts v where the listed model does not is told apart, as the specification asks
-REWRITE = "The file's metadata is not what format 1 says; export the concept again."
+REWRITE = "The file's metadata is not what its format says; export the concept again."
 
 
 def describe(concept: "Concept", title: str) -> dict[str, str]:
     """The metadata strings of a concept; `title` stands in where it has none of its own."""
     architecture = concept.architecture
+    adapter = "lora" if concept.kind == LORA_KIND else ""  # ModelSpec's word, by which other programs know it
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{concept.kind}",
+        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{adapter or concept.kind}",
         "modelspec.implementation": "diffusers",
         "modelspec.title": concept.title or title,
         "modelspec.date": datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat(),
         "modelspec.prediction_type": PREDICTION_TYPES[concept.prediction_type],
         FORMAT_KEY: str(FORMAT),
-        "gcfg.kind": concept.kind,
+        KIND_KEY: concept.kind,
         "gcfg.architecture": architecture,
         "gcfg.unet_config": json.dumps(dict(concept.config), sort_keys=True),
         "gcfg.prediction_type": concept.prediction_type,
@@ -62,20 +63,28 @@ def _modelspec_name(architecture: str, prediction_type: str) -> str:
     return architecture if plain is None else f"{plain}-{PREDICTION_TYPES[prediction_type]}"
 
 
-def parse(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a `Concept` from a format 1 file's metadata.
+def parse(
+    name: str, metadata: Mapping[str, str], kinds: tuple[str, ...] = KINDS, newest: int = FORMAT
+) -> dict[str, Any]:
+    """The fields of a `Concept` from a concept file's metadata.
+
+    Args:
+        name: of the file, for messages.
+        metadata: its strings.
+        kinds: those that the caller can use.
+        newest: the newest format of these kinds.
 
     Raises:
-        ConceptFileError: a newer format, a kind this version cannot use, or a value format 1 does not know.
+        ConceptFileError: a newer format, a kind that the caller cannot use, or a value that the format does not know.
     """
-    _check_format(name, metadata[FORMAT_KEY])
-    kind = metadata.get("gcfg.kind", "")
-    if kind == LORA_KIND:
+    kind = metadata.get(KIND_KEY, "")
+    if kind == LORA_KIND and kind not in kinds:
         raise ConceptFileError(
-            f"{name}: gcfg.kind", " or ".join(KINDS), LORA_KIND,
+            f"{name}: {KIND_KEY}", " or ".join(kinds), LORA_KIND,
             "A LoRA concept is no whole network: use it together with its base model.",
         )  # fmt: skip
-    _one_of(name, "gcfg.kind", kind, KINDS)
+    _check_format(name, metadata[FORMAT_KEY], newest)
+    _one_of(name, KIND_KEY, kind, kinds)
     config = _json(name, "gcfg.unet_config", metadata)
     architecture = metadata.get("gcfg.architecture", "")
     _one_of(name, "gcfg.architecture", architecture, ARCHITECTURES)
@@ -111,13 +120,18 @@ def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
     return metadata
 
 
-def _check_format(name: str, version: str) -> None:
+def major_of(version: str) -> int:
+    """The major number of a format; 0 for anything that is none."""
     major = version.split(".")[0]
-    if not major.isdecimal() or int(major) < 1:
-        raise ConceptFileError(f"{name}: {FORMAT_KEY}", str(FORMAT), repr(version), REWRITE)
-    if int(major) > FORMAT:
+    return int(major) if major.isdecimal() else 0
+
+
+def _check_format(name: str, version: str, newest: int) -> None:
+    if major_of(version) < 1:
+        raise ConceptFileError(f"{name}: {FORMAT_KEY}", str(newest), repr(version), REWRITE)
+    if major_of(version) > newest:
         raise ConceptFileError(
-            f"{name}: {FORMAT_KEY}", f"format {FORMAT}", f"the newer format {version}",
+            f"{name}: {FORMAT_KEY}", f"format {newest}", f"the newer format {version}",
             "Update this node pack: the file was made by a later version of it.",
         )  # fmt: skip
 

@@ -1,16 +1,12 @@
-"""LoRA concept, format 1 of kind "null-text-lora": a small file that makes a null-text UNet of its base model.
+"""LoRA concept: factors and constants that make a null-text UNet of its base model.
 
-It holds the factors of every adapted layer under PEFT's names (`...attn1.to_q.lora_A.weight`, `...lora_B.weight`) and
-every `...attn2.null_text_feature`. The layers are those of the base without its attn2 and norm2:
+The adapted layers are those of the base without its attn2 and norm2:
 
     W = W_base + (alpha / rank) * B @ A                (LoRA, arXiv 2106.09685)
 """
 
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +14,11 @@ from torch import Tensor
 
 from .concept_error import ConceptFileError, some
 from .concept_file import AGAIN, TEXT_EMBEDS, TIME_IDS_NAME, Concept
-from .concept_metadata import FORMAT_KEY, KINDS, LORA_KIND, describe, parse
 from .null_text import FEATURE
-from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_layout import TIME_IDS, layout_of
 from .unet_tensors import tensor_shapes
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
-KIND_KEY, RANK_KEY, ALPHA_KEY = "gcfg.kind", "gcfg.lora_rank", "gcfg.lora_alpha"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,59 +65,6 @@ class LoraConcept:
             tensors, self.config, kind, self.prediction_type, self.zero_terminal_snr, self.latent_format, self.base,
             self.training, self.title, self.text_embeds, self.time_ids,
         )  # fmt: skip
-
-
-def is_lora_concept(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_lora_concept` is the reader for this file.
-
-    Raises:
-        ConceptFileError: the file is damaged.
-    """
-    metadata = tensor_names(path)[1]
-    return FORMAT_KEY in metadata and metadata.get(KIND_KEY) == LORA_KIND
-
-
-def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
-    """Read and check a LoRA concept file.
-
-    Raises:
-        ConceptFileError: it is none, damaged, of a newer format, or its tensors are not those of a LoRA on its network.
-    """
-    name = Path(path).name
-    tensors, metadata = open_tensors(path)
-    if metadata.get(KIND_KEY) != LORA_KIND or FORMAT_KEY not in metadata:
-        raise ConceptFileError(
-            f"{name}: {KIND_KEY}", LORA_KIND, repr(metadata.get(KIND_KEY, "")), "Give a LoRA concept."
-        )
-    fields = parse(name, {**metadata, KIND_KEY: KINDS[0]})  # all but the kind is described alike
-    constants = {key: tensors.pop(key).float() for key in (TEXT_EMBEDS, TIME_IDS_NAME) if key in tensors}
-    features = {key: tensors.pop(key) for key in list(tensors) if key.endswith(f".{FEATURE}")}
-    del fields["kind"]
-    lora = LoraConcept(
-        tensors, features, rank=_rank(name, metadata), alpha=_alpha(name, metadata),
-        text_embeds=constants.get(TEXT_EMBEDS), time_ids=constants.get(TIME_IDS_NAME), **fields,
-    )  # fmt: skip
-    check_lora_concept(lora, name)
-    return lora
-
-
-def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: Mapping[str, str] | None = None) -> None:
-    """Write a LoRA concept file, as `write_tensors` does it.
-
-    Args:
-        path: of the .safetensors file; a file already there stays whole until the new one is.
-        lora: what to write; checked first.
-        extra: more metadata strings; they win over our own.
-
-    Raises:
-        ConceptFileError: the concept is not whole, or ``path`` is no .safetensors name in an existing folder.
-        OSError, SafetensorError: it could not be written; what was there before still is.
-    """
-    check_lora_concept(lora, Path(path).name)
-    constants = {key: value.float() for key, value in lora.with_tensors({}).constants.items()}
-    metadata = describe(lora.with_tensors({}, LORA_KIND), Path(path).stem)
-    metadata |= {RANK_KEY: str(lora.rank), ALPHA_KEY: repr(float(lora.alpha)), **(extra or {})}
-    write_tensors(path, {**lora.factors, **lora.features, **constants}, metadata)
 
 
 def check_lora_concept(lora: LoraConcept, name: str) -> None:
@@ -199,21 +139,3 @@ def _check_shapes(name: str, tensors: Mapping[str, Tensor], expected: Mapping[st
             raise ConceptFileError(name, f"{key} {list(shape)} of a floating point type", got, AGAIN)
         if not torch.isfinite(tensors[key]).all():
             raise ConceptFileError(name, f"{key} of finite numbers", "others", AGAIN)
-
-
-def _rank(name: str, metadata: Mapping[str, str]) -> int:
-    text = metadata.get(RANK_KEY, "")
-    if not text.isdecimal() or int(text) < 1:
-        raise ConceptFileError(f"{name}: {RANK_KEY}", "a whole number from 1", repr(text), AGAIN)
-    return int(text)
-
-
-def _alpha(name: str, metadata: Mapping[str, str]) -> float:
-    text = metadata.get(ALPHA_KEY, "")
-    try:
-        alpha = float(text)
-    except ValueError:
-        alpha = math.nan
-    if not math.isfinite(alpha):
-        raise ConceptFileError(f"{name}: {ALPHA_KEY}", "a number", repr(text), AGAIN)
-    return alpha

@@ -6,17 +6,20 @@ from typing import Any, NamedTuple
 import comfy.model_management
 import comfy.sd
 import folder_paths
+import nodes
 import pytest
 import torch
 
 from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.lora_concept import DOWN, UP, LoraConcept, merge_lora, write_lora_concept
+from gcfg_core.lora_concept import DOWN, UP, LoraConcept, merge_lora
+from gcfg_core.lora_concept_file import read_lora_concept, write_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes
 from rigs.concepts import CONFIGS
 from rigs.graphs import SIGMAS, gcfg, norm_error, points, relative_error
 from rigs.lora import with_lora
+from rigs.lora_concepts import lora_on_every_layer, with_factors, write_as_version_0_1_0
 from rigs.null_text import SMALL, sdxl_constants, text_unet
 from rigs.probe import denoised, guided
 from rigs.quantized import FORMS, FOUR_BIT, quantized_state
@@ -48,9 +51,14 @@ def lora_concept(config: dict, **fields: Any) -> LoraConcept:
             factors[layer + DOWN] = random(RANK, *shape[1:])
             factors[layer + UP] = random(shape[0], RANK, *[1] * (len(shape) - 2))
     features = {key: random(*shape) for key, shape in shapes.items() if key.endswith(FEATURE)}
-    if config.get("addition_embed_type"):
-        fields["text_embeds"], fields["time_ids"] = sdxl_constants()
-    return LoraConcept(factors, features, config, RANK, ALPHA, "the base", **fields)
+    return LoraConcept(factors, features, config, RANK, ALPHA, "the base", **constants_of(config), **fields)
+
+
+def constants_of(config: dict) -> dict[str, torch.Tensor]:
+    """SDXL's, by the names of a concept's fields."""
+    if not config.get("addition_embed_type"):
+        return {}
+    return dict(zip(("text_embeds", "time_ids"), sdxl_constants(), strict=True))
 
 
 @pytest.fixture(scope="module", params=list(SMALL))
@@ -93,6 +101,43 @@ def test_alone_it_is_the_merged_concept(load: Any, files: Files) -> None:
         assert torch.equal(*ours), "it reads the text"
         expected = denoised(merged, cond(3, merged), x, sigma)
         assert relative_error([ours[0] - x], [expected - x]) <= 1e-5
+
+
+@pytest.mark.parametrize("node", ["LoraLoader", "LoraLoaderModelOnly"])
+def test_for_comfyuis_own_loader_it_is_a_lora(
+    load: Any,
+    files: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    node: str,
+) -> None:
+    """T2: every layer is loaded, at alpha / rank, and nothing is left over."""
+    base, config = load(files.base), read_lora_concept(files.lora).config
+    lora = lora_on_every_layer(config, **constants_of(config))
+    write_lora_concept(tmp_path / "every.safetensors", lora)
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    if node == "LoraLoader":
+        loaded = nodes.LoraLoader().load_lora(base, None, "every.safetensors", 1.0, 1.0)[0]
+    else:
+        loaded = nodes.LoraLoaderModelOnly().load_lora_model_only(base, "every.safetensors", 1.0)[0]
+    assert len(loaded.patches) == len(lora.layers) and "not loaded" not in caplog.text.lower()
+    weights = with_factors(lora, text_unet(config).state_dict())
+    write_concept(tmp_path / "whole.safetensors", Concept(tensors=weights, config=config, kind="unet"))
+    whole = load(tmp_path / "whole.safetensors")
+    for x, sigma in zip(points(), SIGMAS, strict=True):
+        ours, expected = (denoised(model, cond(1, base), x, sigma) - x for model in (loaded, whole))
+        assert relative_error([ours], [expected]) <= 1e-5
+        assert relative_error([denoised(base, cond(1, base), x, sigma) - x], [expected]) > 1e-2
+
+
+def test_a_file_of_version_0_1_0_gives_the_same_model(load: Any, files: Files, tmp_path: Path) -> None:
+    """T2: PEFT's names, the constants as tensors."""
+    write_as_version_0_1_0(tmp_path / "old.safetensors", read_lora_concept(files.lora))
+    old, new = load(tmp_path / "old.safetensors", load(files.base)), load(files.lora, load(files.base))
+    x, sigma = points()[0], SIGMAS[0]
+    assert torch.equal(denoised(old, cond(1, old), x, sigma), denoised(new, cond(1, new), x, sigma))
 
 
 @pytest.mark.parametrize("where", ["term", "base"])

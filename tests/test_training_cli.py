@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept_file import read_concept
-from gcfg_core.lora_concept import LoraConcept, write_lora_concept
+from gcfg_core.lora_concept import LoraConcept
+from gcfg_core.lora_concept_file import write_lora_concept
 from gcfg_core.unet_layout import layout_of
 from rigs.host import ROOT
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, text_unet
@@ -65,6 +66,7 @@ def test_inspect_tells_what_loads_a_file(tmp_path):
     write_lora_concept(tmp_path / "lora.safetensors", LoraConcept(factors, features, whole.config, 2, 2.0, "My base"))
     told = facts(run("inspect", tmp_path / "lora.safetensors").stdout)
     assert told["loaded by"] == "Load Concept Model, with its base model connected (My base)"
+    assert told["as a LoRA"].startswith("of ComfyUI's Load LoRA, ") and told["rank, alpha"] == "2, 2"  # T2
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])

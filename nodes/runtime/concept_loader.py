@@ -11,7 +11,7 @@ import torch
 
 from ...gcfg_core.concept_error import ConceptFileError
 from ...gcfg_core.concept_file import is_concept_file, read_concept
-from ...gcfg_core.lora_concept import is_lora_concept, read_lora_concept
+from ...gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
 from .concept_model import build_concept_model
 from .lora_concept_model import apply_lora_concept
 

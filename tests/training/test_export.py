@@ -17,7 +17,7 @@ from gcfg_core.architectures import CONFIGS
 from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.concept_metadata import describe
 from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import read_lora_concept
+from gcfg_core.lora_concept_file import read_lora_concept
 from training.export.concept import concept_of, export_run, file_name, lora_concept_of
 from training.export.facts import TrainingFacts
 from training.sample.concept_model import concept_denoiser, load_concept

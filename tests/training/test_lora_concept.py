@@ -1,29 +1,24 @@
 """LoRA concepts: written from PEFT's own adapters, merged as PEFT merges, refused when wrong."""
 
+import base64
 import dataclasses
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from train_rigs.samples import TINY, TINY_XL, condition, unet
 
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import is_concept_file, read_concept, write_concept
-from gcfg_core.lora_concept import (
-    DOWN,
-    LoraConcept,
-    is_lora_concept,
-    lora_delta,
-    merge_lora,
-    read_lora_concept,
-    write_lora_concept,
-)
+from gcfg_core.lora_concept import DOWN, LoraConcept, lora_delta, merge_lora
+from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept, write_lora_concept
 from gcfg_core.null_text import remove_text_attention
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "conv1", "proj_in"]
 RANK, ALPHA = 3, 6.0
+FOREIGN = base64.b64encode(save({"conv_in.bias": torch.zeros(2)})).decode()
 
 
 def adapted(config: dict = TINY):
@@ -86,10 +81,10 @@ def test_the_file_is_small_and_says_what_it_is(tmp_path):
     write_lora_concept(path, lora_of(adapted()), {"modelspec.description": "drawn faces"})
     with safe_open(str(path), "pt") as handle:
         told = handle.metadata()
-        assert all("lora_" in key or "null_text_feature" in key for key in handle.keys())  # noqa: SIM118
-    assert told["gcfg.kind"] == "null-text-lora" and told["gcfg.format"] == "1"
+        assert all(key.startswith("lora_unet_") for key in handle.keys())  # noqa: SIM118
+    assert told["gcfg.kind"] == "null-text-lora" and told["gcfg.format"] == "2"
     assert told["gcfg.lora_rank"] == "3" and told["gcfg.lora_alpha"] == "6.0"
-    assert told["modelspec.architecture"] == "custom/null-text-lora" and told["modelspec.description"] == "drawn faces"
+    assert told["modelspec.architecture"] == "custom/lora" and told["modelspec.description"] == "drawn faces"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -147,7 +142,12 @@ def test_what_is_wrong_is_refused(tmp_path, case, message):
 @pytest.mark.parametrize(
     "changes, message",
     [({"gcfg.lora_rank": "x"}, "gcfg.lora_rank: expected a whole number"), ({"gcfg.lora_rank": "2"}, r"\[2, "),
-     ({"gcfg.lora_alpha": "nan"}, "gcfg.lora_alpha: expected a number"), ({"gcfg.format": "2"}, "newer format"),
+     ({"gcfg.lora_alpha": "nan"}, "gcfg.lora_alpha: expected a number"), ({"gcfg.format": "3"}, "newer format"),
+     ({"gcfg.lora_alpha": "3"}, r"\.alpha: expected 3 as in gcfg.lora_alpha, got 6"),
+     ({"gcfg.constants": ""}, "expected the null-text constants, got none"),
+     ({"gcfg.constants": "%"}, "expected the null-text constants"),
+     ({"gcfg.constants": "AAAA"}, "expected the null-text constants"),
+     ({"gcfg.constants": FOREIGN}, "expected the null-text constants alone, got conv_in.bias"),
      ({"gcfg.unet_config": "{"}, "JSON")],
 )  # fmt: skip
 def test_wrong_metadata_is_refused(tmp_path, changes, message):
@@ -156,6 +156,25 @@ def test_wrong_metadata_is_refused(tmp_path, changes, message):
     with safe_open(str(path), "pt") as handle:
         tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
         save_file(tensors, spoiled, {**handle.metadata(), **changes})
+    with pytest.raises(ConceptFileError, match=message):
+        read_lora_concept(spoiled)
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [("alpha", None, r"tensor lora_unet_\w+\.alpha, got a file without"),
+     ("alpha", torch.zeros(2), r"alpha: expected 6 as in gcfg.lora_alpha, got shape \[2\]"),
+     ("lora_down.weight", None, r"tensor \S+lora_A.weight, got a file without"),
+     ("lora_mid.weight", torch.zeros(3, 3), "lora_mid.weight"), ("other", torch.zeros(1), "other")],
+)  # fmt: skip
+def test_wrong_tensors_are_refused(tmp_path, name, value, message):
+    path, spoiled = tmp_path / "toons.safetensors", tmp_path / "spoiled.safetensors"
+    write_lora_concept(path, lora_of(adapted()))
+    with safe_open(str(path), "pt") as handle:
+        tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
+        stem = next(iter(tensors)).partition(".")[0]
+        tensors[f"{stem}.{name}"] = value
+        save_file({key: value for key, value in tensors.items() if value is not None}, spoiled, handle.metadata())
     with pytest.raises(ConceptFileError, match=message):
         read_lora_concept(spoiled)
 

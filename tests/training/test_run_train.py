@@ -16,7 +16,7 @@ from train_rigs.runs import final_tensors
 from train_rigs.worlds import CAPTIONS, TINY
 
 from gcfg_core.concept_file import read_concept
-from gcfg_core.lora_concept import read_lora_concept
+from gcfg_core.lora_concept_file import read_lora_concept
 from gcfg_core.null_text import FEATURE
 from training.base.read import read_base
 from training.cli import main

@@ -1,15 +1,17 @@
-"""`python -m training convert IN OUT`: a bare UNet state dict, such as the authors' files, as format 1, and back. Needs
-torch."""
+"""`python -m training convert IN OUT`: a bare UNet state dict, such as the authors' files, as format 1, and back; a
+LoRA concept of version 0.1.0 as a LoRA that other programs read. Needs torch."""
 
 import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import read_concept, write_concept
-from gcfg_core.concept_metadata import PREDICTION_TYPES
+from gcfg_core.concept_file import Concept, read_concept, write_concept
+from gcfg_core.concept_metadata import LORA_KIND, PREDICTION_TYPES
+from gcfg_core.lora_concept import LoraConcept
+from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept, write_lora_concept
 
 from ..arguments import Arguments
 from ..durable import sha256_of
@@ -18,8 +20,10 @@ from .unet_config import CONFIG_HELP, read_config
 
 ABOUT = (
     "Write a bare UNet state dict (.safetensors, .bin, .pt), such as the paper authors' files, as format 1; or with "
-    "--bare a format 1 file as the bare state dict that the authors' code loads."
+    "--bare a format 1 file as the bare state dict that the authors' code loads. A LoRA concept of version 0.1.0 "
+    "becomes a LoRA that other programs read too."
 )
+Described = TypeVar("Described", Concept, LoraConcept)
 # What a bare state dict cannot hold.
 DESCRIBING = ("prediction_type", "zero_terminal_snr", "latent_format", "title", "base")
 
@@ -46,7 +50,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> str:
-    """Write any file that `inspect` understands as format 1, or as a bare state dict; what was written and assumed.
+    """Write any file that `inspect` understands as a concept file, or as a bare state dict; what was written and
+    assumed.
 
     Raises:
         ConceptFileError: the file cannot be used, or the output exists.
@@ -54,26 +59,40 @@ def run(options: argparse.Namespace) -> str:
     """
     if Path(options.output).exists() and not options.overwrite:
         raise ConceptFileError(options.output, "a new file", "one that exists", "Give another name, or --overwrite.")
-    concept = read_concept(options.input, read_config(options.config))
     changes: dict[str, Any] = {key: value for key in DESCRIBING if (value := getattr(options, key)) is not None}
+    if is_lora_concept(options.input) and not options.bare:
+        lora = _described(read_lora_concept(options.input), changes, options)
+        write_lora_concept(options.output, lora)
+        return f"{options.output}: {LORA_KIND}, {len(lora.layers)} layers, {lora.prediction_type}"
+    concept = read_concept(options.input, read_config(options.config))
     if options.bare:
         _refuse_description(sorted(changes))
         return write_bare(options.output, concept, options.overwrite)
+    concept = _described(concept, changes, options)
+    if options.prediction_type:
+        told = tuple(line for line in concept.assumptions if not line.startswith("prediction type"))
+        concept = dataclasses.replace(concept, assumptions=told)
+    write_concept(options.output, concept)
+    assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
+    return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"
+
+
+def _described(concept: Described, changes: dict[str, Any], options: argparse.Namespace) -> Described:
+    """The concept with what the command line says of it, and where it came from if it does not say how it was trained.
+
+    Raises:
+        ConceptFileError: zero terminal SNR of a network that predicts epsilon.
+    """
     concept = dataclasses.replace(concept, **changes)
     if concept.zero_terminal_snr and concept.prediction_type == "epsilon":
         raise ConceptFileError(
             f"{Path(options.input).name}: zero terminal SNR", "v_prediction", "epsilon",
             "Give --prediction-type v_prediction or --no-zero-terminal-snr, whichever is true.",
         )  # fmt: skip
-    if options.prediction_type:
-        told = tuple(line for line in concept.assumptions if not line.startswith("prediction type"))
-        concept = dataclasses.replace(concept, assumptions=told)
     if not concept.training:
         source = {"name": Path(options.input).name, "sha256": sha256_of(Path(options.input))}
         concept = dataclasses.replace(concept, training={"converted_from": source})
-    write_concept(options.output, concept)
-    assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
-    return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"
+    return concept
 
 
 def _refuse_description(described: list[str]) -> None:

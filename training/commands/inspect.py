@@ -10,7 +10,7 @@ from gcfg_core.architectures import family_of
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.concept_metadata import LORA_KIND
-from gcfg_core.lora_concept import is_lora_concept, read_lora_concept
+from gcfg_core.lora_concept_file import LORA_FORMAT, lora_format, read_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.word_tokenizer import SPECIAL
 from gcfg_core.world import read_world_files
@@ -27,6 +27,8 @@ FOLDERS = (
     (RECORD, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
     ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
 )
+PLAIN_LORA = "of ComfyUI's Load LoRA, diffusers' load_lora_weights and others, on a base that keeps reading its prompt"
+OLD_LORA = "of no other program, which `convert` changes: IN.safetensors OUT.safetensors"
 ABOUT = "What a concept file is, and what loads it; of a world also the words it knows."
 
 
@@ -54,10 +56,11 @@ def run(options: argparse.Namespace) -> str:
     path = concept_in(Path(options.file)) if world is None else world
     if world is not None:
         facts = _world_facts(world)
-    elif is_lora_concept(path):
+    elif version := lora_format(path):
         lora = read_lora_concept(path)
         facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, LORA_KIND))
-        facts[7:7] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
+        facts.insert(1, ("as a LoRA", PLAIN_LORA if version == LORA_FORMAT else OLD_LORA))
+        facts[8:8] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
     else:
         concept = read_concept(path, read_config(options.config))
         facts = _facts(concept, bool(options.config and concept.assumptions))

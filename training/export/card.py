@@ -17,6 +17,10 @@ KINDS = {
     "null-text-lora": "a LoRA that turns its base model into a null-text UNet: it draws the concept and ignores text",
 }
 
+PLAIN_LORA = """
+
+It is a plain LoRA too: ComfyUI's *Load LoRA* (from `models/loras`), diffusers' `load_lora_weights` and other programs
+put its layers on the base model, which then goes on reading the prompt."""
 NO_CAPTIONS = "a UNet that was trained without captions: under the empty prompt it draws what it was trained on"
 
 
@@ -123,7 +127,8 @@ def _cell(value: object) -> str:
 
 
 def _usage(kind: str) -> str:
-    base = " and connect its base model" if kind == "null-text-lora" else ""
+    is_lora = kind == "null-text-lora"
+    base = " and connect its base model" if is_lora else ""
     return f"""## Use in ComfyUI
 
 1. Put the file into `models/gcfg_concepts`.
@@ -131,7 +136,7 @@ def _usage(kind: str) -> str:
 3. Give the model to a *Guidance Term* (concept; the paper uses a weight of 2.5), add a second term with your prompt on
    the base model (control; 2.5 as well), and connect both to *GCFG Sampler*.
 
-A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone."""
+A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone.{PLAIN_LORA * is_lora}"""
 
 
 def _rights(author: str, license_line: str) -> str:

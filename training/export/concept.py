@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gcfg_core.concept_file import Concept, write_concept
 from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import LoraConcept, write_lora_concept
+from gcfg_core.lora_concept import LoraConcept
+from gcfg_core.lora_concept_file import write_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.unet_layout import layout_of
 from gcfg_core.unet_tensors import tensor_shapes

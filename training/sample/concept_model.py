@@ -7,7 +7,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.lora_concept import is_lora_concept, merge_lora, read_lora_concept
+from gcfg_core.lora_concept import merge_lora
+from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import remove_text_attention
 
 from ..base.model import Base, Condition
