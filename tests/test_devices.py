@@ -15,7 +15,7 @@ from rigs.graphs import SIGMAS, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided
-from rigs.second_device import SecondDevice, move
+from rigs.second_device import move, second_device
 from rigs.tiny import tiny_cond, tiny_unet
 
 C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
@@ -77,7 +77,7 @@ def test_each_model_is_asked_on_its_own_device(pack: Any, where: str) -> None:
     move(base if where == "base" else other)
     terms = [{"positive": c, "weight": 2.0}, {"model": other, "positive": d, "weight": 1.5, "mask": mask}]
     guider = gcfg(pack, base, u, *terms)
-    with SecondDevice():
+    with second_device():
         ours = guided(guider, points(), SIGMAS)
     expected = []
     for x, s in zip(points(), SIGMAS, strict=True):

@@ -15,6 +15,7 @@ import torch
 
 from ...gcfg_core.parameterization import flow_to_ve, hold_sigma, ve_to_flow
 from .cond_state import own_controls, own_hooks
+from .devices import DeviceSplit, on_own_device
 from .host import as_variant, process_conds
 from .identity import has_same_weights
 from .latent_space import is_flow, largest_sigma, stays_within
@@ -37,6 +38,7 @@ class Branch:
         host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
+        split: its clones on further devices, for a branch other than the base's.
         model_options: this branch's own, with what its hooks and wrappers registered.
         converts_time: the base model is of the other kind, flow or variance exploding.
         held_at: the largest sigma that this model is asked at, where the base's sampling may go beyond it.
@@ -50,6 +52,7 @@ class Branch:
         self.host: Branch | None = None
         self.is_shared = False
         self.weights: WeightExchange | None = None
+        self.split: DeviceSplit | None = None
         self.converts_time = False
         self.held_at: float | None = None
 
@@ -73,13 +76,20 @@ class Branch:
             self.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram
         comfy.sampler_helpers.prepare_model_patcher(self.patcher, self.conds, self.model_options)
         comfy.samplers.filter_registered_hooks_on_conds(self.conds, self.model_options)
+        self.split = DeviceSplit(self.patcher, self.conds, self.model_options)
 
-    def additional_models(self) -> list[ModelPatcher]:
-        """Models to load with this branch's own: those of its hooks, and for a branch that is not loaded all others."""
-        models = comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
-        if self.host is not None:
-            models += self.patcher.get_nested_additional_models() + self.patcher.model_patches_models()
-        return models
+    def to_load(self) -> tuple[list[ModelPatcher], int]:
+        """Models to load for this branch: its own unless its host is loaded, those of conditions, hooks and patches.
+
+        Returns:
+            The models, and the bytes that the ControlNets among them ask for.
+        """
+        models, memory = comfy.sampler_helpers.get_additional_models(self.conds, self.patcher.model_dtype())
+        models += comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
+        models += self.patcher.get_nested_additional_models()
+        if self.host is None:
+            return [self.patcher, *models], int(memory)
+        return models + self.patcher.model_patches_models(), int(memory)
 
     def inside_outer_wrappers(self, sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """``sample`` inside this model's own outer_sample wrappers, where EasyCache prepares its state.
@@ -91,6 +101,7 @@ class Branch:
         executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(sample, self, wrappers)
         return executor.execute
 
+    @on_own_device
     def begin(self, base: ModelPatcher, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
@@ -100,6 +111,8 @@ class Branch:
             self._exchange_weights(self.host, device)
         comfy.samplers.cast_to_load_options(self.model_options, device=device, dtype=self.patcher.model_dtype())
         self.patcher.pre_run()
+        if self.split is not None:
+            self.split.begin()
         own = {name: value.to(device) if torch.is_tensor(value) else value for name, value in options.items()}
         with self.in_place():
             self.process(self.conds, noise.to(device), **own)
@@ -125,6 +138,8 @@ class Branch:
 
     def end(self, is_clean: bool) -> None:
         """Undo ``begin`` and ``prepare``; safe after an error in either. ``is_clean``: its cleanup has run already."""
+        if self.split is not None:
+            self.split.end()
         if not is_clean:
             self.patcher.cleanup()
         comfy.sampler_helpers.cleanup_models(self.conds, [])
@@ -158,6 +173,7 @@ class Branch:
             x, sigma = (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
         return (x, sigma) if self.held_at is None else hold_sigma(x, sigma, self.held_at)
 
+    @on_own_device
     def evaluate(
         self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any] | None = None
     ) -> dict[int, torch.Tensor]:

@@ -22,7 +22,6 @@ from .host import is_nested
 from .identity import is_same_model
 from .inputs import input_of
 from .latent_space import check_latent_spaces, log_schedule_notes
-from .memory import extra_memory, reserved
 from .result_hooks import result_hooks_of
 from .run import Run
 
@@ -158,10 +157,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             RuntimeError: a wrapper on a term's model did not let the run take place.
         """
         assert self.run is not None
-        memory = extra_memory(self.run.branches, noise.shape, self.conds)
-        for index, branch in enumerate(self.run.branches[1:], 1):
-            self.conds |= {f"gcfg_{index}_{j}": cond for j, cond in branch.conds.items()}
-        self.conds |= reserved(memory)
+        self.conds |= self.run.to_load(noise.shape, self.conds)
         load_and_sample: Callable[..., torch.Tensor] = super().outer_sample
         result: list[torch.Tensor] = []
 
@@ -190,6 +186,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         extras = {j: self.conds[name] for j, name in self.base_names.items() if j not in self.run.pair}
         self.conds = {name: cond for name, cond in self.conds.items() if name in pair}
         self.run.base.conds = extras
+        self.run.set_latent_shapes(kwargs.get("latent_shapes"))
         processed = latent_image
         if latent_image is not None and torch.count_nonzero(latent_image) > 0:
             processed = self.inner_model.process_latent_in(latent_image)

@@ -13,6 +13,8 @@ import comfy.samplers
 import comfy.sd
 import torch
 
+from .devices import keep_loaded
+
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
@@ -66,6 +68,7 @@ def own_clone(patcher: ModelPatcher) -> ModelPatcher:
     clone.hook_backup = {}
     clone.cached_hook_patches = {}
     clone.current_hooks = None
+    keep_loaded(clone, patcher)
     return clone
 
 

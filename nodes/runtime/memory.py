@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import comfy.controlnet
 import comfy.sampler_helpers
 
 from .shared_weights import exchanged_bytes
@@ -12,36 +14,91 @@ from .shared_weights import exchanged_bytes
 if TYPE_CHECKING:
     from .branch import Branch
 
+MEGABYTE = 1024.0**2
 
-class Reservation:
+
+@dataclasses.dataclass(frozen=True)
+class ExtraMemory:
+    """Bytes to keep free on the base model's device, and what for.
+
+    Attributes:
+        patched: of the clones' own tensors, by model.
+        forward: what the hungriest model's forward needs more than the base model's.
+        hungriest: that model's name.
+        controls: of the ControlNets in conditions on other models than the base.
+    """
+
+    patched: Mapping[str, int]
+    forward: int
+    hungriest: str
+    controls: int
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.patched.values()) + self.forward + self.controls
+
+    def __str__(self) -> str:
+        """One line: how much, and what for."""
+        reasons = [f"{_megabytes(n)} for the patched weights of {name}" for name, n in self.patched.items()]
+        if self.forward:
+            reasons.append(f"{_megabytes(self.forward)} since {self.hungriest} needs more for a forward than the base")
+        if self.controls:
+            reasons.append(f"{_megabytes(self.controls)} for the terms' ControlNets")
+        return f"reserved {_megabytes(self.nbytes)} of memory: {', '.join(reasons)}"
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / MEGABYTE:.1f} MB"
+
+
+def extra_memory(
+    branches: Sequence[Branch],
+    names: Sequence[str],
+    shape: Sequence[int],
+    base_conds: Mapping[str, list],
+    controls: int,
+) -> ExtraMemory:
+    """What the run needs on the base model's device beside what ComfyUI estimates for the base model.
+
+    Args:
+        branches: the base model's first.
+        names: of the branches' models.
+        shape: of the noise, [B, C, ...].
+        base_conds: the base model's conditions; the other branches hold theirs.
+        controls: bytes that the ControlNets in those ask for.
+    """
+    base, device = branches[0], branches[0].patcher.load_device
+    others = [pair for pair in list(zip(names, branches, strict=True))[1:] if pair[1].patcher.load_device == device]
+    estimate = comfy.sampler_helpers.estimate_memory
+    own = estimate(base.patcher, shape, base_conds)[0]
+    needs = [(int(estimate(branch.patcher, shape, branch.conds)[0] - own), name) for name, branch in others]
+    more, hungriest = max([(0, ""), *needs])
+    patched = {
+        name: exchanged_bytes(branch.host.patcher, branch.patcher) for name, branch in others if branch.host is not None
+    }
+    return ExtraMemory({name: nbytes for name, nbytes in patched.items() if nbytes}, more, hungriest, controls)
+
+
+class Reservation(comfy.controlnet.ControlBase):
     """Asks for memory where ComfyUI asks ControlNets how much they need; no model, and no part in sampling."""
 
     def __init__(self, nbytes: int) -> None:
+        super().__init__()
         self.nbytes = nbytes
-
-    def get_models(self) -> list:
-        return []
 
     def inference_memory_requirements(self, dtype: Any) -> int:
         return self.nbytes
 
+    def deepclone_multigpu(self, load_device: Any, autoregister: bool = False) -> Reservation:
+        return self
 
-def extra_memory(branches: Sequence[Branch], shape: Sequence[int], base_conds: Mapping[str, list]) -> int:
-    """Bytes on the base model's device: clones' patched tensors, and what the hungriest model's forward needs more.
 
-    Args:
-        shape: of the noise, [B, C, ...].
-        base_conds: the base model's conditions; the other branches hold theirs.
+def to_load_beside(models: Sequence[Any], nbytes: int) -> dict[str, list]:
+    """Conditions with which ComfyUI loads ``models`` beside the base model and keeps ``nbytes`` free.
+
+    To be dropped before sampling. ComfyUI copies a base model's additional models to the further devices of that model;
+    it leaves those of conditions where they are.
     """
-    base, device = branches[0], branches[0].patcher.load_device
-    others = [branch for branch in branches[1:] if branch.patcher.load_device == device]
-    estimate = comfy.sampler_helpers.estimate_memory
-    needs = [estimate(branch.patcher, shape, branch.conds)[0] for branch in others]
-    more = max([0, *needs]) - estimate(base.patcher, shape, base_conds)[0]
-    patched = [exchanged_bytes(branch.host.patcher, branch.patcher) for branch in others if branch.host is not None]
-    return int(max(more, 0) + sum(patched))
-
-
-def reserved(nbytes: int) -> dict[str, list]:
-    """Conditions to load models with, so that ``nbytes`` stay free; to be dropped before sampling."""
-    return {"gcfg_memory": [{"control": Reservation(nbytes)}]} if nbytes > 0 else {}
+    if not models and not nbytes:
+        return {}
+    return {"gcfg_to_load": [{"additional_models": list(models), "control": Reservation(nbytes)}]}

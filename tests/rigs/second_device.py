@@ -1,19 +1,23 @@
 """A second device on a machine that has one: CPU tensors that remember where they are, and operations that look."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import comfy.model_management
+import comfy.samplers
+import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 HOME, AWAY = torch.device("cpu"), torch.device("cpu", 0)
-MIXING = (Tensor.copy_, Tensor.__getitem__, Tensor.__setitem__)
-"""What may have tensors of two devices: copies, and indices."""
+MIXING = (Tensor.copy_, Tensor.__getitem__, Tensor.__setitem__, torch._has_compatible_shallow_copy_type)
+"""What may have tensors of two devices: copies, indices, and moving a parameter."""
 
 
-class SecondDevice(TorchFunctionMode):
+class Places(TorchFunctionMode):
     """While it is entered, torch.device("cpu", 0) is another device than "cpu".
 
     Tensors are at home unless they were made or moved there, or belong to a model that `move` put there. Operations on
@@ -24,6 +28,9 @@ class SecondDevice(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == Tensor.device.__get__:
             return place_of(args[0])
+        if func == Tensor.data.__set__:
+            args[0].place = place_of(args[1])
+            return func(*args, **kwargs)
         given = list(_tensors([*args, *kwargs.values()]))
         target = _target(func, args, kwargs)
         places = {place_of(one) for one in given if one.dim()}
@@ -36,6 +43,39 @@ class SecondDevice(TorchFunctionMode):
         for one in _tensors([out]):
             one.place = place
         return out
+
+
+@contextlib.contextmanager
+def second_device() -> Iterator[None]:
+    """`Places`, in the threads too in which ComfyUI spreads a model's conditions; ComfyUI finds both devices."""
+    with pytest.MonkeyPatch.context() as patch, Places():
+        patch.setattr(Tensor, "_make_subclass", staticmethod(_parameter_in_place(Tensor._make_subclass)))
+        if hasattr(comfy.model_management, "get_all_torch_devices"):
+            patch.setattr(comfy.model_management, "get_all_torch_devices", lambda exclude_current=False: [HOME, AWAY])
+        if hasattr(comfy, "multigpu"):
+            patch.setattr(comfy.multigpu.MultiGPUThreadPool, "_worker_loop", _with_places(comfy.multigpu))
+        yield
+
+
+def _parameter_in_place(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A new parameter is where its tensor is; torch makes it past every mode."""
+
+    def made(kind: type, data: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        parameter = make(kind, data, *args, **kwargs)
+        parameter.place = place_of(data)
+        return parameter
+
+    return made
+
+
+def _with_places(multigpu: Any) -> Callable[..., None]:
+    work = multigpu.MultiGPUThreadPool._worker_loop
+
+    def looking(*args: Any) -> None:
+        with Places():
+            work(*args)
+
+    return looking
 
 
 def move(model: ModelPatcher) -> None:
