@@ -1,6 +1,9 @@
 """Memory is asked for all models; each model is asked on its own device, in its own dtype."""
 
+import contextlib
 import itertools
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_base
@@ -9,13 +12,15 @@ import comfy.model_patcher
 import comfy.sd
 import pytest
 import torch
+from comfy.patcher_extension import CallbacksMP
 
 from rigs.by_hand import fitted
 from rigs.graphs import SIGMAS, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
+from rigs.multigpu import needs_latent_shapes
 from rigs.probe import denoised, guided
-from rigs.second_device import move, second_device
+from rigs.second_device import AWAY, HOME, move, second_device
 from rigs.tiny import tiny_cond, tiny_unet
 
 C, D, U = micro_cond(1), micro_cond(2), micro_cond(3)
@@ -85,6 +90,95 @@ def test_each_model_is_asked_on_its_own_device(pack: Any, where: str) -> None:
         total = zero + 2.0 * (denoised(micro_model(0), c, x, s) - zero)
         expected.append(total + 1.5 * fitted(mask, (8, 8)).float() * (denoised(micro_model(5), d, x, s) - zero))
     assert relative_error(ours, expected) <= 1e-5
+
+
+def test_what_is_reserved_and_why_is_one_line(
+    pack: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    base, other = micro_model(0), micro_model(5)
+    clone = with_lora(base, 1)
+    hungry = comfy.model_base.BaseModel.memory_required(other.model, [2, 4, 8, 8]) + 3 * 1024**2
+    monkeypatch.setattr(other.model, "memory_required", lambda *_, **__: hungry)
+    terms = [
+        {"positive": C},
+        {"model": clone, "positive": D, "label": "style"},
+        {"model": other, "positive": D, "label": "form"},
+    ]
+    calls = loading(monkeypatch)
+    guided(gcfg(pack, base, U, *terms[:1]), points(), SIGMAS)
+    assert "reserved" not in caplog.text
+    guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
+    reserved = calls[1]["memory_required"] - calls[0]["memory_required"]
+    patched = sum(base.model.state_dict()[key].nbytes for key in clone.patches)
+    (line,) = [record.getMessage() for record in caplog.records if "reserved" in record.getMessage()]
+    assert line == (
+        f"GCFG: reserved {reserved / 1024**2:.1f} MB of memory: {patched / 1024**2:.1f} MB for the patched weights of "
+        "style, 3.0 MB since form needs more for a forward than the base"
+    )
+
+
+@pytest.mark.parametrize("kind", ["other model", "LoRA clone"])
+def test_a_model_runs_with_its_device_current(pack: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H4: custom CUDA kernels ask for the current device; newer hosts have a context for it."""
+    current = [HOME]
+
+    @contextlib.contextmanager
+    def device_context(device: torch.device) -> Iterator[None]:
+        current.append(device)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(comfy.model_management, "cuda_device_context", device_context, raising=False)
+    base, first, seen = micro_model(0), micro_model(5), list[tuple[str, torch.device]]()
+    move(first)
+    other = first if kind == "other model" else with_lora(first, 1)
+    models = [first, other] if other is not first else [other]
+    for model in models:
+        model.add_callback(CallbacksMP.ON_PRE_RUN, lambda _: seen.append(("begin", current[-1])))
+        model.set_model_attn1_patch(lambda q, k, v, _: (seen.append(("evaluate", current[-1])), (q, k, v))[1])
+    with second_device():
+        guided(gcfg(pack, base, U, *({"model": model, "positive": C} for model in models)), points(), SIGMAS)
+    assert {what for what, _ in seen} == {"begin", "evaluate"}
+    assert {where for _, where in seen} == {AWAY}
+
+
+@pytest.mark.parametrize("base_is", ["home", "away"])
+def test_clones_of_one_model_on_two_devices(pack: Any, base_is: str, caplog: pytest.LogCaptureFixture) -> None:
+    """H10: a module lies on one device, and all clones that share it are evaluated there."""
+    base = micro_model(0)
+    lora = with_lora(base, 1)
+    if base_is == "away":
+        move(base)
+    else:
+        lora.load_device = AWAY
+    terms = [{"positive": C, "weight": 3.0}, {"model": lora, "positive": D, "weight": 2.0, "label": "style"}]
+    with second_device():
+        ours = guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
+    expected = []
+    for x, s in zip(points(), SIGMAS, strict=True):
+        zero, side = (denoised(micro_model(0), cond, x, s) for cond in (U, C))
+        expected.append(zero + 3.0 * (side - zero) + 2.0 * (denoised(with_lora(micro_model(0), 1), D, x, s) - zero))
+    assert relative_error(ours, expected) <= 2e-6
+    assert lora.load_device == (HOME if base_is == "away" else AWAY)
+    assert "style shares its weights with another model of the graph" in caplog.text
+
+
+@needs_latent_shapes
+@pytest.mark.parametrize("kind", ["other model", "LoRA clone"])
+def test_every_model_knows_the_shapes_of_the_latent(pack: Any, kind: str) -> None:
+    """H12: a model used with sound before kept the shapes of that latent as a term's model."""
+    base, seen = micro_model(0), []
+    other = micro_model(5) if kind == "other model" else with_lora(base, 1)
+    old = [torch.Size([1, 4, 8, 8]), torch.Size([1, 8, 16])]
+    for model in {id(model.model): model.model for model in (base, other)}.values():
+        model.latent_shapes = old
+        note = lambda *_, model=model: seen.append(model.latent_shapes)  # noqa: E731
+        model.diffusion_model.register_forward_pre_hook(note)
+    guided(gcfg(pack, base, U, {"model": other, "positive": C}), points(), SIGMAS)
+    assert len(seen) == 2 * len(SIGMAS)
+    assert all(shapes == [points()[0].shape] for shapes in seen)
+    assert base.model.latent_shapes is old and other.model.latent_shapes is old
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -27,6 +27,10 @@ PLACE = {
     "load_device": "a module lies on one device, all its clones are evaluated there (see `devices`)",
     "offload_device": "the same",
 }
+"""Which device a model is evaluated on, no part of what it predicts."""
+
+ENTRIES_OF_PLACE = ("multigpu", "multigpu_options")
+"""The same in ``additional_models`` and ``model_options``: MultiGPU CFG Split's clones on further devices."""
 
 OF_LOADING = {
     "size": "of the module in bytes",

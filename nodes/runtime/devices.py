@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,6 +14,8 @@ import torch
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
+
+    from .branch import Branch
 
 P, T = ParamSpec("P"), TypeVar("T")
 
@@ -38,6 +41,30 @@ def keep_loaded(clone: ModelPatcher, patcher: ModelPatcher) -> None:
         made.parent = owners.get(id(made.model), made.parent)
 
     clone.add_callback("on_match_multigpu_clones", adopt)
+
+
+def place(branches: Sequence[Branch], names: Sequence[str]) -> None:
+    """Choose each model's devices for the run; the log says where they are not what the graph's nodes chose.
+
+    A module lies on one device: clones that share it are evaluated where the branch lies that is loaded.
+
+    Args:
+        branches: their ``host`` is known; patchers are clones of our own.
+        names: of the branches' models.
+    """
+    for name, branch in zip(names, branches, strict=True):
+        if branch.host is not None and branch.host.patcher.load_device != branch.patcher.load_device:
+            own, other = branch.patcher, branch.host.patcher
+            logging.warning(
+                "GCFG: %s shares its weights with another model of the graph and is evaluated where that model lies, "
+                "on %s, not on %s as Select Model Device says.", name, other.load_device, own.load_device,
+            )  # fmt: skip
+            own.load_device, own.offload_device = other.load_device, other.offload_device
+    for index in drop_shared_clones([branch.patcher for branch in branches]):
+        logging.info(
+            "GCFG: %s does not use all devices of MultiGPU CFG Split: there it shares weights, or a device, with "
+            "another model of the graph.", names[index],
+        )  # fmt: skip
 
 
 def drop_shared_clones(patchers: Sequence[ModelPatcher]) -> list[int]:

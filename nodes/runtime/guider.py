@@ -22,6 +22,7 @@ from .host import is_nested
 from .identity import is_same_model
 from .inputs import input_of
 from .latent_space import check_latent_spaces, log_schedule_notes
+from .memory import load_with_base
 from .result_hooks import result_hooks_of
 from .run import Run
 
@@ -157,7 +158,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             RuntimeError: a wrapper on a term's model did not let the run take place.
         """
         assert self.run is not None
-        self.conds |= self.run.to_load(noise.shape, self.conds)
+        self.conds |= load_with_base(self.run.branches, self.trace.models, noise.shape, self.conds)
         load_and_sample: Callable[..., torch.Tensor] = super().outer_sample
         result: list[torch.Tensor] = []
 
@@ -186,7 +187,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         extras = {j: self.conds[name] for j, name in self.base_names.items() if j not in self.run.pair}
         self.conds = {name: cond for name, cond in self.conds.items() if name in pair}
         self.run.base.conds = extras
-        self.run.set_latent_shapes(kwargs.get("latent_shapes"))
+        self.run.latent_shapes.set(self.run.modules, kwargs.get("latent_shapes"))
         processed = latent_image
         if latent_image is not None and torch.count_nonzero(latent_image) > 0:
             processed = self.inner_model.process_latent_in(latent_image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .clone_state import STATE, STATE_OF_WEIGHTS
+from .clone_state import ENTRIES_OF_PLACE, STATE, STATE_OF_WEIGHTS
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -50,6 +50,11 @@ def has_same_weights(one: ModelPatcher, other: ModelPatcher) -> bool:
 
 
 def _agree(one: ModelPatcher, other: ModelPatcher, names: tuple[str, ...]) -> bool:
-    return all(
-        is_same(without_empty(getattr(one, name, None)), without_empty(getattr(other, name, None))) for name in names
-    )
+    return all(is_same(_state(one, name), _state(other, name)) for name in names)
+
+
+def _state(patcher: ModelPatcher, name: str) -> object:
+    state = getattr(patcher, name, None)
+    if isinstance(state, dict):
+        state = {key: value for key, value in state.items() if key not in ENTRIES_OF_PLACE}
+    return without_empty(state)

@@ -15,11 +15,12 @@ class LatentShapes:
     def __init__(self) -> None:
         self._left: list[tuple[Any, Any]] = []
 
-    def set(self, model: Any, shapes: Sequence[Sequence[int]] | None) -> None:
-        """From now on ``model`` works on a latent of parts of these shapes; None where nobody says."""
-        if hasattr(model, "latent_shapes"):
-            self._left.append((model, model.latent_shapes))
-            model.latent_shapes = shapes
+    def set(self, models: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> None:
+        """From now on these models work on a latent with parts of these shapes; None where the host does not say."""
+        for model in models:
+            if hasattr(model, "latent_shapes"):
+                self._left.append((model, model.latent_shapes))
+                model.latent_shapes = shapes
 
     def restore(self) -> None:
         """Give every model what it had before; safe to call twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,32 @@ def _megabytes(nbytes: int) -> str:
     return f"{nbytes / MEGABYTE:.1f} MB"
 
 
+def load_with_base(
+    branches: Sequence[Branch], names: Sequence[str], shape: Sequence[int], base_conds: Mapping[str, list]
+) -> dict[str, list]:
+    """Conditions that make ComfyUI load all models with the base model, and keep the memory free that they need.
+
+    To be dropped before sampling. ComfyUI would copy a base model's additional models to the further devices of that
+    model; those of conditions it leaves where they are.
+
+    Args:
+        branches: the base model's first.
+        names: of the branches' models.
+        shape: of the noise, [B, C, ...].
+        base_conds: the base model's conditions; the other branches hold theirs.
+    """
+    if len(branches) == 1:
+        return {}
+    models, controls = [], 0
+    for branch in branches[1:]:
+        own, asked = branch.to_load()
+        models, controls = models + own, controls + asked
+    memory = extra_memory(branches, names, shape, base_conds, controls)
+    if memory.nbytes:
+        logging.info("GCFG: %s", memory)
+    return {"gcfg_to_load": [{"additional_models": models, "control": Reservation(memory.nbytes)}]}
+
+
 def extra_memory(
     branches: Sequence[Branch],
     names: Sequence[str],
@@ -61,14 +88,12 @@ def extra_memory(
     """What the run needs on the base model's device beside what ComfyUI estimates for the base model.
 
     Args:
-        branches: the base model's first.
-        names: of the branches' models.
-        shape: of the noise, [B, C, ...].
-        base_conds: the base model's conditions; the other branches hold theirs.
-        controls: bytes that the ControlNets in those ask for.
+        branches, names, shape, base_conds: see load_with_base.
+        controls: bytes that the ControlNets in the other branches' conditions ask for.
     """
     base, device = branches[0], branches[0].patcher.load_device
-    others = [pair for pair in list(zip(names, branches, strict=True))[1:] if pair[1].patcher.load_device == device]
+    named = list(zip(names, branches, strict=True))[1:]
+    others = [(name, branch) for name, branch in named if branch.patcher.load_device == device]
     estimate = comfy.sampler_helpers.estimate_memory
     own = estimate(base.patcher, shape, base_conds)[0]
     needs = [(int(estimate(branch.patcher, shape, branch.conds)[0] - own), name) for name, branch in others]
@@ -91,14 +116,3 @@ class Reservation(comfy.controlnet.ControlBase):
 
     def deepclone_multigpu(self, load_device: Any, autoregister: bool = False) -> Reservation:
         return self
-
-
-def to_load_beside(models: Sequence[Any], nbytes: int) -> dict[str, list]:
-    """Conditions with which ComfyUI loads ``models`` beside the base model and keeps ``nbytes`` free.
-
-    To be dropped before sampling. ComfyUI copies a base model's additional models to the further devices of that model;
-    it leaves those of conditions where they are.
-    """
-    if not models and not nbytes:
-        return {}
-    return {"gcfg_to_load": [{"additional_models": list(models), "control": Reservation(nbytes)}]}

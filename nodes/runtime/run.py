@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import comfy.hooks
@@ -27,13 +26,12 @@ from .branch import COND, UNCOND, Branch
 from .cond_state import has_hooks
 from .coverage import ConditionCoverage
 from .delegates import without_streaming
-from .devices import device_clones, drop_shared_clones
+from .devices import device_clones, place
 from .host import own_clone
 from .inputs import input_of
 from .kept_predictions import PredictionKeeper
 from .latent_shapes import LatentShapes
 from .latent_space import is_flow
-from .memory import extra_memory, to_load_beside
 from .result_hooks import ResultHooks, hook_needs
 from .shared_weights import has_same_tensors
 
@@ -71,7 +69,7 @@ class Run:
         self.store = DifferenceStore(plan.terms)
         self.latent_shapes = LatentShapes()
         self.loaded = self._find_shared_modules()
-        self._place()
+        place(self.branches, self.trace.models)
         for branch in self.branches[1:]:
             branch.prepare()
 
@@ -105,47 +103,11 @@ class Run:
                 host.is_shared = branch.is_shared = True
         return loaded
 
-    def _place(self) -> None:
-        """Say on which devices models are evaluated, where that is not what the graph's nodes chose."""
-        for index, branch in enumerate(self.branches):
-            if branch.host is not None:
-                self._follow_host(self.trace.models[index], branch.patcher, branch.host.patcher)
-        for index in drop_shared_clones([branch.patcher for branch in self.branches]):
-            logging.info(
-                "GCFG: %s does not use all devices of MultiGPU CFG Split: its weights there are shared with another "
-                "model of the graph, or its device is.", self.trace.models[index],
-            )  # fmt: skip
-
-    @staticmethod
-    def _follow_host(name: str, patcher: ModelPatcher, host: ModelPatcher) -> None:
-        if patcher.load_device != host.load_device:
-            logging.warning(
-                "GCFG: %s shares its weights with another model of the graph and is evaluated on that model's device "
-                "%s, not on %s (Select Model Device).", name, host.load_device, patcher.load_device,
-            )  # fmt: skip
-            patcher.load_device, patcher.offload_device = host.load_device, host.offload_device
-
-    def to_load(self, shape: torch.Size, base_conds: Mapping[str, list]) -> dict[str, list]:
-        """Conditions that make ComfyUI load all models of the run with the base model, and keep memory for them.
-
-        Args:
-            shape: of the noise, [B, C, ...].
-            base_conds: the base model's conditions.
-        """
-        models, controls = [], 0
-        for branch in self.branches[1:]:
-            own, asked = branch.to_load()
-            models, controls = models + own, controls + asked
-        memory = extra_memory(self.branches, self.trace.models, shape, base_conds, controls)
-        if memory.nbytes:
-            logging.info("GCFG: %s", memory)
-        return to_load_beside(models, memory.nbytes)
-
-    def set_latent_shapes(self, shapes: Sequence[Sequence[int]] | None) -> None:
-        """The shapes of the latent's parts, on all modules that the run evaluates, until it ends."""
-        for branch in self.branches:
-            for patcher in (branch.patcher, *device_clones(branch.patcher)):
-                self.latent_shapes.set(patcher.model, shapes)
+    @property
+    def modules(self) -> list[Any]:
+        """The network of every model, on every device."""
+        patchers = [branch.patcher for branch in self.branches]
+        return [each.model for patcher in patchers for each in (patcher, *device_clones(patcher))]
 
     def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
