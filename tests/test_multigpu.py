@@ -1,5 +1,6 @@
 """MultiGPU CFG Split, Select Model Device: each model of a graph is evaluated by its own clones, where it lies."""
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -230,6 +231,7 @@ def test_nothing_is_left_behind(pack: Any, ending: str) -> None:
     assert all(
         away(one) is clone and clone.is_multigpu_base_clone for one, clone in zip((base, other), clones, strict=True)
     )
+    gc.collect()
     loaded = comfy.model_management.loaded_models()
     assert None not in loaded
     assert {one.model for one in loaded if one.load_device == AWAY} == {one.model for one in clones}
