@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +10,9 @@ from rigs.by_hand import coefficients, linear_sum
 from rigs.counter import count_forwards
 from rigs.graphs import chain, gcfg
 from rigs.micro import micro_cond, micro_model
-from rigs.probe import denoised, guided
+from rigs.probe import guided
 from rigs.random_graphs import RandomGraph, random_graph
+from rigs.singly import predictions_at, sigmas_of
 
 SIZE = (8, 8)
 GRAPHS = 220
@@ -34,15 +34,6 @@ def models(pack: Any) -> list:
 @pytest.fixture(scope="module")
 def conds() -> list:
     return [micro_cond(i, tokens=8 if i == 3 else 4) for i in range(6)]
-
-
-def sigmas_of(model: Any, percents: list[float]) -> list[float]:
-    """Sigma at each percent: log-linear between a discrete schedule's steps, the line itself for flow of shift 1."""
-    sampling = model.get_model_object("model_sampling")
-    if not hasattr(sampling, "log_sigmas"):
-        return [1.0 - p for p in percents]
-    steps = np.arange(1000)
-    return np.exp(np.interp([(1 - p) * 999 for p in percents], steps, sampling.log_sigmas.double().numpy())).tolist()
 
 
 def noise_at(graph: RandomGraph, sigmas: list[float]) -> list[Tensor]:
@@ -70,29 +61,6 @@ class Measured:
                 return counted
 
             self.results = guided(guider, xs, sigmas, around)
-
-
-def predictions_at(models: list, conds: list, x: Tensor, sigma: float, base_is_flow: bool = False) -> Any:
-    """side -> D(x; model, condition), evaluated alone; flow models at the flow time that sigma corresponds to, others
-    on a flow base at the sigma that the time corresponds to, at most their own largest."""
-    known: dict = {}
-
-    def predict(side: tuple[int, int]) -> Tensor:
-        if side not in known:
-            model, cond = models[side[0]], conds[side[1]]
-            is_flow = not hasattr(model.get_model_object("model_sampling"), "log_sigmas")
-            at, time = x, sigma
-            if is_flow and not base_is_flow:
-                at, time = x / (1 + sigma), sigma / (1 + sigma)
-            elif base_is_flow and not is_flow:
-                at, time = x / (1 - sigma), sigma / (1 - sigma)
-                largest = float(models[side[0]].get_model_object("model_sampling").sigma_max)
-                if time > largest:  # it knows no more noise than that
-                    at, time = at * (largest / time), largest
-            known[side] = denoised(model, cond, at, time)
-        return known[side]
-
-    return predict
 
 
 @pytest.mark.parametrize("first", range(0, GRAPHS, 20))

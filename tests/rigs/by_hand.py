@@ -26,12 +26,19 @@ def fitted(mask: Tensor | None, size: tuple[int, int]) -> Tensor:
     return mask.double()
 
 
-def coefficients(terms: list[RandomTerm], weights: list[float], size: tuple[int, int]) -> dict[Side, Tensor]:
-    """a_j of every prediction that takes part, as maps; those that vanish everywhere are left out."""
+def coefficients(
+    terms: list[RandomTerm], weights: list[float], size: tuple[int, int],
+    cover: Callable[[Side], Tensor] = lambda side: FULL,
+) -> dict[Side, Tensor]:  # fmt: skip
+    """a_j of every prediction that takes part, as maps; those that vanish everywhere are left out.
+
+    Args:
+        cover: where a side's condition is in force, [B or 1, 1, h, w] of zeros and ones.
+    """
     total: dict[Side, Tensor] = {BASE: FULL.clone()}
     scale: dict[Side, float] = {BASE: 1.0}
     for term, weight in zip(terms, weights, strict=True):
-        mask = fitted(term.mask, size)
+        mask = fitted(term.mask, size) * cover(term.side("positive")) * cover(term.side("reference"))
         for side, sign in ((term.side("positive"), 1), (term.side("reference"), -1)):
             total[side] = total.get(side, 0 * FULL) + sign * weight * mask
             scale[side] = scale.get(side, 0.0) + abs(weight)

@@ -3,11 +3,10 @@
 import random
 from typing import Any
 
-import comfy.model_patcher
-import comfy.sampler_helpers
-import comfy.samplers
 import torch
 from torch import Tensor
+
+from rigs.probe import evaluated, processed
 
 
 def ranged(pack: Any, condition: list, start: float = 0.0, end: float = 1.0) -> list:
@@ -43,18 +42,13 @@ def left_half(size: int = 8, count: int = 1) -> Tensor:
     return mask
 
 
-def core_cover(model: Any, condition: list, x: Tensor, sigma: float) -> Tensor:
+def core_cover(model: Any, condition: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
     """1 where core's calc_cond_batch gives a prediction [B, C, ...] and 0 where it gives zeros: the result of a network
-    whose every prediction is 1."""
-    device = model.load_device
-    conds = {"positive": comfy.sampler_helpers.convert_cond(condition)}
-    conds = comfy.samplers.process_conds(model.model, x.to(device), conds, device, seed=0)
-    options = comfy.model_patcher.create_model_options_clone(model.model_options)
-    options["model_function_wrapper"] = lambda apply_model, arguments: torch.ones_like(arguments["input"])
-    sigmas = torch.full([x.shape[0]], sigma, device=device)
+    whose every prediction is 1. ``options`` as for ``processed``."""
     model.model.current_patcher = model
-    (ones,) = comfy.samplers.calc_cond_batch(model.model, [conds["positive"]], x.to(device), sigmas, options)
-    return (ones > 0.5).to(x).cpu()
+    cond = processed(model, condition, x, **options)
+    ones = evaluated(model, cond, x, sigma, model_function_wrapper=lambda _, given: torch.ones_like(given["input"]))
+    return (ones > 0.5).to(x)
 
 
 def random_limits(pack: Any, condition: list, r: random.Random, size: int = 16, batch: int = 1) -> list:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 Ask = Callable[[Tensor, Tensor], Tensor]
 CPU = torch.device("cpu")
+OTHER_OF = {"positive": "negative", "negative": "positive"}
 
 
 def guided(
@@ -52,13 +53,30 @@ def sampled(
     return guider.sample(noise, latent, comfy.samplers.sampler_object(sampler), sigmas, **settings)
 
 
-def denoised(model: Any, conditioning: list, x: Tensor, sigma: float) -> Tensor:
-    """D(x; model, conditioning) from ComfyUI's calc_cond_batch alone: one model, one condition, no guider."""
+def denoised(model: Any, conditioning: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
+    """D(x; model, conditioning) from ComfyUI's calc_cond_batch alone: one model, one condition, no guider. ``options``
+    as for ``processed``."""
     comfy.model_management.load_models_gpu([model])
     model.pre_run()
+    return evaluated(model, processed(model, conditioning, x, **options), x, sigma)
+
+
+def processed(model: Any, conditioning: list, x: Tensor, name: str = "positive", beside: list | None = None) -> list:
+    """The condition as the model is given it at x [B, C, ...].
+
+    Args:
+        name: "positive" or "negative".
+        beside: the other of the two, where they are processed together as CFGGuider does.
+    """
+    conds = {name: conditioning} | ({} if beside is None else {OTHER_OF[name]: beside})
+    converted = {key: comfy.sampler_helpers.convert_cond(conds[key]) for key in sorted(conds, reverse=True)}
     device = model.load_device
-    conds = {"positive": comfy.sampler_helpers.convert_cond(conditioning)}
-    conds = comfy.samplers.process_conds(model.model, x.to(device), conds, device, seed=0)
+    return comfy.samplers.process_conds(model.model, x.to(device), converted, device, seed=0)[name]
+
+
+def evaluated(model: Any, cond: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
+    """What core's calc_cond_batch gives for a processed condition, with these further model options."""
+    device = model.load_device
+    all_options = comfy.model_patcher.create_model_options_clone(model.model_options) | options
     sigmas = torch.full([x.shape[0]], sigma, device=device)
-    options = comfy.model_patcher.create_model_options_clone(model.model_options)
-    return comfy.samplers.calc_cond_batch(model.model, [conds["positive"]], x.to(device), sigmas, options)[0].cpu()
+    return comfy.samplers.calc_cond_batch(model.model, [cond], x.to(device), sigmas, all_options)[0].cpu()
