@@ -10,6 +10,7 @@ from gcfg_core.input_error import InputError
 
 from .interrupted import CTRL_C, Interrupted
 from .out_of_memory import is_out_of_memory, memory_line
+from .program import PROGRAM, requirements
 
 COMMANDS = {
     "prepare": "turn a base model into a null-text start, and report how far it is from the base",
@@ -21,7 +22,7 @@ COMMANDS = {
     "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
 BAD_INPUT = 2
-USAGE = "usage: python -m training COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(
+USAGE = f"usage: {PROGRAM} COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(
     f"  {name:<10}{about}" for name, about in COMMANDS.items()
 )
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
             raise
-        print(f"error: this Python lacks {error.name}: pip install -r training/requirements.txt", file=sys.stderr)
+        print(f"error: this Python lacks {error.name}: pip install -r {requirements()}", file=sys.stderr)
         return BAD_INPUT
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,6 +15,7 @@ from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept, writ
 
 from ..arguments import Arguments
 from ..durable import sha256_of
+from ..program import PROGRAM
 from .bare import write_bare
 from .unet_config import CONFIG_HELP, read_config
 
@@ -34,7 +35,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         InputError: the first thing that is wrong, unknown or missing.
     """
-    parser = Arguments("python -m training convert", ABOUT)
+    parser = Arguments(f"{PROGRAM} convert", ABOUT)
     parser.add_argument("input", help="a UNet state dict in diffusers' names, null-text or not, or a format 1 file")
     parser.add_argument("output", help="the .safetensors file to write; with --bare also .bin or .pt")
     parser.add_argument("--bare", action="store_true", help="write the tensors alone, as the authors' files have them")

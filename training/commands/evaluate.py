@@ -16,13 +16,14 @@ from ..evaluate.metrics import Scores, score
 from ..evaluate.pictures import PictureFile, by_content, list_pictures
 from ..evaluate.report import Evaluation, table
 from ..output import check_file, make_folder
+from ..program import PROGRAM
 from ..progress import bar, on
 from ..sample.scene import Weights
 from ..sample.source import Source, open_source
 from ..setting_flags import parse_settings
 from .scene import SceneConfig, open_scene
 
-PROG = "python -m training evaluate"
+PROG = f"{PROGRAM} evaluate"
 ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
 RESULT, PAIRS, GENERATED = "evaluation.json", "nearest.png", "generated"
 PAPER_WEIGHT = 2.5

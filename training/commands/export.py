@@ -14,6 +14,7 @@ from ..data.outside import refuse_inside
 from ..export.concept import concept_path, export_run
 from ..output import check_file
 from ..precision import DTYPES
+from ..program import PROGRAM
 from ..run.checkpoint import step_of
 from ..run.record import read_record
 from ..run.result import concept_from, is_world, run_facts, title_of
@@ -22,7 +23,7 @@ from ..sample.source import WEIGHTS, Source, latest_average, open_source, run_co
 from ..setting_flags import parse_settings
 from .scene import read_scene_base
 
-PROG = "python -m training export"
+PROG = f"{PROGRAM} export"
 ABOUT = (
     "Write weights of a run's newest checkpoint as a concept file: the second average that it keeps, or any before it "
     "is finished. The run itself stays as it is."

@@ -18,6 +18,7 @@ from gcfg_core.world_page import WORLD as PAGE
 
 from ..arguments import Arguments
 from ..export.newest import newest_concept
+from ..program import PROGRAM
 from ..run.names import RECORD, WORLD
 from .unet_config import CONFIG_HELP, read_config
 
@@ -38,7 +39,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         InputError: the first thing that is wrong, unknown or missing.
     """
-    parser = Arguments("python -m training inspect", ABOUT)
+    parser = Arguments(f"{PROGRAM} inspect", ABOUT)
     parser.add_argument(
         "file", help="a format 1 file, a UNet state dict in diffusers' names, or the folder of a run or a world"
     )

@@ -20,10 +20,11 @@ from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
 from ..prepare.report import PrepareReport
 from ..prepare.start import start_concept
+from ..program import PROGRAM
 from ..progress import bar
 from ..setting_flags import parse_settings
 
-PROG = "python -m training prepare"
+PROG = f"{PROGRAM} prepare"
 ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."
 
 

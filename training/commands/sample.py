@@ -9,13 +9,14 @@ from gcfg_core.input_error import InputError
 
 from ..data.outside import refuse_inside
 from ..output import check_file
+from ..program import PROGRAM
 from ..progress import bar, on
 from ..sample.source import open_source
 from ..sample.weight_grid import PAPER_WEIGHTS, weight_grid
 from ..setting_flags import parse_settings
 from .scene import SceneConfig, open_scene
 
-PROG = "python -m training sample"
+PROG = f"{PROGRAM} sample"
 ABOUT = (
     "Draw a concept alone, its base model, and both mixed at several weights, all from the same noise; a model that "
     "reads text under its prompt at several weights."

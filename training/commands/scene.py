@@ -11,6 +11,7 @@ from ..base.model import Base
 from ..base.read import read_base
 from ..device import DEVICE_HELP, chosen_device
 from ..precision import DTYPES
+from ..program import PROGRAM
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.fit import other_base
@@ -57,9 +58,7 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str
     unknown = unknown_words(base, config.prompt, config.negative)
     if unknown:
         words, place = ", ".join(map(repr, unknown)), _base_path(source, config)
-        told = (
-            f"warning: the world does not know {words}; `python -m training inspect {place}` shows the words it knows"
-        )
+        told = f"warning: the world does not know {words}; `{PROGRAM} inspect {place}` shows the words it knows"
         print(told, file=sys.stderr)
     concept, name = load_source(source, base, config.average)
     size = config.size or fitting_side(base, _trained_size(base, concept.training.get("resolution"), source))

@@ -13,12 +13,13 @@ from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE, remove_text_attention
 
 from ..base.model import NAME_TOKENIZER, Base
+from ..program import PROGRAM
 from ..seeds import seed_of
 from .config import LORA_TARGETS, ModelConfig
 from .network import Network
 from .start_check import check_start
 
-NULL_TEXT, PREPARE = "a null-text file", "Make one with `python -m training prepare`."
+NULL_TEXT, PREPARE = "a null-text file", f"Make one with `{PROGRAM} prepare`."
 
 
 def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConfig, seed: int) -> Network:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import Arguments
+from ..program import PROGRAM
 from ..setting_flags import add_flag, typed
 from .config import RunConfig
 from .presets import PRESETS
 from .settings import leaves, merged, preset, read_toml, run_config, section_of
 
-PROG = "python -m training train"
+PROG = f"{PROGRAM} train"
 USAGE = f"{PROG} --base BASE --images DIR --output RUN [--preset NAME] [--config FILE] [--dry-run] [settings]"
 CODES = (
     "Exit codes: 0 when the run is done; 2 when something given cannot be used; 130 after Ctrl-C and 143 after "

@@ -14,10 +14,12 @@ from gcfg_core.input_error import InputError
 from ..base.model import Base
 from ..data.picture import Picture
 from ..durable import sha256_of, write_json
+from ..program import PROGRAM
 from .base_settings import BASE, base_settings
 from .checkpoint import CHECKPOINTS, checkpoints
 from .config import RunConfig
 from .dataset_list import changes, write_pictures
+from .found_paths import FOLDER
 from .names import RECORD
 from .settings import section_of
 from .start import CONSTANTS
@@ -66,9 +68,7 @@ def _start(path: str | None) -> str | None:
         return None if path is None else sha256_of(Path(path))
     except OSError as error:
         told = error.strerror or str(error)
-        raise InputError(
-            f"start {path}", "a null-text file", told, "Make one with `python -m training prepare`."
-        ) from None
+        raise InputError(f"start {path}", "a null-text file", told, f"Make one with `{PROGRAM} prepare`.") from None
 
 
 def open_record(
@@ -101,7 +101,8 @@ def open_record(
         record = {"format": 1, "started": started, "settings": _plain(settings)}
         write_pictures(folder, pictures)
     record["settings"] = {**_plain(settings), **record["settings"]}  # what an older version did not note
-    record |= {"config": config.model_dump(mode="json"), "versions": versions(), **facts}
+    place = {FOLDER: str(Path.cwd()), "versions": versions()}
+    record |= {"config": config.model_dump(mode="json"), **place, **facts}
     write_json(folder / RECORD, record)
 
 

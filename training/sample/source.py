@@ -21,6 +21,7 @@ from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
 from ..run.checkpoint import CHECKPOINTS, latest_checkpoint
 from ..run.config import EmaConfig
+from ..run.found_paths import found_config
 from ..run.names import WORLD
 from ..run.profiles import profiles
 from ..run.record import RECORD, read_record
@@ -83,7 +84,7 @@ def open_source(path: str) -> Source:
     config = record["config"]
     if not all(isinstance(config.get(section, {}), dict) for section in ("data", "model", "ema")):
         raise InputError(str(place / RECORD), "the record of a run", "other JSON", "Give the concept file.")
-    return Source(place, config, base_of_record(record))
+    return Source(place, found_config(record), base_of_record(record))
 
 
 def load_source(source: Source, base: Base, average: str | None = None) -> tuple[Concept, str]:
