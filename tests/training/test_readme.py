@@ -29,3 +29,10 @@ def test_what_a_preset_needs_is_installed() -> None:
     eight_bit = [name for name, one in PRESETS.items() if one.get("optimizer", {}).get("optimizer") == "adamw8bit"]
     assert any(f"--preset {name}" in README for name in eight_bit)
     assert "pip install bitsandbytes" in README
+
+
+def test_an_environment_is_made_before_anything_is_installed() -> None:
+    """T19: its size is told, and how the commands are written in other folders."""
+    section = README[README.index("## Train a concept model") :]
+    assert section.index("GB on the disk") < section.index("python -m venv") < section.index("pip install -r")
+    assert "`python PACK/training`" in section
