@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from .concept_error import ConceptFileError
+from .file_kinds import diffusion_family, kind_of
+from .prediction_markers import marked_prediction
 from .unet_layout import layout_of
 
 _SD = {
@@ -45,6 +47,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 ARCHITECTURES = (*CONFIGS, "custom")
 LATENT_FORMATS = {"sd15": "SD15", "sd2": "SD15", "sdxl": "SDXL"}  # class names in comfy.latent_formats
 NORM1_STD_OF_V = 0.09  # a v-prediction SD2 model's last norm1.bias spreads more than this, an epsilon one's less
+LDM_UNET = "model.diffusion_model.input_blocks."
 CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so that the file says what it is."
 
 
@@ -62,14 +65,23 @@ def architecture_of(config: Mapping[str, Any]) -> str:
     return next((name for name, known in CONFIGS.items() if layout_of(known) == layout), "custom")
 
 
-def guess_prediction_type(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def guess_prediction_type(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
     """ "epsilon" or "v_prediction" of a bare state dict.
 
-    Marker tensors (`v_pred`) decide. An SD2 network has none: there the spread of its last transformer's first norm
-    decides, as ComfyUI does it.
+    Marker tensors and ModelSpec's metadata decide. Of an SD2 network without any, the spread of its last
+    transformer's first norm decides, as in ComfyUI; others predict epsilon.
+
+    Raises:
+        ConceptFileError: the metadata names another kind of prediction.
     """
-    if "v_pred" in tensors:
-        return "v_prediction"
+    marked = marked_prediction(tensors, metadata or {})
+    if marked is not None:
+        if marked not in ("epsilon", "v_prediction"):
+            raise ConceptFileError("prediction type", "epsilon or v_prediction", repr(marked),
+                                   "Models of that kind are not supported.")  # fmt: skip
+        return marked
     if family_of(config) != "sd2" or layout_of(config).in_channels != 4:
         return "epsilon"
     path = "up_blocks.{}.attentions.{}.transformer_blocks.0.norm1.bias"
@@ -90,11 +102,7 @@ def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """
     conv_in = shapes.get("conv_in.weight")
     if conv_in is None or len(conv_in) != 4 or "down_blocks.0.resnets.0.conv1.weight" not in shapes:
-        first = next(iter(sorted(shapes)), "nothing")
-        raise ConceptFileError(
-            "tensors", "a UNet in diffusers' names (conv_in.weight, down_blocks...)", f"{first} ...",
-            "Give the UNet alone, as diffusers saves it; a VAE, a text encoder or a LoRA is not a concept model.",
-        )  # fmt: skip
+        raise _no_unet(list(shapes))
     levels = _count(shapes, "down_blocks.{}.")
     layers = [_count(shapes, f"down_blocks.{level}.resnets.{{}}.") for level in range(levels)]
     channels = [shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)]
@@ -121,6 +129,18 @@ def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     known = "sdxl" if added is not None else ("sd2" if linear else "sd15")
     config["cross_attention_dim"] = text[0][1] if text else CONFIGS[known]["cross_attention_dim"]
     return {**config, "attention_head_dim": _heads(channels, linear)}
+
+
+def _no_unet(names: list[str]) -> ConceptFileError:
+    """The error about tensors that are no UNet's, which names what they are."""
+    kind = kind_of(names)
+    first = f"{next(iter(sorted(names)), 'nothing')} ..."
+    got, remedy = first, "Give the UNet alone, as diffusers saves it."
+    if diffusion_family(names) is None and any(name.startswith(LDM_UNET) for name in names):
+        got, remedy = "a Stable Diffusion checkpoint in ldm's names", f"The trainer takes it as --base. {remedy}"
+    elif kind is not None:
+        got, remedy = f"{kind.name} ({first})", kind.remedy
+    return ConceptFileError("tensors", "a UNet in diffusers' names (conv_in.weight, down_blocks...)", got, remedy)
 
 
 def _heads(channels: list[int], linear: bool) -> int | list[int]:

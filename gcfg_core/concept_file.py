@@ -17,12 +17,12 @@ from .architectures import LATENT_FORMATS, architecture_of, family_of, guess_pre
 from .concept_error import ConceptFileError, some
 from .concept_metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
+from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
 from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_layout import TIME_IDS, layout_of
 from .unet_tensors import tensor_shapes
 
 TEXT_EMBEDS, TIME_IDS_NAME = "gcfg.text_embeds", "gcfg.time_ids"
-MARKERS = ("v_pred", "ztsnr")  # empty tensors by which bare files say v-prediction and zero terminal SNR
 EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
 AGAIN = "Copy or download the file again, or export the concept again."
 
@@ -118,7 +118,7 @@ def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | N
     if FORMAT_KEY not in metadata and DESCRIPTION in tensors:
         metadata = unpack_description(name, tensors[DESCRIPTION])
     constants = {key: tensors.pop(key).float() for key in (TEXT_EMBEDS, TIME_IDS_NAME) if key in tensors}
-    fields = parse(name, metadata) if FORMAT_KEY in metadata else _inferred(tensors, config, constants)
+    fields = parse(name, metadata) if FORMAT_KEY in metadata else _inferred(tensors, metadata, config, constants)
     tensors = {key: value for key, value in tensors.items() if key not in (*MARKERS, DESCRIPTION)}
     concept = Concept(
         tensors=tensors, text_embeds=constants.get(TEXT_EMBEDS), time_ids=constants.get(TIME_IDS_NAME), **fields
@@ -181,15 +181,21 @@ def _check_tensor(name: str, key: str, value: Tensor, shape: tuple[int, ...]) ->
 
 
 def _inferred(
-    tensors: dict[str, Tensor], config: Mapping[str, Any] | None, constants: dict[str, Tensor]
+    tensors: dict[str, Tensor],
+    metadata: Mapping[str, str],
+    config: Mapping[str, Any] | None,
+    constants: dict[str, Tensor],
 ) -> dict[str, Any]:
     """The fields of a bare state dict; fills in the SDXL constants where it has none."""
+    edm = edm_kind(tensors)
+    if edm is not None:
+        raise ConceptFileError("tensors", "an epsilon or v-prediction model", edm, EDM_REMEDY)
     assumed = []
     null_text = any(key.endswith(f"attn2.{FEATURE}") for key in tensors)
     if config is None:
         config = infer_config({key: tuple(value.shape) for key, value in tensors.items() if key not in MARKERS})
         assumed.append("the network, from the tensors' shapes")
-    prediction = guess_prediction_type(config, tensors)
+    prediction = guess_prediction_type(config, tensors, metadata)
     assumed.append(f"prediction type {prediction}")
     pooled = layout_of(config).pooled_dim
     if null_text and pooled:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pickle
-import pickletools
 import re
 import uuid
 import zipfile
@@ -19,13 +18,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .concept_error import ConceptFileError
+from .concept_error import ConceptFileError, some
+from .pickle_globals import globals_in, is_harmless, stand_ins
 
 SAFETENSORS = (".safetensors", ".sft")
 EXTENSIONS = (*SAFETENSORS, ".bin", ".pt", ".pth", ".ckpt")
 # How torch's weights-only unpickler says that it met a class or a function, as against damage.
 CODE = re.compile(r"not an allowed global|is blocked|must be \S+ to load|Can only (build|create)|call reduce")
 HASH = "modelspec.hash_sha256"  # ModelSpec 1.0.0: of all tensor content, which is a file without its header
+TENSORS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # how the names in a plain state dict begin
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
+    AttributeError,
+)  # fmt: skip
 DAMAGED = "The file is incomplete or damaged; copy or download it again."
 
 
@@ -162,11 +167,13 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not os.path.isfile(path):
         raise _absent(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        if CODE.search(str(error)) or _whole_pickle(path):
+        loaded = _weights_only(path)
+    except UNREADABLE as error:
+        named = _foreign_globals(path)
+        if CODE.search(str(error)) or named:
+            which = f" ({some(sorted(named))})" if named else ""
             raise ConceptFileError(
-                name, "tensors alone", "a pickle that needs code to be run",
+                name, "tensors alone", f"a pickle that needs code to be run{which}",
                 "It was not run. Ask its author for a .safetensors file, or convert it where you trust it.",
             ) from error  # fmt: skip
         raise ConceptFileError(name, "a whole file of tensors", "one that cannot be read", DAMAGED) from error
@@ -177,19 +184,41 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return tensors
 
 
-def _whole_pickle(path: str | os.PathLike[str]) -> bool:
-    """Whether the file is an undamaged plain pickle, which torch then refused for what it asks for."""
+def _weights_only(path: str | os.PathLike[str]) -> object:
+    """What torch's weights-only unpickler reads; a trainer's harmless notes become objects that do nothing."""
+    mapped = zipfile.is_zipfile(path)
     try:
-        with open(path, "rb") as handle:
-            return sum(1 for _ in pickletools.genops(handle)) > 0  # to the end, or it raises
-    except (ValueError, OSError):
-        return False
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError:
+        names = {name for name in globals_in(path) if is_harmless(name)} - _allowed()
+        if not names or not hasattr(torch.serialization, "safe_globals"):
+            raise
+    with torch.serialization.safe_globals(stand_ins(names)):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+
+def _allowed() -> set[str]:
+    """What this process already lets the unpickler use: ComfyUI names some of the same."""
+    listed = getattr(torch.serialization, "get_safe_globals", list)()
+    return {one[1] if isinstance(one, tuple) else f"{one.__module__}.{one.__qualname__}" for one in listed}
+
+
+def _foreign_globals(path: str | os.PathLike[str]) -> set[str]:
+    """What a pickle asks for beside tensors and a trainer's harmless notes; nothing where it cannot be read."""
+    try:
+        names = globals_in(path)
+    except (*UNREADABLE, zipfile.BadZipFile):
+        return set()
+    return {name for name in names if not (name.startswith(TENSORS) or is_harmless(name))}
 
 
 def _unwrapped(loaded: object) -> dict[str, Tensor]:
-    """The state dict itself, also from {"state_dict": ...}; empty where there is none."""
+    """The state dict itself, also from {"state_dict": ...} or a dict around it alone, as ComfyUI reads it; empty where
+    there is none."""
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
+    elif isinstance(loaded, Mapping) and len(loaded) == 1 and isinstance(only := next(iter(loaded.values())), Mapping):
+        loaded = only
     if not isinstance(loaded, Mapping):
         return {}
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}

@@ -11,7 +11,9 @@ import torch
 
 from ...gcfg_core.concept_error import ConceptFileError
 from ...gcfg_core.concept_file import is_concept_file, read_concept
+from ...gcfg_core.file_kinds import kind_of
 from ...gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
+from ...gcfg_core.tensor_file import tensor_names
 from .concept_model import build_concept_model
 from .lora_concept_model import apply_lora_concept
 
@@ -45,10 +47,17 @@ def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelP
     except RuntimeError as error:
         if "Could not detect model type" not in str(error):
             raise
-        raise ConceptFileError(
-            Path(path).name, "a diffusion model or a concept", "a file that ComfyUI does not recognise as a model",
-            "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one.",
-        ) from error  # fmt: skip
+        raise _no_model(path) from error
+
+
+def _no_model(path: str) -> ConceptFileError:
+    """The error about a file that is no diffusion model, which names what it is."""
+    kind = kind_of(tensor_names(path)[0])
+    got, remedy = "a file", "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one."
+    if kind is not None:
+        got, remedy = kind.name, f"{kind.name[0].upper()}{kind.name[1:]} is not one. {kind.remedy}"
+    expected = "a diffusion model or a concept"
+    return ConceptFileError(Path(path).name, expected, f"{got} that ComfyUI does not recognise as a model", remedy)
 
 
 def _load_lora_concept(path: str, base_model: ModelPatcher | None) -> ModelPatcher:

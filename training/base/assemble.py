@@ -34,6 +34,7 @@ class Parts:
         schedule: noise levels and what the network predicts.
         codec: the VAE.
         text: the text encoders.
+        notes: for the base's.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Parts:
     schedule: NoiseSchedule
     codec: VaeCodec
     text: ClipText
+    notes: tuple[str, ...] = ()
 
 
 def assemble(parts: Parts) -> Base:
@@ -67,7 +69,17 @@ def assemble(parts: Parts) -> Base:
         null=null,
         text=parts.text if parts.text.has_tokenizers else None,
         latent_format=LATENT_FORMATS[family_of(config)],
+        notes=(*parts.notes, *_precision(parts.tensors)),
     )
+
+
+def _precision(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """A note about weights that are stored in eight bits."""
+    types = sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.element_size() == 1})
+    told = (
+        f"the UNet is stored as {', '.join(types)}, which rounds coarsely; train from the original where there is one"
+    )
+    return (told,) if types else ()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,4 +117,6 @@ def _check(parts: Parts, layout: UNetLayout, null: Condition) -> None:
     ):
         if wanted != got:
             remedy = "Inpainting and editing models are not supported." if "channels" in what else BELONG
+            if "channels" in what and layout.in_channels == layout.out_channels:
+                remedy = "The VAE is another family's: give one of this model's with --vae."
             raise InputError(f"{parts.name}: {what}", str(wanted), str(got), remedy)

@@ -24,7 +24,7 @@ def vae_config(shapes: Shapes, family: str, name: str) -> dict[str, Any]:
     """
     levels = _count(shapes, "encoder.down.{}.")
     if not levels or "encoder.conv_in.weight" not in shapes or "decoder.conv_in.weight" not in shapes:
-        remedy = "Give a checkpoint that carries its own VAE, or a diffusers folder."
+        remedy = "Give --vae with this family's VAE, or a checkpoint that carries its own."
         raise InputError(name, "an AutoencoderKL (tensors named first_stage_model.*)", "none", remedy)
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],

@@ -11,10 +11,13 @@ from .clip import CLASSES, CLIP_VOCABULARY, ClipEncoder, ClipText, build_clip
 from .codec import VaeCodec, build_vae
 from .model import Base
 from .prediction import ReadOptions, Told, decide_schedule, told_by_scheduler
+from .single_file_kind import BASE, LCM_KIND, LCM_REMEDY
 from .tokenizers import comfyui_tokenizer, is_tokenizer, read_tokenizer, tokenizer_folder
-from .weights import folder_tensors, read_json
+from .vae import GIVE_VAE, read_vae
+from .variants import Variants
+from .weights import read_json
 
-CONFIG = "config.json"
+CONFIG, INDEX = "config.json", "model_index.json"
 
 
 def read_folder(folder: Path, options: ReadOptions) -> Base:
@@ -24,15 +27,16 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
         InputError: the folder is incomplete, damaged or holds another kind of model.
     """
     if not (folder / "unet").is_dir():
-        alone = (folder / CONFIG).is_file()
-        got = "one part of it alone" if alone else "a folder without unet/"
-        remedy = "Give the folder above." if alone else "Give the folder that holds unet/, vae/ and text_encoder/."
-        raise InputError(str(folder), "a diffusers model folder", got, remedy)
+        raise _no_unet(folder)
     given = read_json(folder / "unet" / CONFIG)
+    if given.get("time_cond_proj_dim") is not None:
+        raise InputError(f"{folder.name}: unet", BASE, f"{LCM_KIND} (time_cond_proj_dim)", LCM_REMEDY)
     layout = checked_layout(given, f"{folder.name}: unet")
-    config, tensors = plain_config(given), folder_tensors(folder / "unet")
+    variants = Variants(folder, options.variant)
+    config, tensors = plain_config(given), variants.tensors("unet")
     told = _told(folder)
-    vae = build_vae(read_json(folder / "vae" / CONFIG), folder_tensors(folder / "vae"), folder.name)
+    text = _text(folder, options, variants, layout.pooled_dim is not None, zero_pad=family_of(config) == "sd2")
+    vae = _vae(folder, variants) if options.vae is None else read_vae(Path(options.vae), family_of(config))
     return assemble(
         Parts(
             name=folder.resolve().name,
@@ -40,9 +44,29 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
             tensors=tensors,
             schedule=decide_schedule(options, told, config, tensors),
             codec=VaeCodec(vae),
-            text=_text(folder, options, pooled=layout.pooled_dim is not None, zero_pad=family_of(config) == "sd2"),
+            text=text,
+            notes=variants.notes(),
         )
     )
+
+
+def _no_unet(folder: Path) -> InputError:
+    """The error about a folder without unet/, which names the pipeline where it is another's."""
+    got, remedy = "a folder without unet/", "Give the folder that holds unet/, vae/ and text_encoder/."
+    index = folder / INDEX
+    if index.is_file():
+        kind = str(read_json(index).get("_class_name"))
+        got, remedy = f"a {kind} without unet/", "Only SD1.5, SD2 and SDXL can be trained."
+    elif (folder / CONFIG).is_file():
+        kind = read_json(folder / CONFIG).get("_class_name")
+        got, remedy = f"one part of it alone{f' ({kind})' if kind else ''}", "Give the folder above."
+    return InputError(str(folder), "a diffusers model folder", got, remedy)
+
+
+def _vae(folder: Path, variants: Variants) -> Any:
+    if not (folder / "vae").is_dir():
+        raise InputError(str(folder / "vae" / CONFIG), "a VAE", "nothing there", GIVE_VAE)
+    return build_vae(read_json(folder / "vae" / CONFIG), variants.tensors("vae"), folder.name)
 
 
 def _told(folder: Path) -> Told:
@@ -50,11 +74,11 @@ def _told(folder: Path) -> Told:
     return told_by_scheduler(read_json(path), folder.name) if path.is_file() else Told()
 
 
-def _text(folder: Path, options: ReadOptions, pooled: bool, zero_pad: bool) -> ClipText:
+def _text(folder: Path, options: ReadOptions, variants: Variants, pooled: bool, zero_pad: bool) -> ClipText:
     """The text encoders; ``zero_pad``: the first pads with 0 where no tokenizer says otherwise. SDXL's second does."""
     encoders = []
     for number in range(2 if pooled else 1):
-        model = _encoder(folder / ("text_encoder_2" if number else "text_encoder"), projection=number == 1)
+        model = _encoder(folder, "text_encoder_2" if number else "text_encoder", variants, projection=number == 1)
         pad = 0 if zero_pad or number else None
         encoders.append(with_tokenizer(ClipEncoder(model, pad), number, folder, options))
     return ClipText(encoders, pooled)
@@ -75,9 +99,10 @@ def with_tokenizer(encoder: ClipEncoder, number: int, folder: Path | None, optio
     return ClipEncoder(encoder.model, tokenizer.pad_token_id if own else encoder.pad, tokenizer)
 
 
-def _encoder(folder: Path, projection: bool) -> Any:
-    config = read_json(folder / CONFIG)
+def _encoder(folder: Path, part: str, variants: Variants, projection: bool) -> Any:
+    place = folder / part
+    config = read_json(place / CONFIG)
     kinds = config.get("architectures") or list(CLASSES)[:1]
     if kinds[0] not in CLASSES:
-        raise InputError(str(folder), " or ".join(CLASSES), str(kinds[0]), "Other text encoders are not supported.")
-    return build_clip(config, folder_tensors(folder), projection, str(folder))
+        raise InputError(str(place), " or ".join(CLASSES), str(kinds[0]), "Other text encoders are not supported.")
+    return build_clip(config, variants.tensors(part), projection, str(place))

@@ -94,6 +94,7 @@ class Base:
         null: the empty prompt's condition, batch 1 (SDXL: with the size ids of an uncropped square picture).
         text: the text encoder; None where the base brought no tokenizer or encoder for captions.
         latent_format: name of the class in comfy.latent_formats.
+        notes: choices made while it was read that somebody may not expect, a sentence each.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Base:
     null: Condition
     text: TextEncoder | None
     latent_format: str
+    notes: tuple[str, ...] = ()
 
     @property
     def side_step(self) -> int:

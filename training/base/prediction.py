@@ -22,11 +22,16 @@ class ReadOptions:
         prediction_type: "epsilon" or "v_prediction".
         zero_terminal_snr: whether the schedule was rescaled to zero terminal SNR.
         tokenizer: a folder of tokenizer files.
+        vae: a file or folder whose VAE takes the place of the base's own.
+        variant: of the weights where there are several: of a folder, the middle of its files' names, such as fp16 or
+            non_ema; of a single file, ema or non_ema.
     """
 
     prediction_type: str | None = None
     zero_terminal_snr: bool | None = None
     tokenizer: str | None = None
+    vae: str | None = None
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,4 +78,7 @@ def decide_schedule(
     """
     prediction = options.prediction_type or told.prediction_type or guess_prediction_type(config, tensors)
     zero = told.zero_terminal_snr if options.zero_terminal_snr is None else options.zero_terminal_snr
+    if zero and prediction == "epsilon":
+        raise InputError("zero terminal SNR", "v_prediction", "epsilon", "At zero SNR eps says nothing about x_0: give "
+                         "--prediction-type v_prediction or --no-zero-terminal-snr, whichever is true.")  # fmt: skip
     return noise_schedule(told.scheduler, prediction, bool(zero))

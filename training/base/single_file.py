@@ -11,22 +11,21 @@ from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
 from gcfg_core.architectures import CONFIGS, architecture_of, family_of, infer_config
-from gcfg_core.concept_file import MARKERS
+from gcfg_core.prediction_markers import MARKERS, marked_prediction
 from gcfg_core.tensor_file import open_tensors
 
 from .assemble import Parts, assemble, checked_layout
 from .clip import ClipText
-from .codec import VaeCodec, build_vae
-from .configs import vae_config
+from .codec import VaeCodec
 from .diffusers_folder import with_tokenizer
+from .ema import unet_part
 from .model import Base
 from .prediction import ReadOptions, Told, decide_schedule
 from .single_file_kind import UNET, refuse_other_kinds
-from .single_file_text import text_encoders
-from .weights import as_input_error
-
-VAE = "first_stage_model."
-SPEC = {"v": "v_prediction", "epsilon": "epsilon"}  # modelspec.prediction_type
+from .single_file_text import TEXT, text_encoders
+from .vae import PREFIX as VAE
+from .vae import ldm_vae, read_vae, vae_part
+from .weights import as_input_error, check_finite
 
 
 def read_single_file(path: Path, options: ReadOptions) -> Base:
@@ -38,30 +37,35 @@ def read_single_file(path: Path, options: ReadOptions) -> Base:
     with as_input_error(str(path)):
         tensors, metadata = open_tensors(path)
     refuse_other_kinds(path.name, tensors, metadata)
+    part, notes = unet_part(tensors, options.variant, path.name)
+    first_stage = vae_part(tensors) if options.vae is None else {}
+    text = {key: value for key, value in tensors.items() if key.startswith(TEXT)}
+    check_finite(part | {VAE + key: value for key, value in first_stage.items()} | text, path.name)
     with as_input_error(path.name):
-        config, unet = _unet(tensors)
+        config, unet = _unet(part)
     layout = checked_layout(config, path.name)
     family = family_of(config)
-    encoders = text_encoders(tensors, family, path.name)
+    encoders = text_encoders(text, family, path.name)
     given = [with_tokenizer(encoder, number, None, options) for number, encoder in enumerate(encoders)]
     schedule = decide_schedule(options, _told(tensors, metadata), config, unet)
+    vae = ldm_vae(first_stage, family, path.name) if options.vae is None else read_vae(Path(options.vae), family)
     return assemble(
         Parts(
             name=path.name,
             config=config,
             tensors=unet,
             schedule=schedule,
-            codec=VaeCodec(_vae(tensors, family, path.name)),
+            codec=VaeCodec(vae),
             text=ClipText(given, pooled=layout.pooled_dim is not None),
+            notes=tuple(notes),
         )
     )
 
 
 def _told(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Told:
     """Marker tensors, then ModelSpec's metadata."""
-    v_pred, ztsnr = (name in tensors for name in MARKERS)
-    prediction = "v_prediction" if v_pred else SPEC.get(metadata.get("modelspec.prediction_type", ""))
-    return Told(prediction_type=prediction, zero_terminal_snr=True if ztsnr else None)
+    zero = True if MARKERS[1] in tensors else None
+    return Told(prediction_type=marked_prediction(tensors, metadata), zero_terminal_snr=zero)
 
 
 def _unet(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -80,11 +84,3 @@ def _layers(unet: Mapping[str, Tensor]) -> int:
     while f"{UNET}input_blocks.{block}.0.in_layers.0.weight" in unet:
         block += 1
     return max(block - 1, 1)
-
-
-def _vae(tensors: Mapping[str, Tensor], family: str, name: str) -> Any:
-    part = {key.removeprefix(VAE): value for key, value in tensors.items() if key.startswith(VAE)}
-    config = vae_config({key: tuple(value.shape) for key, value in part.items()}, family, name)
-    stub = {"down_block_types": config["down_block_types"], "up_block_types": config["up_block_types"]}
-    prefixed = {VAE + key: value for key, value in part.items()}
-    return build_vae(config, ldm.convert_ldm_vae_checkpoint(prefixed, stub), name)

@@ -1,12 +1,14 @@
-"""Say what a file is when it is no base: each of the usual mistakes by name."""
+"""Say what a file is when it is no base: each of the usual mistakes by name, and what loads it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gcfg_core.concept_error import some
 from gcfg_core.concept_metadata import FORMAT_KEY
+from gcfg_core.file_kinds import diffusion_family, kind_of
 from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE
+from gcfg_core.prediction_markers import EDM_REMEDY, edm_kind
 from gcfg_core.tensor_file import EXTENSIONS
 
 UNET = "model.diffusion_model."
@@ -22,6 +24,26 @@ BEGINNINGS = (
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
 )
+LCM = "time_embed.cond_proj.weight"
+LCM_KIND = "an LCM UNet, distilled for few steps under a guidance embedding"
+LCM_REMEDY = "Give the model that it was distilled from."
+QUANTIZED = "Quantized models cannot be trained; give the original in fp16, bf16 or fp32."
+# Ends of the names of numbers that quantized weights need beside them.
+SCALES = {
+    "scaled_fp8": "a scaled fp8 model",
+    ".scale_weight": "a scaled fp8 model",
+    ".scale_input": "a scaled fp8 model",
+    ".weight_scale": "a quantized model",
+    ".weight_scale_2": "a quantized model",
+    ".comfy_quant": "a quantized model",
+    ".absmax": "a bitsandbytes model",
+}
+# Relatives of Stable Diffusion in ldm's names: what only they have.
+RELATIVES = (
+    ("embedder.model.visual.", "an unCLIP model, which reads an image embedding"),
+    ("conditioner.embedders.0.model.transformer.", "an SDXL refiner"),
+)
+RELATIVE_REMEDY = "Only SD1.5, SD2 and SDXL can be trained; in ComfyUI Load Checkpoint loads it."
 
 
 def refuse_other_files(path: Path) -> None:
@@ -45,30 +67,38 @@ def _is_text(start: bytes) -> bool:
 
 
 def refuse_other_kinds(name: str, tensors: Iterable[str], metadata: Mapping[str, str]) -> None:
-    """Raise InputError unless a file's tensor names are a Stable Diffusion checkpoint's."""
+    """Raise InputError unless a file's tensor names and marks are those of a Stable Diffusion checkpoint."""
     names = list(tensors)
     if FORMAT_KEY in metadata or any(key.endswith(FEATURE) for key in names):
         raise InputError(name, BASE, "a concept checkpoint", "Give the base model it came from.")
-    if "edm_mean" in names:
-        raise InputError(name, BASE, "an EDM model (edm_mean)", "Bases of that kind are not supported.")
-    if f"{UNET}input_blocks.0.0.weight" not in names:
-        raise InputError(name, BASE, _kind(names), WHOLE)
+    edm = edm_kind(names)
+    if edm is not None:
+        raise InputError(name, BASE, edm, EDM_REMEDY)
+    is_stable = f"{UNET}input_blocks.0.0.weight" in names
+    kind = diffusion_family(names) if is_stable else kind_of(names)
+    if kind is not None:
+        raise InputError(name, BASE, kind.name, kind.remedy)
+    if not is_stable:
+        raise InputError(name, BASE, _part(names), WHOLE)
+    refuse_quantized(name, names)
+    if UNET + LCM in names:
+        raise InputError(name, BASE, f"{LCM_KIND} ({LCM})", LCM_REMEDY)
+    for sign, relative in RELATIVES:
+        if any(key.startswith(sign) for key in names):
+            raise InputError(name, BASE, relative, RELATIVE_REMEDY)
 
 
-def _kind(names: list[str]) -> str:
-    """What a file without ldm's UNet is, for a message."""
-    for sign, kind in (
-        ("lora", "a LoRA"),
-        ("control_model.", "a ControlNet"),
-        (UNET, "another kind of diffusion model"),
-        ("first_stage_model.", "a VAE"),
-        ("encoder.down", "a VAE"),
-        ("decoder.up", "a VAE"),
-        ("down_blocks.0.resnets.", "a UNet alone"),
-        ("input_blocks.0.0.", "a UNet alone"),
-        ("text_model.", "a text encoder"),
-        ("transformer.resblocks.", "a text encoder"),
-    ):
-        if any(sign in key for key in names):
-            return kind
-    return some(names) or "no tensors"
+def refuse_quantized(name: str, names: Sequence[str]) -> None:
+    """Raise InputError where tensors of these names are scales of quantized weights."""
+    for end, kind in SCALES.items():
+        scale = next((key for key in names if key.endswith(end)), None)
+        if scale is not None:
+            raise InputError(name, "weights of a floating point type as they are", f"{kind} ({scale})", QUANTIZED)
+
+
+def _part(names: Sequence[str]) -> str:
+    """What a file without ldm's UNet is where no known kind has its names."""
+    signs = (("down_blocks.0.resnets.", "a UNet alone"), ("input_blocks.0.0.", "a UNet alone"),
+             (UNET, "another kind of diffusion model"))  # fmt: skip
+    known = (kind for sign, kind in signs if any(key.startswith(sign) for key in names))
+    return next(known, some(list(names)) or "no tensors")

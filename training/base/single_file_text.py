@@ -14,6 +14,7 @@ from .configs import clip_config, sd2_layers
 CLIP_L = "cond_stage_model.transformer."
 OPEN_H = "cond_stage_model.model."
 SDXL_L, SDXL_G = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+TEXT = ("cond_stage_model.", "conditioner.embedders.")  # how the names of text encoders begin
 LAYERS = "encoder.layers."
 
 

@@ -1,6 +1,7 @@
 """Tensors of a model: find its files, read them without running code, and put them into a module."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,20 @@ from gcfg_core.concept_error import ConceptFileError, some
 from gcfg_core.input_error import InputError
 from gcfg_core.tensor_file import open_tensors
 
+from .single_file_kind import refuse_quantized
+
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
-PATTERNS = ("{stem}{suffix}", "{stem}{suffix}.index.json", "{stem}.fp16{suffix}", "{stem}{suffix}.index.fp16.json")
+SUFFIXES = (r"\.safetensors", r"\.bin")
+# Names of a model's one file and of the index of its shards, with the variant in them; in the order of choice.
+FILES = [
+    re.compile(form.format(stem=stem, variant=r"(\.(?P<variant>[\w-]+))?", suffix=suffix))
+    for suffix in SUFFIXES
+    for stem in STEMS
+    for form in (r"{stem}{variant}{suffix}", r"{stem}{suffix}\.index{variant}\.json")
+]
+# Variants in the order of choice where a folder has no plain weights; others follow, the last one is not averaged.
+VARIANTS, LAST_VARIANT = ("fp32", "fp16", "bf16"), "non_ema"
+SHARD = re.compile(r"-\d{5}-of-\d{5}")
 AGAIN = "Copy or download it again."
 
 
@@ -45,29 +58,66 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def folder_tensors(folder: Path) -> dict[str, Tensor]:
+def folder_tensors(folder: Path, variant: str) -> dict[str, Tensor]:
     """Every tensor of a model folder as diffusers and transformers save it: whole or in shards, .safetensors before
-    .bin, full precision before fp16. Pickles are read with weights_only=True.
+    .bin. Pickles are read with weights_only=True.
+
+    Args:
+        folder: of one model.
+        variant: one of `folder_variants`.
 
     Raises:
-        InputError: no weights, a damaged file, a missing shard, or a pickle that needs code.
+        InputError: a damaged file, a missing shard, a pickle that needs code, quantized weights, or numbers that are
+            not finite.
     """
     tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
+    whole = _weight_files(folder)[variant]
+    for path in _shards(whole) if whole.suffix == ".json" else [whole]:
         with as_input_error(str(path)):
             tensors |= open_tensors(path)[0]
+    refuse_quantized(str(folder), list(tensors))
+    check_finite(tensors, str(folder))
     return tensors
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    for suffix in (".safetensors", ".bin"):
-        for stem in STEMS:
-            for pattern in PATTERNS:
-                path = folder / pattern.format(stem=stem, suffix=suffix)
-                if path.is_file():
-                    return _shards(path) if path.suffix == ".json" else [path]
-    expected = f"weights such as {STEMS[0]}.safetensors"
-    raise InputError(str(folder), expected, "none", "Is the folder complete? " + AGAIN)
+def folder_variants(folder: Path) -> list[str]:
+    """The variants of a model folder's weights, the one to choose first; "" for files without a variant's name.
+
+    Raises:
+        InputError: there are no weights.
+    """
+    found = _weight_files(folder)
+    if not found:
+        expected = f"weights such as {STEMS[0]}.safetensors"
+        raise InputError(str(folder), expected, "none", "Is the folder complete? " + AGAIN)
+    order = ("", *VARIANTS, *sorted(set(found) - {"", *VARIANTS, LAST_VARIANT}), LAST_VARIANT)
+    return [variant for variant in order if variant in found]
+
+
+def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Raise InputError at the first tensor that holds NaN or an infinite number; it is named with how many of them."""
+    for key, value in tensors.items():
+        if not value.is_floating_point() or value.numel() == 0:
+            continue
+        checked = value if value.element_size() > 1 else value.float()
+        if checked.sum(dtype=torch.float32).isfinite():  # NaN and infinity reach any sum: one pass, no copy
+            continue
+        broken = int((~checked.isfinite()).sum())
+        if broken:
+            got = f"{broken} of {value.numel()} NaN or infinite in {key}"
+            raise InputError(name, "finite numbers", got, "The file is damaged, or its training broke. " + AGAIN)
+
+
+def _weight_files(folder: Path) -> dict[str, Path]:
+    """The file of each variant, or the index of its shards."""
+    found: dict[str, Path] = {}
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    for pattern in FILES:
+        for name in names:
+            match = pattern.fullmatch(name)
+            if match is not None and not SHARD.search(name):
+                found.setdefault(match["variant"] or "", folder / name)
+    return found
 
 
 def _shards(index: Path) -> list[Path]:

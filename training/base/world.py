@@ -8,7 +8,7 @@ from gcfg_core.world_page import TEXT, UNET, WORLD
 
 from .assemble import build_unet, plain_config
 from .model import Base
-from .weights import as_input_error
+from .weights import as_input_error, check_finite
 from .world_config import is_recipe
 from .world_new import assemble_world
 from .world_text import word_text
@@ -31,6 +31,8 @@ def read_world(path: str | Path) -> Base:
                          "Train it first: `python -m training train --kind text --train-text`.")  # fmt: skip
     with as_input_error(str(folder)):
         world = read_world_files(folder)
+    check_finite({f"{UNET}: {key}": value for key, value in world.concept.tensors.items()}, folder.name)
+    check_finite({f"{TEXT}: {key}": value for key, value in world.text_encoder.tensors.items()}, folder.name)
     page, config = world.page, plain_config(world.concept.config)
     unet = build_unet(config, world.concept.tensors, f"{folder.name}: {UNET}")
     text = word_text(world.text_encoder, f"{folder.name}: {TEXT}")

@@ -1,5 +1,6 @@
 """`python -m training prepare`: a base in, a null-text file and a report out."""
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from gcfg_core.concept_file import Concept, write_concept
 
 from ..base.model import Base
-from ..base.read import read_base
+from ..base.read import OPTIONS, read_base
 from ..data.outside import refuse_inside
 from ..device import chosen_device
 from ..durable import write_json
@@ -52,7 +53,9 @@ def run(config: PrepareConfig) -> str:
     check_file(written, (".json",), config.overwrite)
     refuse_inside(config.output, [config.images])
     device = chosen_device(config.device)
-    base = read_base(config.base, prediction_type=config.prediction_type, zero_terminal_snr=config.zero_terminal_snr)
+    base = read_base(config.base, **{key: getattr(config, key, None) for key in OPTIONS})
+    for note in base.notes:
+        print(f"note: {note}", file=sys.stderr)
     latents = _latents(base, config, device)
     with bar("measuring null-text constants", "picture", iterable=latents) as shown:
         calibration = calibrate(base, shown, levels=config.levels, seed=config.seed, device=device)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, PositiveInt
 from gcfg_core.input_error import InputError
 
 from ..base.model import Base
-from ..base.read import read_base
+from ..base.read import OPTIONS, read_base
 from ..device import DEVICE_HELP, chosen_device
 from ..precision import DTYPES
 from ..program import PROGRAM
@@ -20,7 +20,6 @@ from ..sample.scene import Drawing, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
 from ..sample.words import unknown_words
 
-OF_A_BASE = ("prediction_type", "zero_terminal_snr", "tokenizer")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -43,6 +42,10 @@ class SceneConfig(BaseModel, extra="forbid", frozen=True):
     tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
     prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
     zero_terminal_snr: bool | None = Field(None, description="the base's noise schedule has zero terminal SNR")
+    vae: str | None = Field(None, description="a VAE's file or folder, in place of the base's own")
+    variant: str | None = Field(
+        None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
+    )
 
 
 def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str]:
@@ -81,7 +84,7 @@ def read_scene_base(source: Source, config: Any) -> Base:
     """The base that a command names, or else the run's own.
 
     Args:
-        config: settings with ``base``, and any of ``prediction_type``, ``zero_terminal_snr`` and ``tokenizer``.
+        config: settings with ``base``, and any of `OPTIONS`.
 
     Raises:
         InputError: there is none, or it cannot be read.
@@ -90,14 +93,14 @@ def read_scene_base(source: Source, config: Any) -> Base:
     if path is None:
         raise InputError("base", "the base model of this concept", "none", "Give --base.")
     if path == source.world:
-        for key in ("base", *OF_A_BASE):
+        for key in ("base", *OPTIONS):
             if getattr(config, key, None) is not None:
                 flag = f"--{key.replace('_', '-')}"
                 raise InputError(flag, f"none beside {source.path}, which brings a world", "one", "Leave it out.")
         return read_base(path)
     told = source.config.get("model", {})
     options = {}
-    for key in OF_A_BASE:
+    for key in OPTIONS:
         given = getattr(config, key, None)
         options[key] = told.get(key) if given is None else given
     return read_base(path, **options)

@@ -28,6 +28,10 @@ class PrepareConfig(BaseModel, extra="forbid", frozen=True):
     title: str = Field("", description="a name for people")
     prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
     zero_terminal_snr: bool | None = Field(None, description="whether the base was trained with zero terminal SNR")
+    vae: str | None = Field(None, description="a VAE's file or folder, in place of the base's own")
+    variant: str | None = Field(
+        None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
+    )
 
     @field_validator("background")
     @classmethod

@@ -42,6 +42,10 @@ class ModelConfig(Section):
     )
     zero_terminal_snr: bool | None = Field(default=None, description="noise schedule with zero terminal SNR")
     tokenizer: str | None = Field(default=None, description="folder of the tokenizer, if the base has none")
+    vae: str | None = Field(default=None, description="a VAE's file or folder, in place of the base's own")
+    variant: str | None = Field(
+        default=None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
+    )
 
 
 class OptimizerConfig(Section):

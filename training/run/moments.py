@@ -50,6 +50,6 @@ class Moments:
                 if name == "loss" or accelerator.scaler is None:
                     raise InputError(f"{said} of step {row['step']}", "a finite number", str(row[name]),
                                      "Lower the learning rate, or take --precision bf16 or fp32; "
-                                     "the same command goes on from the last checkpoint.")  # fmt: skip
+                                     "the same command goes on from the last checkpoint, if there is one.")  # fmt: skip
                 row[name] = None
         return rows

@@ -29,6 +29,7 @@ def training_lines(
     whole = sum(value.numel() for value in network.parameters())
     return "\n".join([
         f"base      {base.name}, {base.schedule.prediction_type}, sha256 {base.sha256[:12]}",
+        *(f"          {note}" for note in base.notes),
         f"training  {config.model.kind}: {trained / 1e6:.2f} M of {whole / 1e6:.2f} M parameters, {loop.precision}, "
         f"{config.optimizer.optimizer} at {config.optimizer.lr:g}",
         f"batch     {order.batch} = {loop.batch_size} x {loop.accumulation} accumulated x "

@@ -29,8 +29,8 @@ PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow",
 # Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
 FREE = {
     "base", "output", "data.images", "data.cache", "data.workers", "data.max_pixels", "data.min_side", "model.start",
-    "model.tokenizer", "loop.batch_size", "loop.accumulation", "loop.gradient_checkpointing", "loop.compile",
-    "loop.channels_last", "loop.device",
+    "model.tokenizer", "model.vae", "model.variant", "loop.batch_size", "loop.accumulation",
+    "loop.gradient_checkpointing", "loop.compile", "loop.channels_last", "loop.device",
 }  # fmt: skip
 
 

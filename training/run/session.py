@@ -9,7 +9,7 @@ from torch import Tensor
 from gcfg_core.input_error import InputError
 
 from ..base.model import Base
-from ..base.read import read_base
+from ..base.read import OPTIONS, read_base
 from ..base.world_config import is_recipe, read_world_config
 from ..base.world_new import world_from_recipe
 from ..data.scan import Scan
@@ -133,8 +133,7 @@ def trained_base(config: RunConfig) -> Base | None:
     """
     model = config.model
     if not is_recipe(config.base):
-        options = {"prediction_type": model.prediction_type, "zero_terminal_snr": model.zero_terminal_snr}
-        return read_base(config.base, tokenizer=model.tokenizer, **options)  # type: ignore[arg-type]
+        return read_base(config.base, **{key: getattr(model, key) for key in OPTIONS})
     if not (model.kind == "text" and model.train_text):
         raise InputError(config.base, "a trained base", "a recipe for a new world",
                          "Train it first: --kind text --train-text.")  # fmt: skip

@@ -1,0 +1,44 @@
+"""The two sets of UNet weights in a training checkpoint: the last ones, and their running average (model_ema.*)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from gcfg_core.concept_error import some
+from gcfg_core.input_error import InputError
+
+from .single_file_kind import UNET
+
+EMA = "model_ema."  # then the name without "model." and without its dots
+VARIANTS = ("ema", "non_ema")
+NOTE = (
+    "the file holds two UNets: the last weights, which ComfyUI loads and which are read, and their running average; "
+    "--variant ema reads the average"
+)
+
+
+def unet_part(tensors: Mapping[str, Tensor], variant: str | None, name: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The UNet's tensors under their own names, and notes about the choice.
+
+    Args:
+        tensors: of the whole file.
+        variant: "ema" for the average, "non_ema" or None for the last weights, as ComfyUI reads them.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: another variant, or an average that is not there or not whole.
+    """
+    plain = {key: value for key, value in tensors.items() if key.startswith(UNET)}
+    averaged = any(key.startswith(EMA) for key in tensors)
+    if variant not in (None, *VARIANTS):
+        raise InputError(f"variant of {name}", " or ".join(VARIANTS), repr(variant), "Leave it out for the plain ones.")
+    if variant != "ema":
+        return plain, [NOTE] if averaged and variant is None else []
+    if not averaged:
+        raise InputError(f"variant of {name}", "averaged weights (model_ema.*)", "a file without", "Leave it out.")
+    names = {key: EMA + key.removeprefix("model.").replace(".", "") for key in plain}
+    missing = [key for key in names.values() if key not in tensors]
+    if missing:
+        raise InputError(f"{name}: averaged weights", "one for each of the UNet's", f"none named {some(missing)}",
+                         "Leave --variant out.")  # fmt: skip
+    return {key: tensors[own] for key, own in names.items()}, ["averaged weights are read, which ComfyUI does not load"]

@@ -1,0 +1,71 @@
+"""A VAE on its own, from a file or a folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL
+from diffusers.loaders import single_file_utils as ldm
+from torch import Tensor
+
+from gcfg_core.file_kinds import kind_of
+from gcfg_core.input_error import InputError
+from gcfg_core.tensor_file import open_tensors
+
+from .codec import build_vae
+from .configs import vae_config
+from .single_file_kind import refuse_quantized
+from .weights import as_input_error, check_finite, folder_tensors, folder_variants, read_json
+
+PREFIX = "first_stage_model."
+CONFIG = "config.json"
+GIVE_VAE = "Give --vae with the file or diffusers folder of this family's VAE."
+DIFFUSERS = "encoder.down_blocks."
+
+
+def read_vae(path: Path, family: str) -> AutoencoderKL:
+    """The VAE that the user names, in float32 on the CPU.
+
+    Args:
+        path: a file in ldm's names, with or without "first_stage_model." (a whole checkpoint too); one in diffusers'
+            names with its config.json beside it; or a diffusers folder of a VAE, or with vae/ in it.
+        family: sd15, sd2 or sdxl: the scale of latents where no configuration says it.
+
+    Raises:
+        InputError: nothing is there, or it is no such VAE.
+    """
+    if not path.exists():
+        raise InputError(f"vae {path}", "a VAE's file or folder", "nothing there", "Check the name.")
+    if path.is_dir():
+        folder = path / "vae" if (path / "vae").is_dir() else path
+        return build_vae(read_json(folder / CONFIG), folder_tensors(folder, folder_variants(folder)[0]), path.name)
+    with as_input_error(str(path)):
+        tensors = open_tensors(path)[0]
+    refuse_quantized(path.name, list(tensors))
+    if any(key.startswith(DIFFUSERS) for key in tensors):
+        check_finite(tensors, path.name)
+        return build_vae(read_json(path.parent / CONFIG), tensors, path.name)
+    part = vae_part(tensors) or tensors
+    if "decoder.conv_in.weight" not in part:
+        kind = kind_of(tensors)
+        remedy = kind.remedy if kind and kind.name != "a VAE" else "Give this family's VAE."
+        raise InputError(f"vae {path.name}", "an AutoencoderKL", kind.name if kind else "another file", remedy)
+    check_finite(part, path.name)
+    return ldm_vae(part, family, path.name)
+
+
+def vae_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's VAE without its prefix."""
+    return {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
+
+
+def ldm_vae(part: Mapping[str, Tensor], family: str, name: str) -> Any:
+    """diffusers' AutoencoderKL from tensors in ldm's names (encoder.down.0.block.0...).
+
+    Raises:
+        InputError: they are another autoencoder's.
+    """
+    config = vae_config({key: tuple(value.shape) for key, value in part.items()}, family, name)
+    stub = {"down_block_types": config["down_block_types"], "up_block_types": config["up_block_types"]}
+    prefixed = {PREFIX + key: value for key, value in part.items()}
+    return build_vae(config, ldm.convert_ldm_vae_checkpoint(prefixed, stub), name)

@@ -1,0 +1,50 @@
+"""The variant of each part's weights in a diffusers folder: files such as diffusion_pytorch_model.fp16.safetensors."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from gcfg_core.input_error import InputError
+
+from .weights import folder_tensors, folder_variants
+
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+
+
+class Variants:
+    """Reads the parts of a folder, each in one variant.
+
+    Args:
+        folder: of the model.
+        wanted: the variant that the user named: taken where a part has it, as diffusers does; None: files without a
+            variant's name, else the most exact ones.
+
+    Raises:
+        InputError: no part has the wanted variant.
+    """
+
+    def __init__(self, folder: Path, wanted: str | None) -> None:
+        self.folder = folder
+        self.wanted = wanted
+        self._chosen: dict[str, str] = {}
+        if wanted is not None:
+            there = {name for part in PARTS if (folder / part).is_dir() for name in folder_variants(folder / part)}
+            if wanted not in there:
+                named = ", ".join(sorted(there - {""})) or "none"
+                raise InputError(f"variant of {folder.name}", named, repr(wanted), "Name a variant that is there.")
+
+    def tensors(self, part: str) -> dict[str, Tensor]:
+        """The weights of a part.
+
+        Raises:
+            InputError: there are none, or they cannot be used.
+        """
+        there = folder_variants(self.folder / part)
+        chosen = self.wanted if self.wanted in there else there[0]
+        self._chosen[part] = chosen
+        return folder_tensors(self.folder / part, chosen)
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence where parts that were read have no weights without a variant's name, and nobody named one."""
+        told = ", ".join(f"{part} {variant}" for part, variant in self._chosen.items() if variant)
+        return (f"weights by variant: {told} (--variant takes another)",) if told and self.wanted is None else ()
