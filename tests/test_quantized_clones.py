@@ -3,6 +3,7 @@
 from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import pytest
 from torch import Tensor
 
@@ -60,3 +61,31 @@ def test_the_compute_dtype_decides_how_a_weight_is_multiplied(pack: Any, form: s
     native = denoised(clone, quantized_cond(1), x, sigma)
     print(f"{form}: {norm_error(native, forced):.1e}")
     assert norm_error(native, forced) > 1e-3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_clone_of_a_partly_offloaded_model_is_a_file_that_is_loaded(
+    pack: Any, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H9: ComfyUI's own numbers change with offloading. The base has those, a clone of it those of a loaded file."""
+
+    def graphs(shared: Any, first: Any, second: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """Answers with a LoRA on the term's model, and with one on the base."""
+        on_term = answers(pack, shared or first, lora(1)(pack, shared or second))
+        comfy.model_management.unload_all_models()
+        on_base = answers(pack, lora(1)(pack, shared or first), shared or second)
+        comfy.model_management.unload_all_models()
+        return on_term, on_base
+
+    loaded = graphs(None, quantized_model(form), quantized_model(form))
+    load = comfy.model_patcher.ModelPatcher.partially_load
+
+    def load_little(self: Any, device_to: Any, extra_memory: float = 0, *args: Any, **kwargs: Any) -> Any:
+        return load(self, device_to, self.model_size() * 0.02, *args, **kwargs)
+
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "partially_load", load_little)
+    offloaded = graphs(None, quantized_model(form), quantized_model(form))
+    ours = graphs(quantized_model(form), None, None)
+    assert relative_error(ours[0], loaded[0]) == 0.0
+    assert relative_error(ours[1], offloaded[1]) == 0.0
+    assert relative_error(offloaded[0], loaded[0]) > 0.0, "offloading changes nothing, so this says nothing"
