@@ -154,12 +154,13 @@ def test_easy_cache_on_the_base_equals_cfg_guider(pack: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["other", "variant"])
-def test_easy_cache_on_a_terms_model_skips_there_alone(pack: Any, where: str) -> None:
+def test_easy_cache_on_a_terms_model_skips_there_alone(pack: Any, where: str, caplog: pytest.LogCaptureFixture) -> None:
     base, foreign = micro_model(0), micro_model(5)
     other = easy_cache(pack, base if where == "variant" else foreign)
     terms = [{"positive": C, "weight": 3.0}, {"model": other, "positive": D, "weight": 1.0}]
-    with rows(base, foreign) as count:
+    with rows(base, foreign) as count, caplog.at_level(logging.WARNING):
         cached = run(gcfg(pack, base, U, *terms))
+    assert "not applied" not in caplog.text
     if where == "other":
         assert count[0] == 24 and 3 <= count[1] < 12
     else:
@@ -201,6 +202,18 @@ def test_callbacks_of_a_terms_model_run(pack: Any) -> None:
         other.add_callback(name, lambda *_, name=name: seen.append(name))
     guided(gcfg(pack, micro_model(0), U, {"model": other, "positive": D}), points(), SIGMAS)
     assert seen == [names[0], *[names[1]] * len(SIGMAS), names[2]]
+
+
+@pytest.mark.parametrize("where", ["other", "variant"])
+def test_callbacks_of_loading_are_called_or_named(pack: Any, where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A clone whose module another clone is loaded for is never loaded itself."""
+    called: list[Any] = []
+    base = micro_model(0)
+    other = (base if where == "variant" else micro_model(5)).clone()
+    other.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, lambda *_: called.append(1))
+    with caplog.at_level(logging.WARNING):
+        guided(gcfg(pack, base, U, {"model": other, "positive": D}), points(), SIGMAS)
+    assert bool(called) == (where == "other") == ("not called on model2" not in caplog.text)
 
 
 @pytest.mark.parametrize("on", ["base", "variant", "both"])

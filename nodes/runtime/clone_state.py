@@ -16,7 +16,7 @@ EXCHANGED = {
 OWN = {
     "model_options": "patches inside a forward, hooks on results, function wrappers; an argument of every evaluation",
     "wrappers": "an argument of every evaluation; those around a whole run: see `wrappers`",
-    "callbacks": "called on the branch's own clone",
+    "callbacks": "called on the branch's own clone; on_load not where another clone is loaded, which the log says",
     "hook_patches": "weights of hooks, applied by the branch's own clone for its own conditions",
     "attachments": "data of other packs, read through the branch's own clone",
     "additional_models": "loaded with the run",

@@ -23,17 +23,11 @@ from .identity import is_same_model
 from .inputs import input_of
 from .latent_space import check_latent_spaces, log_schedule_notes
 from .memory import load_with_base
-from .result_hooks import result_hooks_of
 from .run import Run
+from .unused import log_unused
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-WRAPPERS_THAT_RUN = ("calc_cond_batch", "apply_model", "diffusion_model", "outer_sample")
-"""Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, hence to the base."""
-
-MEMORY_WRAPPER = "prepare_sampling"
-"""Around loading; ComfyUI's context windows change there how much memory is reserved, and work without it."""
 
 STATE_OF_A_RUN = ("inner_model", "loaded_models", "conds")
 """What CFGGuider drops at the end of a run, but leaves after an error."""
@@ -99,24 +93,9 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     def log_notes(self) -> None:
         """Tell the log what is to be known of these models together, and what that is on them does not apply."""
         log_schedule_notes(self.plan, self.trace.models)
-        for name, model in list(zip(self.trace.models, self.plan.models, strict=True))[1:]:
-            hooks = result_hooks_of(model.model_options)
-            wrappers = [
-                kind for kind in model.wrappers if kind not in WRAPPERS_THAT_RUN and model.get_all_wrappers(kind)
-            ]
-            if MEMORY_WRAPPER in wrappers:
-                wrappers.remove(MEMORY_WRAPPER)
-                logging.info(
-                    "GCFG: memory is reserved without the %s wrappers of %s; context windows work all the same.",
-                    MEMORY_WRAPPER,
-                    name,
-                )
-            if hooks or wrappers:
-                logging.warning(
-                    "GCFG: not applied on %s: %s. They act on a whole result: patch the base model with them.",
-                    name,
-                    ", ".join(hooks + [f"{kind} wrappers" for kind in wrappers]),
-                )
+        models = self.plan.models
+        for index, (name, model) in list(enumerate(zip(self.trace.models, models, strict=True)))[1:]:
+            log_unused(name, model, is_loaded=not any(map(model.is_clone, models[:index])))
         for i, (name, term) in enumerate(zip(self.trace.terms, self.plan.terms, strict=True)):
             if term.modifiers.projects and not self.plan.is_projected(i):
                 logging.warning(
