@@ -30,7 +30,7 @@ CHANGES = {
     "compute dtype and LoRA": (lora(1), both(lora(2), compute_dtype("bf16"))),
     "two compute dtypes": (compute_dtype("fp32"), compute_dtype("bf16")),
 }
-"""What is done to the base, and to the clone of it that is the term's model."""
+"""Changes of the base, and of the clone of it that is the term's model."""
 
 
 def answers(pack: Any, base: Any, other: Any) -> list[Tensor]:

@@ -107,4 +107,4 @@ LAYER = {
 
 STATE_OF_WEIGHTS = tuple(name for name in EXCHANGED if name != "patches")  # patches_uuid stands for it
 STATE = (*STATE_OF_WEIGHTS, *OWN)
-"""What makes one clone of a model predict otherwise than another."""
+"""All that makes one clone of a model predict otherwise than another."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PlainModel(NamedTuple):
-    """What clones are put on.
+    """A module that clones are put on.
 
     Attributes:
         owner: a patcher without patches, whom ComfyUI takes for the owner of the module once a clone is gone.
@@ -30,7 +30,7 @@ class PlainModel(NamedTuple):
 
 
 BOOKS_OF_LOADING = ("backup", "backup_buffers", "object_patches_backup", "pinned")
-"""What all patchers of one module share."""
+"""All patchers of one module share these."""
 
 _plain_models: weakref.WeakKeyDictionary[Any, PlainModel] = weakref.WeakKeyDictionary()
 """The streamed module -> its plain one, which must not refer to it."""

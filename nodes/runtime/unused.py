@@ -1,4 +1,4 @@
-"""What a node or another pack put on a term's model, and a run does not use there: the log names it."""
+"""A term's model may carry wrappers, hooks and callbacks that a run does not use there: the log names them."""
 
 from __future__ import annotations
 

@@ -53,9 +53,10 @@ def quantized_state(state: dict[str, Tensor], form: str, layers: str = ".attn") 
         if layers in name and name.endswith(".weight") and weight.dim() == 2:
             packed = QuantizedTensor.from_float(weight, layout, **OPTIONS[form])
             stored |= {key: value.clone() for key, value in packed.state_dict(name).items()}
-            says = {"format": form, **{key: OPTIONS[form][key] for key in OPTIONS[form] if key != "scale"}}
-            told = torch.tensor(list(json.dumps(says).encode()), dtype=torch.uint8)
-            stored[name.removesuffix("weight") + "comfy_quant"] = told
+            settings = {key: value for key, value in OPTIONS[form].items() if key != "scale"}
+            text = json.dumps({"format": form, **settings})
+            mark = torch.tensor(list(text.encode()), dtype=torch.uint8)
+            stored[name.removesuffix("weight") + "comfy_quant"] = mark
     return stored
 
 

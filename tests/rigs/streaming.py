@@ -27,7 +27,7 @@ def streaming_model(seed: int = 0, is_file: bool = True) -> Any:
 
 
 def read_again(seed: int, disable_dynamic: bool = False) -> Any:
-    """What a loader leaves behind to read its file once more."""
+    """The function that a loader leaves behind to read its file once more."""
     assert disable_dynamic
     LOADS.append(seed)
     return micro_model(seed)
