@@ -73,7 +73,10 @@ class Call:
 
     def prediction(self, j: int) -> Tensor:
         found = self.predictions.get(j)
-        return torch.zeros_like(next(iter(self.predictions.values()))) if found is None else found
+        if found is not None:
+            return found
+        others = [*self.predictions.values(), *(self.pair or ())]
+        return torch.zeros_like(others[0])
 
     def raw_difference(self, i: int) -> Tensor:
         positive, reference = self.plan.sides[i]

@@ -21,10 +21,12 @@ class HookNeeds:
         are_used: there is any hook.
         want_both_sides: a hook asks for the unconditional prediction also at weight 1
             (`disable_cfg1_optimization`, as CFG++ samplers set it).
+        want_weight_0: the pair is given at weight 0 too, since what becomes of the weight is not known here.
     """
 
     are_used: bool = False
     want_both_sides: bool = False
+    want_weight_0: bool = False
 
     def see_primary(
         self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: Progress, *, rests: bool = False
@@ -38,7 +40,9 @@ class HookNeeds:
             return False
         if weights[plan.primary] != 0.0:
             return True
-        return self.want_both_sides and progress.is_active(plan.terms[plan.primary].window, float(sigma))
+        return (self.want_both_sides or self.want_weight_0) and progress.is_active(
+            plan.terms[plan.primary].window, float(sigma)
+        )
 
     def kept(
         self, plan: Plan, weights: Sequence[float], sees_primary: bool, reused: Collection[int] = ()

@@ -19,6 +19,7 @@ from .devices import DeviceSplit, on_own_device
 from .host import as_variant, process_conds
 from .identity import has_same_weights
 from .latent_space import is_flow, largest_sigma, stays_within
+from .pair_function import PairFunction
 from .shared_weights import WeightExchange
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Branch:
         model_options: this branch's own, with what its hooks and wrappers registered.
         converts_time: the base model is of the other kind, flow or variance exploding.
         held_at: the largest sigma that this model is asked at, where the base's sampling may go beyond it.
+        not_applied: what this model's outer_sample wrappers change of the sampling run, in vain.
+        function: another pack's sampling function, where this model's own wrapper has put it in ComfyUI's place.
     """
 
     def __init__(self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int]) -> None:
@@ -55,6 +58,9 @@ class Branch:
         self.split: DeviceSplit | None = None
         self.converts_time = False
         self.held_at: float | None = None
+        self.function: Callable[..., torch.Tensor] | None = None
+        self.seed: int | None = None
+        self.not_applied: list[str] = []
 
     @property
     def model(self) -> Any:
@@ -91,20 +97,11 @@ class Branch:
             return [self.patcher, *models], int(memory)
         return models + self.patcher.model_patches_models(), int(memory)
 
-    def inside_outer_wrappers(self, sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """``sample`` inside this model's own outer_sample wrappers, where EasyCache prepares its state.
-
-        They find this branch in the guider's place: its ``model_patcher`` and ``model_options``.
-        """
-        kind = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
-        wrappers = comfy.patcher_extension.get_all_wrappers(kind, self.model_options, is_model_options=True)
-        executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(sample, self, wrappers)
-        return executor.execute
-
     @on_own_device
     def begin(self, base: ModelPatcher, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
+        self.seed = options.get("seed")
         self.held_at = None if stays_within(base, self.patcher) else largest_sigma(self.patcher)
         device = self.patcher.load_device
         if self.host is not None:
@@ -175,21 +172,39 @@ class Branch:
 
     @on_own_device
     def evaluate(
-        self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any] | None = None
-    ) -> dict[int, torch.Tensor]:
-        """The denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward where memory allows."""
+        self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor,
+        model_options: dict[str, Any] | None = None, function: PairFunction | None = None,
+    ) -> dict[int, torch.Tensor]:  # fmt: skip
+        """The denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward where memory allows.
+
+        Args:
+            model_options, function: of the sampling run, for the base model; each prediction is asked of the function.
+        """
         device, origin = self.patcher.load_device, x.device
         x, sigma = x.to(device), sigma.to(device)
         options = self.model_options if model_options is None else model_options
         x, sigma = self.own_time(x, sigma)
+        function = function or self._own_function(x, sigma)
         conds = [self.conds[j] for j in indices]
         with self.in_place():
-            if "sampler_calc_cond_batch_function" in options:
+            if function is not None:
+                outputs = [function.alone(self.conds[j], _with_roles(options, [self.roles[j]])) for j in indices]
+            elif "sampler_calc_cond_batch_function" in options:
                 outputs = _by_pairs(self.model, conds, [self.roles[j] for j in indices], x, sigma, options)
             else:
                 options = _with_roles(options, [self.roles[j] for j in indices])
                 outputs = comfy.samplers.calc_cond_batch(self.model, conds, x, sigma, options)
         return {j: output.to(origin) for j, output in zip(indices, outputs, strict=True)}
+
+    def _own_function(self, x: torch.Tensor, sigma: torch.Tensor) -> PairFunction | None:
+        if self.function is None:
+            return None
+        own = self.function
+
+        def predict(positive: list, negative: list | None, weight: float, options: dict[str, Any]) -> torch.Tensor:
+            return own(self.model, x, sigma, negative, positive, weight, model_options=options, seed=self.seed)
+
+        return PairFunction(predict, x.shape)
 
 
 def _with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:

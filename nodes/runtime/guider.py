@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import torch
 
 from ...gcfg_core.formula import formula, model_names, term_names
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from ...gcfg_core.plan import BASE, Plan, compile_plan
+from ...gcfg_core.plan import BASE, Plan, Prediction, compile_plan
 from ...gcfg_core.trace import Trace
 from .cond_state import has_hooks
 from .coverage import reach_of
@@ -23,6 +24,9 @@ from .identity import is_same_model
 from .inputs import input_of
 from .latent_space import check_latent_spaces, log_schedule_notes
 from .memory import load_with_base
+from .outer_wrappers import inside_outer_wrappers, with_callback
+from .pair_function import PairFunction
+from .replaced import in_place, log_replaced, replaced_functions
 from .run import Run
 from .unused import log_unused
 
@@ -104,6 +108,19 @@ class GCFGGuider(comfy.samplers.CFGGuider):
                     name,
                 )
 
+    def _log_replaced(self) -> None:
+        plan = self.plan
+        assert self.run is not None
+        for name, branch in zip(self.trace.models, self.run.branches, strict=True):
+            if branch.not_applied:
+                logging.warning(
+                    "GCFG: an outer_sample wrapper on %s changes %s of the sampling run, which is the base's: that "
+                    "has no effect. Patch the base model with it.", name, " and ".join(branch.not_applied),
+                )  # fmt: skip
+        others = [i for i in range(len(plan.terms)) if i != plan.primary]
+        carrying = [i for i in others if any(map(_carries_weights, (plan.predictions[j] for j in plan.sides[i])))]
+        log_replaced([self.trace.terms[i] for i in others], [self.trace.terms[i] for i in carrying])
+
     def sample(self, noise: torch.Tensor, latent_image: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As CFGGuider.sample.
 
@@ -137,23 +154,30 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             RuntimeError: a wrapper on a term's model did not let the run take place.
         """
         assert self.run is not None
+        base_function = comfy.samplers.sampling_function
         self.conds |= load_with_base(self.run.branches, self.trace.models, noise.shape, self.conds)
         load_and_sample: Callable[..., torch.Tensor] = super().outer_sample
         result: list[torch.Tensor] = []
 
-        def innermost(*_: Any, **__: Any) -> torch.Tensor:
-            result.append(load_and_sample(noise, *args, **kwargs))
+        def innermost(*passed: Any, **named: Any) -> torch.Tensor:
+            if not result:
+                given = with_callback(load_and_sample, (noise, *args), kwargs, passed, named)
+                with in_place(base_function):
+                    self._log_replaced()
+                    result.append(load_and_sample(*given.args, **given.kwargs))
             return result[0]
 
         chain = innermost
         for branch in self.run.branches[1:]:
-            chain = branch.inside_outer_wrappers(chain)
+            chain = inside_outer_wrappers(branch, chain, self.run.resting)
         chain(noise, *args, **kwargs)
         if not result:
             raise RuntimeError(
                 "an outer_sample wrapper on a term's model (Guidance Term, input 'model' or 'reference_model') did not "
                 "call the sampling that it wraps; put that patch on the base model, or leave it out."
             )
+        extras = {name: self.run.base.conds[j] for j, name in self.base_names.items() if j not in self.run.pair}
+        self.conds |= extras  # for wrappers that sample several times
         return result[0]
 
     def inner_sample(
@@ -187,4 +211,26 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         if self.cfg != self.run.cfg:  # a sampler or callback schedules it
             self.run.follow(self._current_plan(), self.cfg)
         pair = {j: self.conds[self.base_names[j]] for j in self.run.pair}
-        return self.run.predict(pair, x, timestep, model_options or {})
+        options = {} if model_options is None else model_options
+        if not replaced_functions():
+            return self.run.predict(pair, x, timestep, options)
+        predict = functools.partial(self._predict_pair, x, timestep, seed)
+        return self.run.predict(pair, x, timestep, options, PairFunction(predict, x.shape))
+
+    def _predict_pair(
+        self, x: torch.Tensor, timestep: torch.Tensor, seed: int | None,
+        positive: list, negative: list | None, weight: float, model_options: dict[str, Any],
+    ) -> torch.Tensor:  # fmt: skip
+        """CFGGuider's own prediction, by whatever functions stand in ComfyUI's places now."""
+        conds, cfg = self.conds, self.cfg
+        self.conds, self.cfg = {**conds, "positive": positive, "negative": negative}, weight
+        try:
+            return super().predict_noise(x, timestep, model_options, seed)
+        finally:
+            self.conds, self.cfg = conds, cfg
+
+
+def _carries_weights(prediction: Prediction) -> bool:
+    """Whether entries of the condition say what each counts, as those of smZNodes' AND do."""
+    condition: Any = prediction.condition
+    return len(condition) > 1 and any("weight" in options for _, options in condition)

@@ -15,6 +15,9 @@ import torch
 from ...gcfg_core.combine import classifier_free_guidance
 from ...gcfg_core.hook_needs import HookNeeds
 
+StoredTerms = dict[int, tuple[torch.Tensor, torch.Tensor | None]]
+"""term -> (difference, own positive), as in gcfg_core's Combined.computed"""
+
 RESULT_HOOKS = ("sampler_pre_cfg_function", "sampler_cfg_function", "sampler_post_cfg_function")
 
 
@@ -23,10 +26,15 @@ def result_hooks_of(model_options: dict[str, Any]) -> list[str]:
     return [name for name in RESULT_HOOKS if model_options.get(name)]
 
 
-def hook_needs(model_options: dict[str, Any]) -> HookNeeds:
-    """What a base model's result hooks ask to be evaluated."""
+def hook_needs(model_options: dict[str, Any], is_function: bool = False) -> HookNeeds:
+    """What a base model's result hooks ask to be evaluated.
+
+    Args:
+        is_function: another pack's function calls them, as in through_function.py.
+    """
     both_sides = bool(model_options.get("disable_cfg1_optimization", False))
-    return HookNeeds(are_used=bool(result_hooks_of(model_options)), want_both_sides=both_sides)
+    are_used = is_function or bool(result_hooks_of(model_options))
+    return HookNeeds(are_used=are_used, want_both_sides=both_sides, want_weight_0=is_function)
 
 
 @dataclass
@@ -69,6 +77,10 @@ class ResultHooks:
             arguments = {**self._arguments(), **self._pair_arguments(*self.pair), "denoised": denoised}
             denoised = function({**arguments, "cond": self.conds[0], "uncond": self.conds[1]})
         return denoised
+
+    def stored(self, computed: StoredTerms) -> StoredTerms:
+        """Differences to be used again in later calls."""
+        return computed
 
     def _arguments(self) -> dict[str, Any]:
         return {

@@ -32,8 +32,10 @@ from .inputs import input_of
 from .kept_predictions import PredictionKeeper
 from .latent_shapes import LatentShapes
 from .latent_space import is_flow
+from .pair_function import PairFunction
 from .result_hooks import ResultHooks, hook_needs
 from .shared_weights import has_same_tensors
+from .through_function import PairCall
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -59,6 +61,7 @@ class Run:
         self.trace.begin()
         self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
         self.keeper = PredictionKeeper(preview_at)
+        self.resting = comfy.samplers.sampling_function  # before wrappers around the run replace it
         self.follow(plan, cfg)
         roles = prediction_roles(plan)
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
@@ -149,13 +152,15 @@ class Run:
                 self.trace.kept = self.keeper.keep(self.base.model)
 
     def predict(
-        self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
-    ) -> torch.Tensor:
+        self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any],
+        function: PairFunction | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         """The guided denoised prediction at (x [B, C, ...], sigma [B]).
 
         Args:
             pair: conditions of the base prediction and of the primary term's positive, as they are at the guider now.
             model_options: the base model's, as the sampler passes them.
+            function: another pack's that predicts the primary pair; None where ComfyUI's own stands.
         """
         start = moment(x.device)
         plan = self.plan
@@ -163,35 +168,58 @@ class Run:
         coverage = self._coverage(x, sigma)
         weights = coverage.weights(self._weights(sigma))
         reused = self.store.reusable(weights, float(sigma[0]), x.shape, coverage) if self.store.is_used else {}
-        needs = hook_needs(model_options)
+        needs = hook_needs(model_options, is_function=function is not None)
         rests = plan.primary is not None and coverage.rests(plan.primary)
         sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress, rests=rests)
         kept = needs.kept(plan, weights, sees_primary, reused)
         required = plan.required(weights, coverage.masks, reused=frozenset(reused), kept=kept, partial=coverage.partial)
-        predictions, evaluations, spans = self._evaluate(required, x, sigma, model_options)
-        predictions = coverage.filled(predictions, BASE)
-
         weight = weights[plan.primary] if sees_primary and plan.primary is not None else 1.0
-        hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
-        call = Call(plan, weights, predictions, coverage, reused)
-        if needs.are_used:
-            call = self._with_hooked_pair(call, hooks)
+        call = Call(plan, weights, {}, coverage, reused)
+        if function is None:
+            hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
+            predictions, evaluations, spans = self._evaluate(required, x, sigma, model_options)
+            call = dataclasses.replace(call, predictions=coverage.filled(predictions, BASE))
+            if needs.are_used:
+                call = self._with_hooked_pair(call, hooks)
+        else:
+            hooks = PairCall(self.base.model, model_options, x, sigma, sees_primary, weight)
+            call, evaluations, spans = self._through(function, hooks, call, required)
         combined = combine(call, hooks.guide)
         result = combined.result
         if (target := plan.rescale_target(weights)) is not None:
             share = plan.graph.rescale
-            result = rescale_result(x, result, predictions[target], sigma, share, flow=self.is_flow)
+            result = rescale_result(x, result, call.predictions[target], sigma, share, flow=self.is_flow)
         if needs.are_used:
             result = hooks.finish(result)
 
-        self.store.keep(combined.computed)
+        self.store.keep(hooks.stored(combined.computed))
         span = start, moment(x.device)
         self.trace.add(sigma, weights, combined.differences, combined.added, evaluations, span, spans)
         is_wanted = self.keeper.wants(sigma)
-        self.keeper.hold(plan, predictions, result, sigma)
+        self.keeper.hold(plan, call.predictions, result, sigma)
         if is_wanted:
             self.trace.kept = self.keeper.keep(self.base.model)
         return result
+
+    def _through(
+        self, function: PairFunction, hooks: PairCall, call: Call, required: frozenset[int]
+    ) -> tuple[Call, list[int], list[Span | None]]:
+        """The call as ``function`` predicts its primary pair, the rest evaluated beside it; else as ``_evaluate``."""
+        x, start = hooks.x, moment(hooks.x.device)
+        with self.base.in_place():
+            hooks.ask(function, call, self.base.conds)
+        known = {hooks.positive, *hooks.predictions}
+        missing = frozenset() if hooks.is_whole else required - (known if hooks.primary is not None else {BASE})
+        predictions, evaluations, spans = self._evaluate(missing, x, hooks.sigma, hooks.model_options, function)
+        evaluations[BASE] += hooks.answer.evaluations
+        spans[BASE] = start, (spans[BASE] or (start, moment(x.device)))[1]
+        settled = hooks.settle({**predictions, **hooks.predictions})
+        settled = call.coverage.filled(settled, BASE)
+        pair, i = hooks.pair, self.plan.primary
+        if hooks.see_primary and i in call.reused:
+            pair = pair[1] + call.reused[i].difference, pair[1]
+        given = {"pair": pair, "pair_weight": hooks.weight, "pair_is_primary": hooks.see_primary}
+        return dataclasses.replace(call, predictions=settled, **given), evaluations, spans
 
     def _coverage(self, x: torch.Tensor, sigma: torch.Tensor) -> Coverage:
         if not self.is_checked:  # now that the base's own conditions are processed too
@@ -205,9 +233,14 @@ class Run:
         return tuple(term_weight(term, float(sigma[0]), self.progress) for term in self.plan.terms)
 
     def _evaluate(
-        self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
-    ) -> tuple[dict[int, torch.Tensor], list[int], list[Span | None]]:
-        """The predictions, and per model how many they are and when it was asked for them."""
+        self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any],
+        function: PairFunction | None = None,
+    ) -> tuple[dict[int, torch.Tensor], list[int], list[Span | None]]:  # fmt: skip
+        """The predictions, and per model how many they are and when it was asked for them.
+
+        Args:
+            function: the one to ask for the base model's.
+        """
         predictions: dict[int, torch.Tensor] = {}
         evaluations = [0] * len(self.branches)
         spans: list[Span | None] = [None] * len(self.branches)
@@ -216,7 +249,8 @@ class Run:
             evaluations[index] = len(own)
             if own:
                 start = moment(branch.patcher.load_device)
-                predictions |= branch.evaluate(own, x, sigma, model_options if index == BASE else None)
+                given = (model_options, function) if index == BASE else ()
+                predictions |= branch.evaluate(own, x, sigma, *given)
                 spans[index] = start, moment(branch.patcher.load_device)
         return predictions, evaluations, spans
 

@@ -1,0 +1,116 @@
+"""Predictions by a function that another pack has put in the place of ComfyUI's sampling function.
+
+It is given what CFGGuider would give it: a pair of conditions, a weight and the model options. What it evaluated for
+them is read from the batch that it asks ComfyUI's calc_cond_batch for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.patcher_extension import WrappersMP
+
+BATCH_FUNCTION = "sampler_calc_cond_batch_function"
+POST_CFG = "sampler_post_cfg_function"
+
+Predict = Callable[[list, list | None, float, dict[str, Any]], torch.Tensor]
+"""(positive, negative, weight, model options) -> denoised [B, C, ...]"""
+
+
+@dataclass
+class Answer:
+    """What the function made of a pair.
+
+    Attributes:
+        result: its own result, [B, C, ...].
+        cond, uncond: the predictions that it evaluated; None where it did not, or where that cannot be seen.
+        evaluations: how many predictions it asked for.
+    """
+
+    result: torch.Tensor
+    cond: torch.Tensor | None = None
+    uncond: torch.Tensor | None = None
+    evaluations: int = 1
+
+
+class PairFunction:
+    """The function that stands in the place of ComfyUI's, during one call.
+
+    Args:
+        predict: calls it.
+        shape: of x, [B, C, ...].
+    """
+
+    def __init__(self, predict: Predict, shape: torch.Size) -> None:
+        self.predict = predict
+        self.shape = shape
+
+    def pair(
+        self,
+        positive: list,
+        negative: list | None,
+        weight: float,
+        options: dict[str, Any],
+        without: Collection[str] = (),
+    ) -> Answer:
+        """What it makes of a pair. ``without``: names of model options that it does not get to see."""
+        batch = _FirstBatch(self.shape)
+        with _hidden(options, without), _wrapped(options, batch):
+            result = self.predict(positive, negative, weight, options)
+        cond, uncond = (*batch.predictions, None, None)[:2]
+        return Answer(result, cond, uncond, batch.evaluations or 1)
+
+    def alone(self, cond: list, options: dict[str, Any]) -> torch.Tensor:
+        """The prediction under one condition: a pair without a negative at weight 1, and none of the result hooks."""
+        plain = {name: value for name, value in options.items() if not _acts_on_results(name)}
+        answer = self.pair(cond, None, 1.0, plain)
+        return answer.result if answer.cond is None else answer.cond
+
+
+def _acts_on_results(option: str) -> bool:
+    """Other packs name their own hooks as ComfyUI does; its cfg1 option asks for the negative at weight 1."""
+    return option.startswith("sampler_") and option != BATCH_FUNCTION or option == "disable_cfg1_optimization"
+
+
+class _FirstBatch:
+    """A calc_cond_batch wrapper that copies the predictions of the first batch: the pair's."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        self.shape = shape
+        self.predictions: list[torch.Tensor | None] = []
+        self.evaluations = 0
+
+    def __call__(self, executor: Any, model: Any, conds: list, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        outputs = executor(model, conds, x, *args, **kwargs)
+        if self.evaluations == 0:
+            self.evaluations = sum(cond is not None for cond in conds)
+            if len(outputs) == len(conds) and x.shape == self.shape:  # else a window of it, or no predictions yet
+                pairs = zip(conds, outputs, strict=True)
+                self.predictions = [None if cond is None else output.clone() for cond, output in pairs]
+        return outputs
+
+
+@contextlib.contextmanager
+def _hidden(options: dict[str, Any], names: Collection[str]) -> Iterator[None]:
+    """The very same options without these, as some functions keep a state in them; as they were when the block ends."""
+    hidden = {name: options.pop(name) for name in names if name in options}
+    try:
+        yield
+    finally:
+        options.update(hidden)
+
+
+@contextlib.contextmanager
+def _wrapped(options: dict[str, Any], batch: _FirstBatch) -> Iterator[None]:
+    """The same options with a calc_cond_batch wrapper outside all others; as they were when the block ends."""
+    wrappers = options.setdefault("transformer_options", {}).setdefault("wrappers", {})
+    others = wrappers.get(WrappersMP.CALC_COND_BATCH, {})
+    wrappers[WrappersMP.CALC_COND_BATCH] = {"gcfg": [batch], **others}
+    try:
+        yield
+    finally:
+        wrappers[WrappersMP.CALC_COND_BATCH] = others
