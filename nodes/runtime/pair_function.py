@@ -88,7 +88,8 @@ class _FirstBatch:
         outputs = executor(model, conds, x, *args, **kwargs)
         if self.evaluations == 0:
             self.evaluations = sum(cond is not None for cond in conds)
-            if len(outputs) == len(conds) and x.shape == self.shape:  # else a window of it, or no predictions yet
+            # else it is no pair, or there are no predictions yet, or x is a window
+            if len(outputs) == len(conds) == 2 and x.shape == self.shape:
                 pairs = zip(conds, outputs, strict=True)
                 self.predictions = [None if cond is None else output.clone() for cond, output in pairs]
         return outputs
