@@ -292,6 +292,20 @@ class TestOnATermsModel:
             sampled(gcfg(pack, micro_model(0), U, {"model": model, "positive": C}), micro_latent(0)["samples"])
         assert any("changes the noise" in record.getMessage() for record in caplog.records)
 
+    def test_a_second_sampling_that_it_asks_for_is_said(self, pack: Any, caplog: pytest.LogCaptureFixture) -> None:
+        model = micro_model(5)
+
+        def twice(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+            executor(*args, **kwargs)
+            return executor(*args, **kwargs)
+
+        term = {"model": model, "positive": C}
+        once = sampled(gcfg(pack, micro_model(0), U, term), micro_latent(0)["samples"])
+        model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, "twice", twice)
+        with caplog.at_level(logging.WARNING):
+            assert torch.equal(sampled(gcfg(pack, micro_model(0), U, term), micro_latent(0)["samples"]), once)
+        assert any("second sampling" in record.getMessage() for record in caplog.records)
+
 
 def test_nothing_is_left_behind(pack: Any, kind: tuple[Any, list]) -> None:
     model, cond = kind

@@ -165,6 +165,9 @@ class GCFGGuider(comfy.samplers.CFGGuider):
                 with in_place(base_function):
                     self._log_replaced()
                     result.append(load_and_sample(*given.args, **given.kwargs))
+            else:
+                logging.warning("GCFG: a term's model asks for a second sampling in one run; it has no effect there. "
+                                "Patch the base model with it.")  # fmt: skip
             return result[0]
 
         chain = innermost
