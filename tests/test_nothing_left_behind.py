@@ -15,9 +15,7 @@ from rigs.graphs import SIGMAS, cfg, points, relative_error
 from rigs.micro import micro_cond, micro_latent
 from rigs.mixed_graph import MixedGraph
 from rigs.probe import guided, sampled
-
-PLAIN = ("patches", "backup", "object_patches", "object_patches_backup", "hook_patches", "hook_backup", "injections",
-         "current_hooks", "cached_hook_patches", "additional_models", "callbacks", "attachments")  # fmt: skip
+from rigs.states import traits
 
 
 @pytest.fixture
@@ -27,23 +25,6 @@ def setting(pack: Any) -> MixedGraph:
 
 def run(guider: Any) -> Tensor:
     return sampled(guider, micro_latent(0)["samples"])
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of nested containers, with leaves by identity."""
-    if isinstance(value, dict):
-        return {key: snapshot(one) for key, one in value.items() if one not in ({}, [])}
-    if isinstance(value, (list, tuple)):
-        return [snapshot(one) for one in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else id(value)
-
-
-def traits(patcher: Any) -> dict[str, Any]:
-    found = {name: snapshot(getattr(patcher, name)) for name in (*PLAIN, "model_options", "wrappers")}
-    network = {"parameters": {name: id(one) for name, one in patcher.model.named_parameters()}}
-    network |= {"sampling": id(patcher.model.model_sampling), "current": patcher.model.current_patcher}
-    functions = [name for name, m in patcher.model.named_modules() if m.__dict__.get("weight_function")]
-    return {**found, **network, "functions": functions, "mode": patcher.hook_mode, "uuid": patcher.patches_uuid}
 
 
 @pytest.mark.parametrize("where", ["base", "other", "lora", "clone"])

@@ -1,0 +1,23 @@
+"""What a run must leave as it was: the state of a model's patcher and of the network that it shares."""
+
+from typing import Any
+
+PLAIN = ("patches", "backup", "object_patches", "object_patches_backup", "hook_patches", "hook_backup", "injections",
+         "current_hooks", "cached_hook_patches", "additional_models", "callbacks", "attachments")  # fmt: skip
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of nested containers, with leaves by identity."""
+    if isinstance(value, dict):
+        return {key: snapshot(one) for key, one in value.items() if one not in ({}, [])}
+    if isinstance(value, (list, tuple)):
+        return [snapshot(one) for one in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else id(value)
+
+
+def traits(patcher: Any) -> dict[str, Any]:
+    found = {name: snapshot(getattr(patcher, name)) for name in (*PLAIN, "model_options", "wrappers")}
+    network = {"parameters": {name: id(one) for name, one in patcher.model.named_parameters()}}
+    network |= {"sampling": id(patcher.model.model_sampling), "current": patcher.model.current_patcher}
+    functions = [name for name, m in patcher.model.named_modules() if m.__dict__.get("weight_function")]
+    return {**found, **network, "functions": functions, "mode": patcher.hook_mode, "uuid": patcher.patches_uuid}
