@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 
 from gcfg_core.input_error import InputError
 
+from .closed_output import BAD_INPUT, ends_with_its_reader
 from .interrupted import CTRL_C, Interrupted
 from .out_of_memory import is_out_of_memory, memory_line
 from .program import PROGRAM, requirements
@@ -17,16 +18,16 @@ COMMANDS = {
     "train": "train a concept on a folder of images",
     "sample": "draw a concept alone, its base, and both mixed at several weights",
     "evaluate": "measure generated pictures: FID, KID, precision, recall, memorisation",
-    "export": "write another average of a run's weights as a concept file",
+    "export": "write another average, or an older step, of a run as a concept file",
     "inspect": "tell what a concept file is",
     "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
-BAD_INPUT = 2
 USAGE = f"usage: {PROGRAM} COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(
     f"  {name:<10}{about}" for name, about in COMMANDS.items()
 )
 
 
+@ends_with_its_reader
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; sys.argv without.
 
     Returns:
-        0; or 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, which are told in one line on stderr.
+        0; or 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, which are told in one line on stderr; or 141
+        where nobody reads its output any more.
     """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help", "help"):
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: this Python lacks {error.name}: pip install -r {requirements()}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:
+        raise
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -20,8 +20,9 @@ def bar(about: str, unit: str, total: int | None = None, quiet: bool = False, **
         quiet: show nothing, as in all processes but the first.
         options: more of tqdm's, such as ``iterable``.
     """
+    # miniters: tqdm's own guess would let its monitor thread print between two updates, at the rate of the last print.
     interval = LIVELY if sys.stderr.isatty() else SELDOM
-    settings = {"leave": False, "mininterval": interval, "dynamic_ncols": True, **options}
+    settings = {"leave": False, "mininterval": interval, "miniters": 1, "dynamic_ncols": True, **options}
     unknown = total is None and "iterable" not in options
     return tqdm(desc=about, unit=unit, total=total, disable=quiet, delay=NOT_YET if unknown else 0, **settings)
 

@@ -1,10 +1,10 @@
-"""`python -m training export RUN OUT --average NAME`: any average of a run's newest checkpoint as a concept file."""
+"""`python -m training export RUN OUT --average NAME --step N`: any average of any kept checkpoint as a concept file."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveInt
 from safetensors.torch import load_file
 
 from gcfg_core.input_error import InputError
@@ -15,18 +15,20 @@ from ..export.concept import concept_path, export_run
 from ..output import check_file
 from ..precision import DTYPES
 from ..program import PROGRAM
+from ..run.best import best_kept
 from ..run.checkpoint import step_of
+from ..run.profiles import WEIGHTS
 from ..run.record import read_record
 from ..run.result import concept_from, is_world, run_facts, title_of
 from ..run.settings import run_config
-from ..sample.source import WEIGHTS, Source, latest_average, open_source, run_constants
+from ..sample.source import Source, kept_average, open_source, run_constants
 from ..setting_flags import parse_settings
 from .scene import read_scene_base
 
 PROG = f"{PROGRAM} export"
 ABOUT = (
-    "Write weights of a run's newest checkpoint as a concept file: the second average that it keeps, or any before it "
-    "is finished. The run itself stays as it is."
+    "Write weights of a checkpoint that a run keeps as a concept file: another average, an older step, the step that "
+    "validated best, or any before the run is finished. The run itself stays as it is."
 )
 
 
@@ -38,6 +40,8 @@ class ExportConfig(BaseModel, extra="forbid", frozen=True):
     average: str | None = Field(
         None, description="such as ema-0.1, or weights for the last ones; the run's first average without it"
     )
+    step: PositiveInt | None = Field(None, description="of a kept checkpoint; the newest without it")
+    best: bool = Field(False, description="the kept checkpoint at whose step this average validated best")
     base: str | None = Field(None, description="the base model, where the run's own has been moved")
     dtype: Literal["fp32", "fp16", "bf16"] | None = Field(None, description="of the weights; the run's without it")
     overwrite: bool = Field(False, description="replace an output file that exists")
@@ -68,7 +72,7 @@ def run(options: ExportConfig) -> str:
     record = read_record(source.path)
     config = run_config(record["config"])
     _refuse_the_runs_own(options.output, source)
-    checkpoint, name = latest_average(source, options.average)
+    checkpoint, name = kept_average(source, options.average, _step(options, source))
     base = read_scene_base(source, options)
     world = is_world(config, base)
     output = _checked(options.output, world, options.overwrite)
@@ -90,6 +94,24 @@ def run(options: ExportConfig) -> str:
         card=beside.name, **texts,
     )  # fmt: skip
     return f"{written}\n{beside}: {'its model card' if card else 'stays as it is, and may tell of another file'}"
+
+
+def _step(options: ExportConfig, source: Source) -> int | None:
+    """The step that is asked for, None for the newest.
+
+    Raises:
+        InputError: two ways to say which, or none was validated.
+    """
+    if not options.best:
+        return options.step
+    if options.step is not None:
+        raise InputError("step", "--step N or --best", "both", "Give one of them.")
+    average = options.average or source.first_average
+    best = best_kept(source.path, average)
+    if best is None:
+        raise InputError("best", f"a kept checkpoint at whose step {average} was validated", "none",
+                         "Give --step N; `train` validates with --held-out and --validate-every.")  # fmt: skip
+    return best.step
 
 
 def _refuse_the_runs_own(output: Path, source: Source) -> None:

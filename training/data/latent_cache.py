@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d
 from gcfg_core.input_error import InputError
 
 from ..base.model import LatentCodec
+from ..byte_size import size_text
 from ..durable import PARTIAL
 from .image_file import quiet, told
 from .latent_entry import Latent, entry_bytes, entry_path, write_entry
@@ -155,8 +156,8 @@ class LatentCache(LatentReader):
         place = next((p for p in (self.folder, *self.folder.absolute().parents) if p.is_dir()), Path())
         needed, free = self.estimate(missing), shutil.disk_usage(place).free
         if needed > free:
-            raise InputError(f"cache {printable(self.folder)}", f"{needed / 1e9:.1f} GB of free space",
-                             f"{free / 1e9:.1f} GB", "Make space or give another folder.")  # fmt: skip
+            raise InputError(f"cache {printable(self.folder)}", f"{size_text(needed)} of free space", size_text(free),
+                             f"Make space, {size_text(needed - free)} more, or give another folder.")  # fmt: skip
 
     def _there(self, wanted: Wanted, flip: bool) -> bool:
         return entry_path(self.folder, self.key(wanted.picture, wanted.size, flip)).exists()

@@ -9,17 +9,21 @@ from safetensors import SafetensorError
 
 from gcfg_core.input_error import InputError
 
+from ..closed_output import ends_with_its_reader
 from ..interrupted import CTRL_C, Interrupted
 from .experiment import add_options
 
 REQUIREMENTS = "training/requirements.txt -r training/miniature/requirements.txt"
 
 
+@ends_with_its_reader
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0, 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, told in one line on stderr."""
     options = _options(arguments)
     try:
         print(COMMANDS[options.command](options))
+    except BrokenPipeError:
+        raise
     except (InputError, OSError, SafetensorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from gcfg_core.concept_error import ConceptFileError
 from gcfg_core.concept_file import read_concept
 from gcfg_core.input_error import InputError
+from gcfg_core.lora_concept import DOWN, UP, LoraConcept
+from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE, remove_text_attention
 
 from ..base.model import NAME_TOKENIZER, Base
@@ -27,7 +29,8 @@ def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConf
 
     Args:
         base: the base model.
-        start: tensors of the null-text UNet by name, the constants at least; the rest stays the base's.
+        start: tensors of the null-text UNet by name, the constants at least; the rest stays the base's. For a LoRA also
+            the factors to start from, in PEFT's names.
         config: whether the constants learn, and for a LoRA the size of its adapters.
         seed: of the adapters' first values.
 
@@ -35,6 +38,8 @@ def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConf
         InputError: `start` is not of this base, or no layer has a name that `lora_targets` asks for.
     """
     unet = remove_text_attention(base.unet)
+    factors = {key: value for key, value in start.items() if key.endswith((DOWN, UP))}
+    start = {key: value for key, value in start.items() if key not in factors}
     if set(start) - set(unet.state_dict()) or not _constants(unet) <= set(start):
         odd = sorted(set(start) ^ _constants(unet))[0]
         raise InputError("start", "the constants of this base's layers", f"a difference at {odd}",
@@ -48,6 +53,7 @@ def null_text_network(base: Base, start: Mapping[str, Tensor], config: ModelConf
     unet.requires_grad_(not lora)
     if lora:
         _add_adapters(unet, config, seed)
+        _start_adapters(unet, factors)
     for name, parameter in unet.named_parameters():
         if name.endswith(FEATURE):
             parameter.requires_grad_(config.train_constant)
@@ -77,6 +83,20 @@ def _add_adapters(unet: nn.Module, config: ModelConfig, seed: int) -> None:
         ) from None
 
 
+def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
+    """Put the factors of another run into the adapters, where there are any."""
+    if not factors:
+        return
+    own = {name.replace(".default.", "."): value for name, value in unet.named_parameters() if ".lora_" in name}
+    odd = [key for key in sorted({*own, *factors}) if key not in own or key not in factors]
+    odd += [key for key in own if key in factors and own[key].shape != factors[key].shape]
+    if odd:
+        raise InputError("start", "a LoRA of these lora_targets and this lora_rank", f"a difference at {odd[0]}",
+                         "Give the settings that it was trained with.")  # fmt: skip
+    for name, value in own.items():
+        value.data.copy_(factors[name])
+
+
 def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
     """A network with its cross-attention; everything in the UNet learns.
 
@@ -101,13 +121,19 @@ def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
     return Network(base.unet, base.null, base.text if reads_captions else None, train_text, null_text=False)
 
 
-def read_start(path: Path, base: Base, lora: bool) -> dict[str, Tensor]:
-    """Tensors of a null-text file from `prepare`; for a LoRA, which builds on the base, its constants alone.
+def read_start(path: Path, base: Base, config: ModelConfig) -> dict[str, Tensor]:
+    """Tensors of a null-text file, from `prepare` or a run; for a LoRA, which builds on the base, its constants alone.
+
+    A LoRA can start from another LoRA: then its factors are among them, scaled so that they have the same effect at
+    this run's alpha.
 
     Raises:
         InputError: it cannot be read, is no null-text file, or is another base's.
     """
+    lora = config.kind == "null-text-lora"
     try:
+        if lora and is_lora_concept(path):
+            return _lora_start(read_lora_concept(path), base, config)
         concept = read_concept(path)
     except (ConceptFileError, OSError) as error:
         raise InputError("start", NULL_TEXT, str(error), PREPARE) from None
@@ -115,3 +141,10 @@ def read_start(path: Path, base: Base, lora: bool) -> dict[str, Tensor]:
         raise InputError("start", NULL_TEXT, concept.kind, PREPARE)
     check_start(concept, base)
     return {key: value.float() for key, value in concept.tensors.items() if not lora or key.endswith(FEATURE)}
+
+
+def _lora_start(lora: LoraConcept, base: Base, config: ModelConfig) -> dict[str, Tensor]:
+    check_start(lora.with_tensors({}), base)
+    ratio = lora.scale / ((config.lora_alpha or config.lora_rank) / config.lora_rank)
+    factors = {key: value.float() * (ratio if key.endswith(UP) else 1.0) for key, value in lora.factors.items()}
+    return {**factors, **{key: value.float() for key, value in lora.features.items()}}

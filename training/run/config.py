@@ -25,7 +25,9 @@ class ModelConfig(Section):
         default="null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)"
     )
     start: str | None = Field(
-        default=None, description="a null-text file from `prepare`; without it, measured before training"
+        default=None,
+        description="a null-text file from `prepare`, or another run's result, to train on from it with other "
+        "settings; without it, the constants are measured before training",
     )
     calibration_images: PositiveInt = Field(default=64, description="images the null-text constants are measured on")
     train_constant: bool = Field(

@@ -1,4 +1,4 @@
-"""What a step costs in memory and time: counted where it can be, measured on random data where that is cheap."""
+"""The cost of a step in memory and time: counted where it can be, measured on random data where that is cheap."""
 
 import time
 from dataclasses import dataclass
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from .config import RunConfig
 from .ema import trainable
 from .profiles import profiles
 from .step import Batch
 
-CHEAP = 50_000_000  # parameters up to which a CPU is asked to run the network too
+CHEAP = 1e12  # operations of all passes up to which a CPU is asked for them: some twenty seconds of two cores
 TIMED = 2  # passes
+PASSES = 1 + TIMED  # the first one warms up
+BOTH_WAYS = 3  # a forward and a backward pass take three times the operations of the forward pass
 OPTIMIZER_BYTES = {"adamw": 8, "adamw8bit": 2}  # two moments of each parameter
 
 
@@ -60,9 +64,24 @@ def checkpoint_bytes(network: nn.Module, config: RunConfig) -> int:
     return count * (4 + 4 * len(profiles(config.ema)) + OPTIMIZER_BYTES[config.optimizer.optimizer])
 
 
-def is_cheap(network: nn.Module, accelerator: Accelerator) -> bool:
-    """Whether a few passes take seconds: on a GPU, or a small network."""
-    return accelerator.device.type != "cpu" or sum(p.numel() for p in network.parameters()) <= CHEAP
+def operations(network: nn.Module, batch: Batch) -> float:
+    """Floating point operations of a forward and backward pass; counted, not run.
+
+    Args:
+        batch: of the size that is trained.
+    """
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+        time_ids = None if batch.time_ids is None else torch.empty_like(batch.time_ids)
+        network(torch.empty_like(batch.latents), torch.full((len(batch.latents),), 500), batch.captions, time_ids)
+    return float(BOTH_WAYS * counter.get_total_flops())
+
+
+def why_not_measured(network: nn.Module, batch: Batch, accelerator: Accelerator) -> str:
+    """The reason for which the passes of `measure` would take long; empty on a GPU, or where there is little to do."""
+    if accelerator.device.type != "cpu":
+        return ""
+    count = operations(network, batch)
+    return f"{count / 1e12:.3g} TFLOP a forward and backward pass, long on a CPU" if count * PASSES > CHEAP else ""
 
 
 def measure(network: nn.Module, batch: Batch, accelerator: Accelerator) -> Measured:

@@ -14,8 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..durable import write_bytes
 from ..progress import bar
-
-METRICS = "metrics.jsonl"
+from .names import METRICS
 
 
 def rewind(path: Path, step: int, unseen: bool = False) -> None:
@@ -80,8 +79,9 @@ class Metrics:
                 if row[name] is not None:
                     self._board.add_scalar(f"train/{name}", row[name], row["step"])
         self._board.add_scalar("train/images_per_second", speed, rows[-1]["step"])
+        # No refresh: a print between two updates would show the rate and the time left of the last one.
+        self._bar.set_postfix_str(f"loss {rows[-1]['loss']:.4f}, {speed:.1f} images/s", refresh=False)
         self._bar.update(rows[-1]["step"] - self._bar.n)
-        self._bar.set_postfix_str(f"loss {rows[-1]['loss']:.4f}, {speed:.1f} images/s")
 
     def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write numbers that not every step has, such as a validation's."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from accelerate import Accelerator
 
 from ..base.model import Base
+from ..byte_size import size_text
 from ..data.order import BatchPlan
 from ..data.picture import Picture
 from ..sample.words import unknown_words
@@ -78,19 +79,10 @@ def disk_line(config: RunConfig, network: Network, latents: int) -> str:
     )
 
 
-def time_line(config: RunConfig, found: Measured | None) -> str:
-    """Seconds of a step and of all; None: they were not measured."""
+def time_line(config: RunConfig, found: Measured | None, why: str = "") -> str:
+    """Seconds of a step and of all; None: they were not measured, and ``why`` tells the reason."""
     if found is None:
-        return "time      not measured: the network is large for a CPU"
+        return f"time      not measured: {why}"
     step = found.seconds * config.loop.accumulation
     whole = datetime.timedelta(seconds=round(step * config.loop.steps))
     return f"time      {step:.3g} s a step, measured on random data without the optimizer; {whole} for all steps"
-
-
-def size_text(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1000.0:
-            return f"{count:.3g} {unit}"
-        count /= 1000.0
-    return f"{count:.2f} GB"

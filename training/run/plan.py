@@ -13,7 +13,7 @@ from ..data.latent_reader import wanted_latents
 from ..data.order import BatchPlan
 from ..data.picture import Size
 from .config import RunConfig
-from .cost import Measured, is_cheap, measure
+from .cost import Measured, measure, why_not_measured
 from .image_feed import scan_images, split
 from .machine import global_batch, machine
 from .network import Network
@@ -24,8 +24,6 @@ from .rehearsal import rehearse, untrained_network
 from .session import open_base, trained_base
 from .status import status_of
 from .step import Batch
-
-NOT_MEASURED = ", which were not measured: the network is large for a CPU"
 
 
 def plan(config: RunConfig) -> str:
@@ -54,30 +52,31 @@ def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     network = untrained_network(config, base)
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
+    measured, why = (None, found) if isinstance(found, str) else (found, "")
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     folder = config.data.cache or Path(config.output)
     latents = LatentCache(folder, base.codec, transparency=config.data.transparency).estimate(wanted)
     sections = [
         scan.report(),
         training_lines(config, base, network, order, scan.pictures, accelerator),
-        memory_line(config, network, found and found.activations, NOT_MEASURED),
+        memory_line(config, network, measured and measured.activations, f", which were not measured: {why}"),
         disk_line(config, network, latents),
-        time_line(config, found),
+        time_line(config, measured, why),
         f"run       {status_of(config).text()}",
         "nothing was written",
     ]
     return "\n".join(sections)
 
 
-def _measured(config: RunConfig, base: Base, network: Network, accelerator: Accelerator, size: Size) -> Measured | None:
-    """A microbatch of the largest size on random data; None where that would take long."""
-    if not is_cheap(network, accelerator):
-        return None
-    if config.loop.gradient_checkpointing:
-        network.unet.enable_gradient_checkpointing()
+def _measured(config: RunConfig, base: Base, network: Network, accelerator: Accelerator, size: Size) -> Measured | str:
+    """A microbatch of the largest size on random data; the reason where that would take long."""
     count, factor = config.loop.batch_size, base.codec.factor
     latents = torch.randn(count, base.codec.channels, size.height // factor, size.width // factor)
+    batch = Batch(latents, [""] * count, range(count), torch.tensor([EMPTY_PROMPT_IDS] * count))
+    why = why_not_measured(network, batch, accelerator)
+    if why:
+        return why
+    if config.loop.gradient_checkpointing:
+        network.unet.enable_gradient_checkpointing()
     network.to(accelerator.device).train()
-    return measure(
-        network, Batch(latents, [""] * count, range(count), torch.tensor([EMPTY_PROMPT_IDS] * count)), accelerator
-    )
+    return measure(network, batch, accelerator)

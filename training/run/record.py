@@ -23,6 +23,7 @@ from .found_paths import FOLDER
 from .names import RECORD
 from .settings import section_of
 from .start import CONSTANTS
+from .way_on import way_on
 
 HASH = re.compile("[0-9a-f]{64}")
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
@@ -149,9 +150,15 @@ def check_record(
         found = changes(folder, pictures) if key == "images" else None
         if found is not None:
             raise InputError("images", f"the pictures that the run in {folder} began with", found,
-                             "Put them back to continue it, or give another output folder.")  # fmt: skip
+                             f"Put them back to continue it. {_other_way(key, folder, record)}")  # fmt: skip
         raise InputError(key, f"{_told(before.get(key))} as in the run in {folder}", _told(told.get(key)),
-                         "Give the same settings to continue it, or another output folder.")  # fmt: skip
+                         f"Give the same settings to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+
+
+def _other_way(key: str, folder: Path, record: Mapping[str, Any]) -> str:
+    """A sentence: from the result of a run one can train on with other settings, but not with another network."""
+    fixed = key == "base" or key.startswith((BASE, "model."))
+    return ("" if fixed else way_on(folder, record)) or "Or give another output folder."
 
 
 def _defaults(told: Mapping[str, Any]) -> dict[str, Any]:

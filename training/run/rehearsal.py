@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
+from gcfg_core.input_error import InputError
 from gcfg_core.null_text import FEATURE, text_attentions
 
 from ..base.model import Base
@@ -47,9 +48,12 @@ def untrained_network(config: RunConfig, base: Base) -> Network:
         InputError: as `null_text_network`, `text_network` and `read_start`.
     """
     if config.model.kind == "text":
+        if config.model.start is not None:
+            raise InputError("start", "none for a model that reads text", config.model.start,
+                             "Leave it out; a world that was trained is given as --base.")  # fmt: skip
         return text_network(base, config.data.captions != "none", config.model.train_text)
     if config.model.start is not None:
-        start = read_start(Path(config.model.start), base, config.model.kind == "null-text-lora")
+        start = read_start(Path(config.model.start), base, config.model)
     else:
         widths = {path: block.attn2.to_q.in_features for path, block in text_attentions(base.unet)}  # type: ignore[union-attr]
         start = {f"{path}.{FEATURE}": torch.zeros(1, 1, width) for path, width in widths.items()}  # type: ignore[arg-type]

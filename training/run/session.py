@@ -17,8 +17,10 @@ from ..full_float32 import full_float32
 from ..interrupted import Interrupted
 from ..output import make_folder
 from ..prepare.calibrate import calibrate
+from ..program import PROGRAM
 from ..progress import bar
 from .agreement import agree
+from .best import best_kept
 from .build import null_text_network, read_start, text_network
 from .config import RunConfig
 from .image_feed import ImageFeed, cache_folder, open_images, scan_images
@@ -29,6 +31,7 @@ from .network import Network
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
 from .places import check_places
+from .profiles import first_average
 from .record import add_facts, open_record, result_settings
 from .rehearsal import rehearse
 from .result import file_settings, write_result
@@ -65,16 +68,23 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
         return f"the run {status.text()}" if main else ""
     if main:
         print(f"run       {status.text()}", flush=True)
-    if not trainer.run():
+    finished = trainer.run()
+    best = best_kept(trainer.folder, first_average(config.ema)) if main else None
+    if best is not None:
+        add_facts(trainer.folder, best=best.as_json())
+    if not finished:
         where = f"stopped at step {trainer.step}; the same command goes on from there"
         raise Interrupted(trainer.stopped_by, where if main else "")
     weights, average = trainer.result_weights()
     if not main:
         return ""
     path = write_result(trainer, weights, average, thumbnail_of(painter, weights))
-    told = {"file": path.name, "average": average, "steps": trainer.step, "settings": file_settings(config)}
-    add_facts(trainer.folder, result=told)
-    return f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
+    result = {"file": path.name, "average": average, "steps": trainer.step, "settings": file_settings(config)}
+    add_facts(trainer.folder, result=result)
+    told = f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
+    if best is None or best.step == trainer.step:
+        return told
+    return f"{told}\n{best.text()}: `{PROGRAM} export {trainer.folder} OUT.safetensors --best` writes it"
 
 
 def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
@@ -152,7 +162,7 @@ def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator
     if config.model.kind == "text":
         return {}
     if config.model.start is not None:
-        return read_start(Path(config.model.start), base, config.model.kind == "null-text-lora")
+        return read_start(Path(config.model.start), base, config.model)
     seed, device, folder = config.loop.seed, accelerator.device, Path(config.output)
     count = min(config.model.calibration_images, feed.pictures)
 

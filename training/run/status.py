@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from .best import Best, best_kept
 from .checkpoint import CHECKPOINTS, is_unseen, latest_checkpoint, step_of
 from .config import RunConfig
+from .profiles import first_average
 from .record import is_begun, read_record
 from .result import file_settings
+from .way_on import way_on
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,16 @@ class Status:
         steps: that were asked for.
         result: the concept file or world that this step gave, None before it is written as it is asked for now.
         unseen: samples or a validation of this step are still to be made.
+        best: the kept checkpoint that validated best.
+        way_on: how a finished run is trained on.
     """
 
     step: int
     steps: int
     result: Path | None = None
     unseen: bool = False
+    best: Best | None = None
+    way_on: str = ""
 
     @property
     def is_finished(self) -> bool:
@@ -32,8 +39,12 @@ class Status:
 
     def text(self) -> str:
         """For people."""
+        best = "" if self.best is None else self.best.text()
+        return "; ".join(filter(None, [self._come_to(), best]))
+
+    def _come_to(self) -> str:
         if self.is_finished:
-            return f"was finished before, after {self.step} steps: {self.result} (more --steps go on from there)"
+            return f"was finished before, after {self.step} steps: {self.result} ({self.way_on})"
         if self.step >= self.steps:
             left = "the last validation or sample" if self.unseen else "the result"
             return f"all {self.step} steps are done, {left} is still to be written"
@@ -55,8 +66,13 @@ def status_of(config: RunConfig, step: int | None = None, unseen: bool = False) 
     if step is None:
         newest = latest_checkpoint(folder / CHECKPOINTS)
         step, unseen = (0, False) if newest is None else (step_of(newest), is_unseen(newest))
-    told = read_record(folder).get("result") if is_begun(folder) else None
+    record = read_record(folder) if is_begun(folder) else {}
+    best = best_kept(folder, first_average(config.ema)) if record else None
+    told = record.get("result")
     if not isinstance(told, dict) or (told.get("steps"), told.get("settings")) != (step, file_settings(config)):
-        return Status(step, config.loop.steps, unseen=unseen)
+        return Status(step, config.loop.steps, unseen=unseen, best=best)
     result = folder / str(told["file"])
-    return Status(step, config.loop.steps, result if result.exists() else None, unseen)
+    onward = "more --steps go on from there"
+    if config.optimizer.lr_schedule != "constant":
+        onward = f"its learning rate has come down to 0. {way_on(folder, record)}".strip(" .")
+    return Status(step, config.loop.steps, result if result.exists() else None, unseen, best, onward)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from ..schedule import NoiseSchedule
 from ..seeds import normal, uniform
 from .ema import Averages
+from .names import VALIDATION
+from .profiles import WEIGHTS
 from .step import Batch, noised, sample_losses
 
 LEVELS = 4  # noise levels for each picture, one in each quarter of the schedule
@@ -78,8 +80,8 @@ def validate(
     together: int = 1,
 ) -> dict[str, float]:
     """`held_out_loss` of the weights and of each of their averages, as {"validation/weights": ..., ...}."""
-    found = {"validation/weights": held_out_loss(accelerator, network, pictures, schedule, seed, together)}
+    found = {f"{VALIDATION}{WEIGHTS}": held_out_loss(accelerator, network, pictures, schedule, seed, together)}
     for name in averages.names:
         with averages.applied(name):
-            found[f"validation/{name}"] = held_out_loss(accelerator, network, pictures, schedule, seed, together)
+            found[f"{VALIDATION}{name}"] = held_out_loss(accelerator, network, pictures, schedule, seed, together)
     return found

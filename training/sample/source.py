@@ -12,6 +12,7 @@ from torch import Tensor
 from gcfg_core.concept_file import Concept, read_concept
 from gcfg_core.input_error import InputError
 from gcfg_core.lora_concept import merge_lora
+from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
 from gcfg_core.null_text import FEATURE
 from gcfg_core.world_page import WORLD as PAGE
 
@@ -19,18 +20,16 @@ from ..base.model import Base
 from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
-from ..run.checkpoint import CHECKPOINTS, latest_checkpoint
+from ..run.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
 from ..run.config import EmaConfig
 from ..run.found_paths import found_config
 from ..run.names import WORLD
-from ..run.profiles import profiles
+from ..run.profiles import first_average
 from ..run.record import RECORD, read_record
 from ..run.start import CONSTANTS
 from .concept_model import load_concept
 from .fit import base_of_record, check_adapters, check_weights
 from .text_model import take_text
-
-WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,11 @@ class Source:
         """Path of what a trained network is put into: the world that came out, or else the base that the run was
         started from."""
         return self.world or self.config.get("base")
+
+    @property
+    def first_average(self) -> str:
+        """The average that the run exports."""
+        return first_average(EmaConfig.model_validate(self.config.get("ema", {})))
 
     @property
     def images(self) -> str | None:
@@ -112,32 +116,42 @@ def load_source(source: Source, base: Base, average: str | None = None) -> tuple
     exported = newest_concept(source.path)
     if exported is not None and average is None:
         return load_concept(exported, base), exported.name
-    checkpoint, name = latest_average(source, average)
+    checkpoint, name = kept_average(source, average)
     concept = _from_checkpoint(source, base, load_file(checkpoint / f"{name}.safetensors"))
     return dataclasses.replace(concept, base=source.trained_from), f"{checkpoint.name}, {name}"
 
 
-def latest_average(source: Source, average: str | None) -> tuple[Path, str]:
-    """The run's newest whole checkpoint, and the name of an average in it, the first of the run's settings without one.
+def kept_average(source: Source, average: str | None, step: int | None = None) -> tuple[Path, str]:
+    """A whole checkpoint of the run, the newest without a step, and the name of an average in it.
+
+    Args:
+        average: the first of the run's settings without it.
+        step: of the checkpoint.
 
     Raises:
-        InputError: no whole checkpoint, or no such average.
+        InputError: no such whole checkpoint, or no such average.
     """
-    checkpoint = latest_checkpoint(source.path / CHECKPOINTS)
+    folder = source.path / CHECKPOINTS
+    checkpoint = latest_checkpoint(folder) if step is None else _checkpoint_at(folder, step)
     if checkpoint is None:
         raise InputError(str(source.path), "a concept file or a whole checkpoint in it", "neither",
                          "Let the run reach its first checkpoint.")  # fmt: skip
-    name = average or first_average(source.config)
+    name = average or source.first_average
     there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
     if name not in there:
         raise InputError("average", " or ".join(there), repr(name), "Name one of them.")
     return checkpoint, name
 
 
-def first_average(config: Mapping[str, Any]) -> str:
-    """The average that a run exports."""
-    kept = profiles(EmaConfig.model_validate(config.get("ema", {})))
-    return kept[0].name if kept else WEIGHTS
+def _checkpoint_at(folder: Path, step: int) -> Path:
+    kept = {step_of(path): path for path in checkpoints(folder)}
+    if step not in kept:
+        there = " or ".join(map(str, kept)) or "a checkpoint, of which there is none"
+        raise InputError("step", there, str(step), "Name one that is kept; `train --keep-last` keeps more of them.")
+    fault = fault_of(kept[step])
+    if fault is not None:
+        raise InputError(str(kept[step]), "a whole checkpoint", fault, "Name another step.")
+    return kept[step]
 
 
 def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) -> Concept:
@@ -167,4 +181,6 @@ def run_constants(source: Source) -> dict[str, Tensor]:
     start = source.config.get("model", {}).get("start")
     if not start:
         return {}
+    if is_lora_concept(start):
+        return dict(read_lora_concept(start).features)
     return {key: value for key, value in read_concept(start).tensors.items() if key.endswith(FEATURE)}
