@@ -73,9 +73,9 @@ def quantized_model(form: str, seed: int = 0) -> ModelPatcher:
     return patcher_class()(model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
 
 
-def quantized_cond(seed: int = 0) -> list:
-    """A CONDITIONING of one entry with a random context [1, 4, WIDTH]."""
-    return [[torch.randn(1, 4, WIDTH, generator=torch.Generator().manual_seed(1000 + seed)), {}]]
+def quantized_cond(seed: int = 0, tokens: int = 4) -> list:
+    """A CONDITIONING of one entry with a random context [1, tokens, WIDTH]."""
+    return [[torch.randn(1, tokens, WIDTH, generator=torch.Generator().manual_seed(1000 + seed)), {}]]
 
 
 def _config(settings: dict[str, Any]) -> Any:
