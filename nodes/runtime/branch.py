@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import comfy.hooks
@@ -14,8 +14,10 @@ import comfy.samplers
 import torch
 
 from ...gcfg_core.parameterization import flow_to_ve, hold_sigma, ve_to_flow
+from .batching import COND, as_pair, in_one_batch, with_roles
 from .cond_state import own_controls, own_hooks
 from .devices import DeviceSplit, on_own_device
+from .foreign_patches import counts_on_a_pair
 from .host import as_variant, process_conds
 from .identity import has_same_weights
 from .latent_space import is_flow, largest_sigma, stays_within
@@ -25,9 +27,6 @@ from .shared_weights import WeightExchange
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-COND, UNCOND = 0, 1
-"""What patches find in cond_or_uncond; some index a pair with it, so never more than these two."""
-
 
 class Branch:
     """A model and those of its predictions that the plan names.
@@ -36,6 +35,7 @@ class Branch:
         patcher: a clone of our own, or for the base model alone in a graph the guider's.
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
+        pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
         host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
@@ -47,9 +47,12 @@ class Branch:
         function: another pack's sampling function, where this model's own wrapper has put it in ComfyUI's place.
     """
 
-    def __init__(self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int]) -> None:
+    def __init__(
+        self, patcher: ModelPatcher, conds: Mapping[int, list], roles: Mapping[int, int], pair: Collection[int] = ()
+    ) -> None:
         self.patcher = patcher
         self.roles = roles
+        self.pair = pair
         self.conds = {j: [part.copy() for part in cond] for j, cond in conds.items()}
         self.model_options: dict[str, Any] = {}
         self.host: Branch | None = None
@@ -177,6 +180,9 @@ class Branch:
     ) -> dict[int, torch.Tensor]:  # fmt: skip
         """The denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward where memory allows.
 
+        Where a patch may count on ComfyUI's (cond, uncond), the pair is evaluated together and each other prediction
+        alone, so that none depends on what else the graph asks for.
+
         Args:
             model_options, function: of the sampling run, for the base model; each prediction is asked of the function.
         """
@@ -185,16 +191,17 @@ class Branch:
         options = self.model_options if model_options is None else model_options
         x, sigma = self.own_time(x, sigma)
         function = function or self._own_function(x, sigma)
-        conds = [self.conds[j] for j in indices]
-        with self.in_place():
-            if function is not None:
-                outputs = [function.alone(self.conds[j], _with_roles(options, [self.roles[j]])) for j in indices]
-            elif "sampler_calc_cond_batch_function" in options:
-                outputs = _by_pairs(self.model, conds, [self.roles[j] for j in indices], x, sigma, options)
-            else:
-                options = _with_roles(options, [self.roles[j] for j in indices])
-                outputs = comfy.samplers.calc_cond_batch(self.model, conds, x, sigma, options)
-        return {j: output.to(origin) for j, output in zip(indices, outputs, strict=True)}
+        outputs: dict[int, torch.Tensor] = {}
+        by_pairs = "sampler_calc_cond_batch_function" in options or self._counts_on_a_pair(indices, options)
+        for group in self._groups(indices) if by_pairs and function is None else [list(indices)]:
+            conds, roles = [self.conds[j] for j in group], [self.roles[j] for j in group]
+            with self.in_place():
+                if function is not None:
+                    found = [function.alone(cond, with_roles(options, [role])) for cond, role in zip(conds, roles, strict=True)]
+                else:
+                    found = (as_pair if by_pairs else in_one_batch)(self.model, conds, roles, x, sigma, options)
+            outputs |= {j: output.to(origin) for j, output in zip(group, found, strict=True)}
+        return outputs
 
     def _own_function(self, x: torch.Tensor, sigma: torch.Tensor) -> PairFunction | None:
         if self.function is None:
@@ -206,36 +213,10 @@ class Branch:
 
         return PairFunction(predict, x.shape)
 
+    def _counts_on_a_pair(self, indices: Sequence[int], options: dict[str, Any]) -> bool:
+        return counts_on_a_pair(self.patcher, options, [self.conds[j] for j in indices])
 
-def _with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
-    """Options under which patches find 0 or 1 in cond_or_uncond, whatever the number of predictions."""
-    if roles == list(range(len(roles))):
-        return options
-    inner = options.get("model_function_wrapper")
-
-    def with_roles(apply_model: Any, arguments: dict[str, Any]) -> torch.Tensor:
-        named = [roles[index] for index in arguments["cond_or_uncond"]]
-        arguments["c"]["transformer_options"]["cond_or_uncond"] = named
-        if inner is None:
-            return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
-        return inner(apply_model, {**arguments, "cond_or_uncond": named})
-
-    return {**options, "model_function_wrapper": with_roles}
-
-
-def _by_pairs(
-    model: Any, conds: list[list], roles: list[int], x: torch.Tensor, sigma: torch.Tensor, options: dict[str, Any]
-) -> list[torch.Tensor]:
-    """A sampler_calc_cond_batch_function knows (cond, uncond): give it the first of each role together, on the base
-    model the primary pair, then the others singly in the place of their role."""
-    firsts = [roles.index(role) for role in (COND, UNCOND) if role in roles]
-    groups = [firsts, *([i] for i in range(len(conds)) if i not in firsts)]
-    outputs: dict[int, torch.Tensor] = {}
-    for group in groups:
-        asked: list[list | None] = [None, None]
-        for i in group:
-            asked[roles[i]] = conds[i]
-        arguments = {"conds": asked, "input": x, "sigma": sigma, "model": model, "model_options": options}
-        answers = options["sampler_calc_cond_batch_function"](arguments)
-        outputs |= {i: answers[roles[i]] for i in group}
-    return [outputs[i] for i in range(len(conds))]
+    def _groups(self, indices: Sequence[int]) -> list[list[int]]:
+        """The pair, as far as it is asked for, then the others singly."""
+        pair = [j for j in indices if j in self.pair]
+        return [group for group in (pair, *([j] for j in indices if j not in pair)) if group]

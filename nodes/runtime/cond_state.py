@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
+
+import comfy.hooks
 
 Conds = Mapping[int, list[dict[str, Any]]]
 
@@ -34,17 +37,18 @@ def own_controls(conds: Conds) -> None:
 def own_hooks(conds: Conds) -> None:
     """Put copies in the place of the hooks in ``conds``; what shared a group or its keyframes still shares them.
 
-    Keyframes step forward as they are used, so two models that shared them would each miss the other's changes.
+    Keyframes step forward as they are used, so two models that shared them would each miss the other's changes. All
+    else is the hook's own: another pack's ``clone`` may leave attributes out.
     """
     groups: dict[int, Any] = {}
     keyframes: dict[int, Any] = {}
 
     def copied(group: Any) -> Any:
         if id(group) not in groups:
-            groups[id(group)] = group.clone()
-            for hook in groups[id(group)].hooks:
-                kept = keyframes.setdefault(id(hook.hook_keyframe), hook.hook_keyframe.clone())
-                hook.hook_keyframe = kept
+            groups[id(group)] = comfy.hooks.HookGroup()
+            for hook in map(copy.copy, group.hooks):
+                hook.hook_keyframe = keyframes.setdefault(id(hook.hook_keyframe), hook.hook_keyframe.clone())
+                groups[id(group)].add(hook)
         return groups[id(group)]
 
     for part in (part for cond in conds.values() for part in cond):

@@ -22,7 +22,8 @@ from ...gcfg_core.rescale import rescale_result
 from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.weights import is_fixed, term_weight
-from .branch import COND, UNCOND, Branch
+from .batching import COND, UNCOND
+from .branch import Branch
 from .cond_state import has_hooks
 from .coverage import ConditionCoverage
 from .delegates import without_streaming
@@ -47,6 +48,16 @@ def prediction_roles(plan: Plan) -> dict[int, int]:
     return {j: COND if j in positives or not plan.terms else UNCOND for j in range(len(plan.predictions))}
 
 
+def prediction_pair(plan: Plan, roles: Mapping[int, int], model: int) -> tuple[int, ...]:
+    """The (cond, uncond) of a model: the primary term's sides, else those of the first term with both on that model."""
+    primary = [] if plan.primary is None else [plan.sides[plan.primary]]
+    for positive, reference in [*primary, *plan.sides]:
+        is_own = plan.predictions[positive].model == plan.predictions[reference].model == model
+        if is_own and (roles[positive], roles[reference]) == (COND, UNCOND):
+            return positive, reference
+    return ()
+
+
 class Run:
     """Created when sampling starts, thrown away when it ends: nothing is kept from one run to the next.
 
@@ -65,10 +76,11 @@ class Run:
         self.follow(plan, cfg)
         roles = prediction_roles(plan)
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
-        self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles)]
+        pairs = [prediction_pair(plan, roles, model) for model in range(len(plan.models))]
+        self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles, pairs[BASE])]
         for index, model in enumerate(plan.models[1:], 1):
             own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
-            self.branches.append(Branch(self._clone(index, model, own), own, roles))
+            self.branches.append(Branch(self._clone(index, model, own), own, roles, pairs[index]))
         self.store = DifferenceStore(plan.terms)
         self.latent_shapes = LatentShapes()
         self.loaded = self._find_shared_modules()
@@ -256,9 +268,12 @@ class Run:
 
     @property
     def _order(self) -> list[int]:
-        """The primary pair first, positive before base, as CFGGuider orders its batch."""
-        rest = [j for j in range(len(self.plan.predictions)) if j not in self.pair]
-        return sorted(self.pair, reverse=True) + rest
+        """Positives before references. ComfyUI turns them round in its batch: all with role 1, then all with role 0.
+
+        The primary pair stands outermost, since caches measure the first of a batch: the base, as under CFGGuider.
+        """
+        roles = self.base.roles
+        return sorted(range(len(roles)), key=lambda j: (roles[j], (j in self.pair) == (roles[j] == UNCOND)))
 
     def _with_hooked_pair(self, call: Call, hooks: ResultHooks) -> Call:
         """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
