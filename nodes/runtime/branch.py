@@ -21,7 +21,8 @@ from .foreign_patches import counts_on_a_pair
 from .host import as_variant, process_conds
 from .identity import has_same_weights
 from .latent_space import is_flow, largest_sigma, stays_within
-from .pair_function import PairFunction
+from .network_state import NetworkState
+from .pair_function import BATCH_FUNCTION, PairFunction
 from .shared_weights import WeightExchange
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Branch:
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
         host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
+        network_state: what patches keep on the module; one for all branches on it.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
         split: its clones on further devices, for a branch other than the base's.
         model_options: this branch's own, with what its hooks and wrappers registered.
@@ -57,6 +59,7 @@ class Branch:
         self.model_options: dict[str, Any] = {}
         self.host: Branch | None = None
         self.is_shared = False
+        self.network_state = NetworkState(patcher.model)
         self.weights: WeightExchange | None = None
         self.split: DeviceSplit | None = None
         self.converts_time = False
@@ -191,17 +194,24 @@ class Branch:
         options = self.model_options if model_options is None else model_options
         x, sigma = self.own_time(x, sigma)
         function = function or self._own_function(x, sigma)
+        is_paired = function is not None or BATCH_FUNCTION in options or self._counts_on_a_pair(indices, options)
+        pair = self.pair if function is None else ()
         outputs: dict[int, torch.Tensor] = {}
-        by_pairs = "sampler_calc_cond_batch_function" in options or self._counts_on_a_pair(indices, options)
-        for group in self._groups(indices) if by_pairs and function is None else [list(indices)]:
+        for group in _groups(indices, pair) if is_paired else [list(indices)]:
             conds, roles = [self.conds[j] for j in group], [self.roles[j] for j in group]
+            if is_paired:
+                self.find_state_of(group)
             with self.in_place():
                 if function is not None:
-                    found = [function.alone(cond, with_roles(options, [role])) for cond, role in zip(conds, roles, strict=True)]
+                    found = [function.alone(conds[0], with_roles(options, roles))]
                 else:
-                    found = (as_pair if by_pairs else in_one_batch)(self.model, conds, roles, x, sigma, options)
+                    found = (as_pair if is_paired else in_one_batch)(self.model, conds, roles, x, sigma, options)
             outputs |= {j: output.to(origin) for j, output in zip(group, found, strict=True)}
         return outputs
+
+    def find_state_of(self, group: Collection[int]) -> None:
+        """From here on the module carries what patches have kept on it for these predictions, asked for together."""
+        self.network_state.switch((id(self), *sorted(group)))
 
     def _own_function(self, x: torch.Tensor, sigma: torch.Tensor) -> PairFunction | None:
         if self.function is None:
@@ -216,7 +226,8 @@ class Branch:
     def _counts_on_a_pair(self, indices: Sequence[int], options: dict[str, Any]) -> bool:
         return counts_on_a_pair(self.patcher, options, [self.conds[j] for j in indices])
 
-    def _groups(self, indices: Sequence[int]) -> list[list[int]]:
-        """The pair, as far as it is asked for, then the others singly."""
-        pair = [j for j in indices if j in self.pair]
-        return [group for group in (pair, *([j] for j in indices if j not in pair)) if group]
+
+def _groups(indices: Sequence[int], pair: Collection[int]) -> list[list[int]]:
+    """The pair, as far as it is asked for, then the others singly."""
+    together = [j for j in indices if j in pair]
+    return [group for group in (together, *([j] for j in indices if j not in pair)) if group]

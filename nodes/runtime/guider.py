@@ -28,6 +28,7 @@ from .outer_wrappers import inside_outer_wrappers, with_callback
 from .pair_function import PairFunction
 from .replaced import in_place, log_replaced, replaced_functions
 from .run import Run
+from .tiling import check_tiling
 from .unused import log_unused
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     ``preview_at``: the share of sampling at which its predictions are kept for pictures; 0 for none.
 
     Raises:
-        ValueError: a model of the graph does not live in the base model's latent space.
+        ValueError: a model of the graph does not live in the base model's latent space, or shares Tiled Diffusion with
+            models that are not tiled.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         check_latent_spaces(self.plan)
         self.run: Run | None = None
         self.trace = Trace(formula(self.plan), term_names(self.plan), model_names(self.plan))
+        check_tiling(self.plan, self.trace.models)
         self.set_cfg(self._planned_cfg)
         conds = {name: self.plan.predictions[j].condition for j, name in self.base_names.items()}
         if has_hooks({name: comfy.sampler_helpers.convert_cond(cond) for name, cond in conds.items()}):

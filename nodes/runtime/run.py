@@ -115,6 +115,7 @@ class Run:
                 loaded.append(branch)
             else:
                 branch.host = host
+                branch.network_state = host.network_state
                 host.is_shared = branch.is_shared = True
         return loaded
 
@@ -157,6 +158,8 @@ class Run:
         with contextlib.ExitStack() as at_last:
             at_last.callback(self.latent_shapes.restore)
             at_last.callback(self.trace.finish, self.progress.percent)
+            for branch in self.loaded:
+                at_last.callback(branch.network_state.leave)
             for branch in self.branches[1:]:
                 branch.end(is_clean=is_complete and branch in self.loaded)
             comfy.sampler_helpers.cleanup_models(self.base.conds, [])
@@ -218,6 +221,7 @@ class Run:
     ) -> tuple[Call, list[int], list[Span | None]]:
         """The call as ``function`` predicts its primary pair, the rest evaluated beside it; else as ``_evaluate``."""
         x, start = hooks.x, moment(hooks.x.device)
+        self.base.find_state_of(self.pair)
         with self.base.in_place():
             hooks.ask(function, call, self.base.conds)
         known = {hooks.positive, *hooks.predictions}

@@ -1,0 +1,55 @@
+"""Caches of other packs that keep their state on the network itself, such as TeaCache's."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+_MISSING = object()
+
+
+class NetworkState:
+    """Attributes that patches set on a network from call to call, apart for each group of predictions.
+
+    ComfyUI asks a network for one pair in a run, so a cache that knows ``cond_or_uncond`` alone would hand one prompt's
+    features to the next. A group that is asked for finds the attributes as its own last call left them.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._found: dict[str, Any] = {}
+        self._kept: dict[Hashable, dict[str, Any]] = {}
+        self._current: Hashable | None = None
+
+    def switch(self, group: Hashable) -> None:
+        """From here on the network is asked for ``group``. Only while it carries the loaded patcher's objects."""
+        if group == self._current:
+            return
+        if self._current is None:
+            self._found = dict(self._attributes())
+        else:
+            self._kept[self._current] = self._take()
+        self._attributes().update(self._kept.get(group, {}))
+        self._current = group
+
+    def leave(self) -> None:
+        """The network as the run found it."""
+        if self._current is not None:
+            self._take()
+        self._current = None
+        self._kept.clear()
+
+    def _take(self) -> dict[str, Any]:
+        """What has been set since the run began; the network is then as it was found."""
+        attributes = self._attributes()
+        taken = {name: value for name, value in attributes.items() if self._found.get(name, _MISSING) is not value}
+        for name in taken:
+            if name in self._found:
+                attributes[name] = self._found[name]
+            else:
+                del attributes[name]
+        return taken
+
+    def _attributes(self) -> dict[str, Any]:
+        network = self._model.diffusion_model
+        return vars(getattr(network, "_orig_mod", network))

@@ -1,0 +1,108 @@
+"""What patches of other packs keep between calls belongs to one prediction, or the graph is refused (P6, P8, P9)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.hooks
+import pytest
+import torch
+from torch import Tensor
+
+from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
+from rigs.micro import micro_cond, micro_model
+from rigs.probe import guided
+
+LIMIT = 1e-5
+C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
+
+
+def cached(model: Any) -> Any:
+    """A cache on the network that knows a condition by its role: after the first call, what that call gave."""
+    clone, network = model.clone(), model.model.diffusion_model
+
+    def wrapper(apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
+        roles = arguments["cond_or_uncond"]
+        if not hasattr(network, "kept"):
+            network.kept = {}
+        if not all(role in network.kept for role in roles):
+            out = apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+            network.kept.update(zip(roles, out.chunk(len(roles)), strict=True))
+        return torch.cat([network.kept[role] for role in roles])
+
+    clone.set_model_unet_function_wrapper(wrapper)
+    return clone
+
+
+def only(pack: Any, model: Any, cond: list) -> list[Tensor]:
+    """The predictions of one condition alone."""
+    return guided(gcfg(pack, model, cond), points(), SIGMAS)
+
+
+def test_a_cache_on_the_network_gives_no_prompt_what_another_has_left_there(pack: Any) -> None:
+    """P8: one cache for the pair, which it is made for, and one for every other prediction."""
+    model = cached(micro_model(0))
+    terms = [{"positive": C, "weight": 3.0}, {"positive": D, "weight": 1.7}, {"positive": E, "weight": -0.6}]
+    ours = guided(gcfg(pack, model, U, *terms), points(), SIGMAS)
+    assert not hasattr(model.model.diffusion_model, "kept")
+    pair = guided(cfg(cached(micro_model(0)), C, U, 3.0), points(), SIGMAS)
+    zero, d, e = (only(pack, cached(micro_model(0)), cond) for cond in (U, D, E))
+    expected = [p + 1.7 * (q - u) - 0.6 * (r - u) for p, u, q, r in zip(pair, zero, d, e, strict=True)]
+    assert relative_error(ours, expected) <= LIMIT
+    assert relative_error(d, only(pack, micro_model(0), D)) > 1e-2, "nothing is reused, so this shows nothing"
+
+
+def test_a_clone_of_the_base_has_a_cache_of_its_own(pack: Any) -> None:
+    """P8: two clones that share one network and one cache, as a LoRA behind a cache makes them."""
+    base = cached(micro_model(0))
+    other = base.clone()
+    other.model_options["transformer_options"]["mark"] = "not the base"
+    terms = [{"positive": C, "weight": 3.0}, {"model": other, "positive": D, "weight": 1.7}]
+    ours = guided(gcfg(pack, base, U, *terms), points(), SIGMAS)
+    pair = guided(cfg(cached(micro_model(0)), C, U, 3.0), points(), SIGMAS)
+    zero, d = (only(pack, cached(micro_model(0)), cond) for cond in (U, D))
+    expected = [p + 1.7 * (q - u) for p, u, q in zip(pair, zero, d, strict=True)]
+    assert relative_error(ours, expected) <= LIMIT
+
+
+class Forgetful(comfy.hooks.TransformerOptionsHook):
+    """A hook whose clone, as ComfyUI's own method makes it, lacks what the hook was given."""
+
+    def __init__(self) -> None:
+        super().__init__(hook_scope=comfy.hooks.EnumHookScope.HookedOnly)
+        self.transformers_dict = {"patches": {"attn2_output_patch": [lambda out, extra: extra["scale"] * out]}}
+
+    def on_apply_hooks(self, model: Any, transformer_options: dict[str, Any]) -> None:
+        self.transformers_dict["scale"] = self.scale
+        super().on_apply_hooks(model, transformer_options)
+
+
+def forgetful(cond: list, scale: float) -> list:
+    hook, group = Forgetful(), comfy.hooks.HookGroup()
+    hook.scale = scale
+    group.add(hook)
+    return [[cond[0][0], {**cond[0][1], "hooks": group}]]
+
+
+def test_a_hook_on_a_terms_model_keeps_all_its_attributes(pack: Any) -> None:
+    """P6: also where the base uses the very same hook."""
+    cond = forgetful(D, 0.3)
+    terms = [{"positive": cond, "weight": 2.0}, {"model": micro_model(5), "positive": cond, "weight": 1.5}]
+    ours = guided(gcfg(pack, micro_model(0), U, *terms), points(), SIGMAS)
+    zero, one, other = (only(pack, micro_model(seed), at) for seed, at in ((0, U), (0, cond), (5, cond)))
+    expected = [u + 2.0 * (p - u) + 1.5 * (q - u) for u, p, q in zip(zero, one, other, strict=True)]
+    assert relative_error(ours, expected) <= LIMIT
+    assert relative_error(other, only(pack, micro_model(5), D)) > 1e-3
+
+
+@pytest.mark.parametrize("where", ["base", "term"])
+def test_tiling_of_some_models_beside_a_controlnet_is_refused_by_name(pack: Any, where: str) -> None:
+    """P9: Tiled Diffusion takes over the ControlNets of a whole run."""
+    base, other = micro_model(0).clone(), micro_model(5).clone()
+    (base if where == "base" else other).model_options["tiled_diffusion"] = True
+    controlled = [[D[0][0], {"control": object()}]]
+    term = {"model": other, "positive": controlled, "label": "sharp"}
+    with pytest.raises(ValueError, match="Tiled Diffusion is on .*(base.*sharp|sharp.*base)"):
+        gcfg(pack, base, U, term)
+    gcfg(pack, base, U, {**term, "positive": D})
+    base.model_options["tiled_diffusion"] = other.model_options["tiled_diffusion"] = True
+    gcfg(pack, base, U, term)
