@@ -22,7 +22,7 @@ from ...gcfg_core.rescale import rescale_result
 from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.weights import is_fixed, term_weight
-from .batching import COND, UNCOND
+from .batching import UNCOND, prediction_pair, prediction_roles
 from .branch import Branch
 from .cond_state import has_hooks
 from .coverage import ConditionCoverage
@@ -40,22 +40,6 @@ from .through_function import PairCall
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-
-def prediction_roles(plan: Plan) -> dict[int, int]:
-    """COND for the positive side of a term (or the only prediction there is), UNCOND for what is only a reference."""
-    positives = {positive for positive, _ in plan.sides}
-    return {j: COND if j in positives or not plan.terms else UNCOND for j in range(len(plan.predictions))}
-
-
-def prediction_pair(plan: Plan, roles: Mapping[int, int], model: int) -> tuple[int, ...]:
-    """The (cond, uncond) of a model: the primary term's sides, else those of the first term with both on that model."""
-    primary = [] if plan.primary is None else [plan.sides[plan.primary]]
-    for positive, reference in [*primary, *plan.sides]:
-        is_own = plan.predictions[positive].model == plan.predictions[reference].model == model
-        if is_own and (roles[positive], roles[reference]) == (COND, UNCOND):
-            return positive, reference
-    return ()
 
 
 class Run:
