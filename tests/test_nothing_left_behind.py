@@ -50,6 +50,7 @@ def test_leaves_every_patcher_as_it_was(pack: Any, setting: MixedGraph, ending: 
     assert guider.model_options is setting.base.model_options
     assert set(guider.__dict__) == own
     fresh = MixedGraph(pack)
+    getattr(fresh, where).set_model_attn2_patch(on_call(0, action))  # patches decide what is evaluated together
     assert relative_error([run(fresh.guider)], [run(setting.guider)]) == 0.0
 
 

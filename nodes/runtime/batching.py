@@ -9,6 +9,7 @@ import comfy.samplers
 import torch
 
 from ...gcfg_core.plan import Plan
+from .pair_function import BATCH_FUNCTION
 
 COND, UNCOND = 0, 1
 """What patches find in cond_or_uncond; some index a pair with it, so never more than these two."""
@@ -45,9 +46,9 @@ def as_pair(
     asked: list[list | None] = [None, None]
     for cond, role in zip(conds, roles, strict=True):
         asked[role] = cond
-    if "sampler_calc_cond_batch_function" in options:
+    if BATCH_FUNCTION in options:
         arguments = {"conds": asked, "input": x, "sigma": sigma, "model": model, "model_options": options}
-        outputs = options["sampler_calc_cond_batch_function"](arguments)
+        outputs = options[BATCH_FUNCTION](arguments)
     else:
         outputs = comfy.samplers.calc_cond_batch(model, asked, x, sigma, options)
     return [outputs[role] for role in roles]
