@@ -96,13 +96,15 @@ class TestEqualsKSampler:
         assert_same(*both(pack, model, micro_latent(0), cfg=cfg, sampler="dpmpp_2m_cfg_pp"))
 
     def test_conditioning_areas_masks_and_ranges(self, pack: Any, model: Any) -> None:
+        """Where they leave nothing out; see test_coverage.py for the rest."""
         mask = torch.zeros(1, 64, 64)
         mask[:, :32] = 1.0
         (left,) = pack.run("ConditioningSetMask", conditioning=micro_cond(1), mask=mask, strength=0.8)
+        (right,) = pack.run("ConditioningSetMask", conditioning=micro_cond(6), mask=1 - mask, strength=0.5)
         (area,) = pack.run("ConditioningSetAreaPercentage", conditioning=micro_cond(3), width=0.5, height=0.5, x=0.5,
                            y=0.0, strength=1.0)  # fmt: skip
         (late,) = pack.run("ConditioningSetTimestepRange", conditioning=micro_cond(4), start=0.3, end=1.0)
-        for positive in (left, left + micro_cond(5), area + micro_cond(5), late + micro_cond(5)):
+        for positive in (left + right, left + micro_cond(5), area + micro_cond(5), late + micro_cond(5)):
             assert_same(*both(pack, model, micro_latent(0, size=16), (positive, micro_cond(2))))
 
 
