@@ -22,20 +22,16 @@ from ...gcfg_core.rescale import rescale_result
 from ...gcfg_core.schedule import Progress
 from ...gcfg_core.trace import Trace
 from ...gcfg_core.weights import is_fixed, term_weight
-from .batching import UNCOND, prediction_pair, prediction_roles
+from .batching import UNCOND
 from .branch import Branch
-from .cond_state import has_hooks
+from .branches import make_branches, share_modules
 from .coverage import ConditionCoverage
-from .delegates import without_streaming
 from .devices import device_clones, place
-from .host import own_clone
-from .inputs import input_of
 from .kept_predictions import PredictionKeeper
 from .latent_shapes import LatentShapes
 from .latent_space import is_flow
 from .pair_function import PairFunction
 from .result_hooks import ResultHooks, hook_needs
-from .shared_weights import has_same_tensors
 from .through_function import PairCall
 
 if TYPE_CHECKING:
@@ -58,16 +54,11 @@ class Run:
         self.keeper = PredictionKeeper(preview_at)
         self.resting = comfy.samplers.sampling_function  # before wrappers around the run replace it
         self.follow(plan, cfg)
-        roles = prediction_roles(plan)
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
-        pairs = [prediction_pair(plan, roles, model) for model in range(len(plan.models))]
-        self.branches = [Branch(base if len(plan.models) == 1 else own_clone(base), {}, roles, pairs[BASE])]
-        for index, model in enumerate(plan.models[1:], 1):
-            own = {j: conds[j] for j, known in enumerate(plan.predictions) if known.model == index}
-            self.branches.append(Branch(self._clone(index, model, own), own, roles, pairs[index]))
+        self.branches = make_branches(plan, base, conds)
+        self.loaded = share_modules(self.branches)
         self.store = DifferenceStore(plan.terms)
         self.latent_shapes = LatentShapes()
-        self.loaded = self._find_shared_modules()
         place(self.branches, self.trace.models)
         for branch in self.branches[1:]:
             branch.prepare()
@@ -81,27 +72,6 @@ class Run:
     @property
     def base(self) -> Branch:
         return self.branches[BASE]
-
-    def _clone(self, index: int, model: Any, conds: Mapping[int, list]) -> ModelPatcher:
-        """A clone of our own of the plan's model, on a module that can take its weights in."""
-        host = next((branch.patcher for branch in self.branches if branch.patcher.is_clone(model)), None)
-        needs_tensors = host is not None and not has_same_tensors(host, model)
-        if needs_tensors or has_hooks(conds):
-            model = without_streaming(model, input_of(self.plan, index))
-        return own_clone(model)
-
-    def _find_shared_modules(self) -> list[Branch]:
-        """One branch of each module is loaded, the base's first; the others' weights are exchanged with its own."""
-        loaded: list[Branch] = []
-        for branch in self.branches:
-            host = next((known for known in loaded if known.patcher.is_clone(branch.patcher)), None)
-            if host is None:
-                loaded.append(branch)
-            else:
-                branch.host = host
-                branch.network_state = host.network_state
-                host.is_shared = branch.is_shared = True
-        return loaded
 
     @property
     def modules(self) -> list[Any]:
