@@ -93,6 +93,8 @@ def test_the_hosts_own_models_are_named(kind: str, path: str, settings: dict[str
     """T18: the names in a state dict of ComfyUI's class, by which ComfyUI's detection knows it too."""
     place, name = path.rsplit(".", 1)
     model = getattr(importlib.import_module(f"comfy.ldm.{place}"), name)
+    if kind == "a Z-Image model" and "pad_tokens_multiple" not in inspect.signature(model).parameters:
+        pytest.skip("this ComfyUI does not know Z-Image yet")
     tensors = {PREFIX + key: value for key, value in model(**known(model, settings), **PLACED).state_dict().items()}
     found = kind_of(tensors)
     assert found is not None and found.name == kind
