@@ -11,7 +11,9 @@ from rigs.shown_graph import change, compare, open_papers_graph, prepare, show_i
 
 pytestmark = needs_chromium
 
-PAPERS = ("3 evaluations per step, 2 models", "+ 2.5 * (concept(null) - base(null))")
+PAPERS = ("3 evaluations per step, 2 models", "+ 7 * (concept(null) - base(null))")
+"""What is shown once a change by `alter` has reached the panel; before it the weight is 2.5."""
+
 SET = """window.viaName = (node, name, key) => {
   const [origin, from] = giver(node, name), set = put('StandInSet'), get = put('StandInGet');
   set.widgets[0].value = get.widgets[0].value = key;
@@ -71,9 +73,14 @@ def papers_graph(page: Any) -> Any:
     return page
 
 
+def alter(page: Any, script: str) -> None:
+    """Change the paper's graph, and its concept term's weight with it."""
+    change(page, f"find('GCFG_GuidanceTerm').widgets[0].value = 7; {script}")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_nodes_that_lead_elsewhere_are_seen_through(papers_graph, way):
-    change(papers_graph, WAYS[way])
+    alter(papers_graph, WAYS[way])
     assert "GCFG_Sampler" in {node["class_type"] for node in compare(papers_graph).values()}
     wait_for_formula(papers_graph, *PAPERS)
 
@@ -86,7 +93,7 @@ def test_in_subgraphs(papers_graph, way):
 
 
 def test_two_names_of_one_model_are_one_model(papers_graph):
-    change(papers_graph, WAYS["one model by its name, twice"])
+    alter(papers_graph, WAYS["one model by its name, twice"])
     assert "+ 2.5 * (base(control) - base(null))" in wait_for_formula(papers_graph, *PAPERS)
 
 
@@ -99,7 +106,7 @@ def test_a_node_that_writes_when_queued_is_not_let_write(papers_graph):
 
 
 def test_messages_and_marks_of_other_packs_are_not_shown(papers_graph):
-    change(papers_graph, NO_ACT + "viaName(find('GCFG_Sampler'), 'terms', 'a').widgets[0].value = 'nothing';")
+    alter(papers_graph, NO_ACT + "viaName(find('GCFG_Sampler'), 'terms', 'a').widgets[0].value = 'nothing';")
     wait_for_formula(papers_graph, "1 evaluation per step, 1 model")
     papers_graph.wait_for_timeout(600)
     marked = "() => [toasts, app.graph.nodes.filter(node => node.complains).length]"
@@ -109,7 +116,8 @@ def test_messages_and_marks_of_other_packs_are_not_shown(papers_graph):
 
 
 def test_a_node_that_cannot_be_asked_leaves_the_others(papers_graph):
-    change(papers_graph, "between(find('GCFG_Sampler'), 'terms', put('StandInBroken'));")
+    broken = "put('StandInBroken').connect(0, find('GCFG_Sampler'), slot(find('GCFG_Sampler'), 'terms'));"
+    change(papers_graph, broken)
     wait_for_formula(papers_graph, "The terms come from a node that cannot be read")
     drawn = "() => [...document.querySelectorAll('.gcfg-line')].filter(line => line.getAttribute('d')).length"
     assert papers_graph.evaluate(drawn) == 2
@@ -140,7 +148,7 @@ def test_uses_of_a_subgraph_that_differ_are_said_to(papers_graph):
 
 
 def test_nothing_of_the_graph_is_changed(papers_graph):
-    change(papers_graph, WAYS["one model by its name, twice"])
+    alter(papers_graph, WAYS["one model by its name, twice"])
     modified = "app.extensionManager.workflow.activeWorkflow?.isModified"
     state = f"() => JSON.stringify([app.graph.serialize(), app.graph._version, {modified}])"
     before = papers_graph.evaluate(state)
@@ -169,19 +177,19 @@ class TestBroadcasts:
             app.canvas.setGraph(app.graph);""")  # fmt: skip
 
     def test_a_model(self, sending):
-        change(sending, f"{self.SEND} send(find('GCFG_Sampler'), 'model');")
+        alter(sending, f"{self.SEND} send(find('GCFG_Sampler'), 'model');")
         compare(sending)
         wait_for_formula(sending, *PAPERS)
 
     def test_a_prompt_that_fills_the_optional_reference(self, sending):
         """The term compares the prompt with itself: it adds nothing, as it would when queued."""
-        change(sending, f"{self.SEND} send(find('GCFG_GuidanceTerm', 1), 'positive');")
+        alter(sending, f"{self.SEND} send(find('GCFG_GuidanceTerm', 1), 'positive');")
         ours = compare(sending)
         assert all("reference" in ours[key]["inputs"] for key in ours if "positive" in ours[key].get("inputs", {}))
         wait_for_formula(sending, "(base(control) - base(control))")
 
     def test_into_a_subgraph(self, sending):
-        change(sending, f"""{self.SEND}
+        alter(sending, f"""{self.SEND}
             const sampler = find('GCFG_Sampler'), made = app.graph.convertToSubgraph(new Set([sampler]));
             send(made.node, made.node.inputs.find(input => input.type === 'MODEL').name);
             app.canvas.setGraph(made.subgraph);""")  # fmt: skip
@@ -189,7 +197,7 @@ class TestBroadcasts:
         wait_for_formula(sending, *PAPERS)
 
     def test_a_list_without_its_pack_is_not_believed(self, sending):
-        change(sending, f"{self.SEND} send(find('GCFG_Sampler'), 'model');")
+        alter(sending, f"{self.SEND} send(find('GCFG_Sampler'), 'model');")
         change(sending, "LiteGraph.unregisterNodeType('Anything Everywhere');")
         wait_for_formula(sending, "connect model")
         change(sending, "allowBroadcasts();")

@@ -74,7 +74,12 @@ class StandInWriter extends StandInNode {
 }
 
 // It cannot be asked at all.
-class StandInBroken extends StandInReroute {
+class StandInBroken extends StandInNode {
+  constructor(title) {
+    super(title);
+    this.addOutput("value", "*");
+  }
+
   getInputLink() {
     throw new Error("broken");
   }
