@@ -6,6 +6,7 @@ from gcfg_core.input_error import InputError
 from gcfg_core.world import read_world_files
 from gcfg_core.world_page import TEXT, UNET, WORLD
 
+from ..program import PROGRAM
 from .assemble import build_unet, plain_config
 from .model import Base
 from .weights import as_input_error, check_finite
@@ -28,7 +29,7 @@ def read_world(path: str | Path) -> Base:
     folder = _folder(path)
     if not (folder / WORLD).is_file():
         raise InputError(str(path), "a trained world (a folder)", "a recipe for a new one",
-                         "Train it first: `python -m training train --kind text --train-text`.")  # fmt: skip
+                         f"Train it first: `{PROGRAM} train --kind text --train-text`.")  # fmt: skip
     with as_input_error(str(folder)):
         world = read_world_files(folder)
     check_finite({f"{UNET}: {key}": value for key, value in world.concept.tensors.items()}, folder.name)
