@@ -8,11 +8,13 @@ import comfy.model_management
 import comfy.model_patcher
 import pytest
 import torch
+from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
 from rigs.endings import ENDINGS, on_call
-from rigs.graphs import SIGMAS, cfg, points, relative_error
-from rigs.micro import micro_cond, micro_latent
+from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
+from rigs.lora import with_lora
+from rigs.micro import micro_cond, micro_latent, micro_model
 from rigs.mixed_graph import MixedGraph
 from rigs.probe import guided, sampled
 from rigs.states import traits
@@ -52,6 +54,24 @@ def test_leaves_every_patcher_as_it_was(pack: Any, setting: MixedGraph, ending: 
     fresh = MixedGraph(pack)
     getattr(fresh, where).set_model_attn2_patch(on_call(0, action))  # patches decide what is evaluated together
     assert relative_error([run(fresh.guider)], [run(setting.guider)]) == 0.0
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_all_models_are_cleaned_up_where_another_packs_cleanup_fails(pack: Any, failing: int) -> None:
+    base, cleaned = micro_model(0), []
+    clones = [with_lora(base, seed) for seed in (1, 2)]
+
+    def clean(i: int) -> None:
+        cleaned.append(i)
+        if i == failing:
+            raise OSError("cleanup failed")
+
+    for i, clone in enumerate(clones):
+        clone.add_callback(CallbacksMP.ON_CLEANUP, lambda _, i=i: clean(i))
+    guider = gcfg(pack, base, micro_cond(0), *({"model": one, "positive": micro_cond(1)} for one in clones))
+    with pytest.raises(OSError, match="cleanup failed"):
+        guided(guider, points(), SIGMAS)
+    assert sorted(cleaned) == [0, 1]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -115,7 +115,7 @@ class Run:
             for branch in self.loaded:
                 at_last.callback(branch.network_state.leave)
             for branch in self.branches[1:]:
-                branch.end(is_clean=is_complete and branch in self.loaded)
+                at_last.callback(branch.end, is_clean=is_complete and branch in self.loaded)
             comfy.sampler_helpers.cleanup_models(self.base.conds, [])
             if is_complete and self.trace.kept is None:
                 self.trace.kept = self.keeper.keep(self.base.model)
