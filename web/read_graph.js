@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js";
 import { attempt } from "./attempt.js";
 import { Executables } from "./executable.js";
 import { originOf } from "./origins.js";
+import { forgetViews } from "./read_only.js";
 
 export const TERM = "GCFG_GuidanceTerm";
 export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep"];
@@ -27,6 +28,7 @@ export function readGraph() {
   const places = new Map();
   const ours = (shown?.nodes ?? []).filter((node) => node.comfyClass === TERM || GUIDERS.includes(node.comfyClass));
   if (!ours.length) return { places, prompt };
+  forgetViews();
   const executables = new Executables(app.rootGraph ?? app.graph);
   for (const node of ours) {
     attempt(node, () => {

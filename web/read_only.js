@@ -2,7 +2,12 @@
 
 import { app } from "../../scripts/app.js";
 
-const views = new WeakMap();
+let views = new WeakMap();
+
+/** Begin another reading: what nodes wrote into their views in the one before is forgotten. */
+export function forgetViews() {
+  views = new WeakMap();
+}
 
 /** A virtual node, for reading only: what its own methods write stays in the view. Other nodes as they are. */
 export function viewOf(node) {
