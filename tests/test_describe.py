@@ -108,6 +108,20 @@ class TestGuider:
         assert " ".join(shown["formula"]) == text.split("\n")[0]
         assert "{@ 50%-75%, 90%-100%} * area[control]" in text
 
+    @pytest.mark.parametrize(("kind", "output"), [
+        ("InpaintModelConditioning", 0), ("ControlNetApplySD3", 1), ("WanInfiniteTalkToVideo", 2),
+        ("GLIGENTextBoxApply", 0),
+    ])  # fmt: skip
+    def test_a_range_passes_through_nodes_that_take_a_pair(self, describe: Any, kind: str, output: int) -> None:
+        """S1 before a run: behind the node the range is that of the input which the output follows."""
+        prompt = papers_graph(positive=("21", output)) | {
+            "20": node("ConditioningSetTimestepRange", conditioning=("12", 0), start=0.5, end=1.0),
+            "21": node(kind, positive=("12", 0), negative=("12", 0)),
+        }
+        taken = "conditioning_to" if kind.startswith("GLIGEN") else "negative" if output else "positive"
+        prompt["21"]["inputs"][taken] = ["20", 0]
+        assert describe(prompt, "3")["evaluations"] == [[0.0, 0.5, 2], [0.5, 1.0, 3]]
+
     def test_conditions_in_a_loop_or_a_lattice_are_described_at_once(self, describe: Any) -> None:
         """Each combination doubles the ways back."""
         prompt = papers_graph(positive=("c0", 0))

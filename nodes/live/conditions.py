@@ -38,6 +38,7 @@ class Limits:
 
 _PLACED = Limits(is_placed=True, has_strength=True)
 _PAIR = (("positive",), ("negative",))
+_MODEL_AND_PAIR = Limits(((), *_PAIR))
 _NEW_PAIR = (("positive_NEW",), ("negative_NEW",))
 _SAME_AS_TO = Limits((("conditioning_to",),))
 
@@ -51,14 +52,17 @@ NODES: dict[str, Limits] = {
     "ConditioningCombine": Limits((("conditioning_1", "conditioning_2"),)),
     "ConditioningConcat": _SAME_AS_TO,
     "ConditioningAverage": _SAME_AS_TO,
-    "ControlNetApplyAdvanced": Limits(_PAIR),
+    "GLIGENTextBoxApply": _SAME_AS_TO,
+    "LTXVReferenceAudio": _MODEL_AND_PAIR,
+    "WanInfiniteTalkToVideo": _MODEL_AND_PAIR,
     "ConditioningSetProperties": Limits((("cond_NEW",),), None, "timesteps", ("mask",), has_strength=True),
     "PairConditioningSetProperties": Limits(_NEW_PAIR, None, "timesteps", ("mask",), has_strength=True),
     "PairConditioningCombine": Limits((("positive_A", "positive_B"), ("negative_A", "negative_B"))),
     "ConditioningSetDefaultCombine": Limits((("cond", "cond_DEFAULT"),)),
 }
-OTHERS = Limits()
-"""Of all other nodes: their output is in force where their input ``conditioning`` is, everywhere without one."""
+OTHERS, OTHER_PAIRS = Limits(), Limits(_PAIR)
+"""Of all other nodes: their output is in force where their input ``conditioning`` is; without one the first output
+where ``positive`` is and the next where ``negative`` is; everywhere without these."""
 
 RANGES: dict[str, tuple[Range, ...]] = {
     "ConditioningTimestepsRange": (("start_percent", "end_percent"), ("", "start_percent"), ("end_percent", ""))
@@ -83,7 +87,7 @@ class Conditions:
 
     def _read(self, origin: Origin, depth: int) -> Reach:
         node = self.posted.nodes.get(origin[0], PostedNode())
-        limits = NODES.get(node.kind, OTHERS)
+        limits = NODES.get(node.kind, OTHERS if node.origin("conditioning") else OTHER_PAIRS)
         inputs = limits.inputs[min(origin[1], len(limits.inputs) - 1)]
         links = [link for name in inputs if (link := node.origin(name)) is not None]
         if not links:
