@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int) -> Path:
-    """Write a checkpoint, then remove the oldest so that ``keep_last`` stay.
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int, keep_steps: Collection[int] = ()) -> Path:
+    """Write a checkpoint, then remove the oldest so that ``keep_last`` and those of ``keep_steps`` stay.
 
     Returns:
         Its folder.
@@ -66,7 +66,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int) -> Pa
         kept = f"{whole.name} is whole" if whole else "there is none before it"
         raise InputError(str(target), "a checkpoint written whole", f"{error}",
                          f"Free some space and give the same command again: {kept}.") from error  # fmt: skip
-    prune(folder, keep_last)
+    prune(folder, keep_last, keep_steps)
     return target
 
 
@@ -181,9 +181,12 @@ def _remove_torn(folder: Path, step: int) -> None:
             shutil.rmtree(torn, ignore_errors=True)
 
 
-def prune(folder: Path, keep_last: int) -> None:
-    """Remove all but the newest ``keep_last`` checkpoints; each gets another name first, so that none is ever half."""
+def prune(folder: Path, keep_last: int, keep_steps: Collection[int] = ()) -> None:
+    """Remove all but the newest ``keep_last`` checkpoints and those of ``keep_steps``; each gets another name first, so
+    that none is ever half."""
     for path in checkpoints(folder)[:-keep_last]:
+        if step_of(path) in keep_steps:
+            continue
         doomed = _aside(path)
         os.replace(path, doomed)
         shutil.rmtree(doomed, ignore_errors=True)

@@ -106,7 +106,9 @@ class RecordConfig(Section):
     """What is written down, and when. No setting here changes a result."""
 
     save_every: PositiveInt = Field(default=1000, description="steps from checkpoint to checkpoint")
-    keep_last: PositiveInt = Field(default=2, description="checkpoints that are kept")
+    keep_last: PositiveInt = Field(
+        default=2, description="newest checkpoints to keep, beside the one that validated best"
+    )
     sample_every: Count = Field(default=0, description="steps from sample grid to sample grid; 0: none")
     validate_every: Count = Field(default=0, description="steps from one loss on held_out images to the next; 0: none")
     log_every: PositiveInt = Field(default=10, description="steps from log to log")

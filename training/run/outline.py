@@ -73,9 +73,10 @@ def memory_line(config: RunConfig, network: Network, activations: int | None = N
 
 def disk_line(config: RunConfig, network: Network, latents: int) -> str:
     """Bytes of latents and checkpoints."""
+    best = config.record.validate_every > 0 and config.loop.held_out > 0  # the one that validated best may be older
     return (
         f"disk      {size_text(latents)} of latents, {size_text(checkpoint_bytes(network, config))} a checkpoint, "
-        f"{config.record.keep_last + 1} of them while one is written"
+        f"{config.record.keep_last + 1 + best} of them while one is written"
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..base.model import Base
 from .agreement import agree
+from .best import best_kept
 from .checkpoint import (
     CHECKPOINTS,
     UNSEEN,
@@ -30,7 +31,7 @@ from .metrics import Metrics
 from .moments import Moments
 from .network import Network
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
-from .profiles import profiles
+from .profiles import first_average, profiles
 from .step import Stepper
 from .stop import Stop
 from .validation import validate
@@ -139,7 +140,9 @@ class Trainer:
         metrics.pause()
 
     def _write(self, checkpoint: Checkpoint) -> None:
-        write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last)
+        best = best_kept(self.folder, first_average(self.config.ema))
+        keep = () if best is None else (best.step,)
+        write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last, keep)
 
     def _is_time_to_look(self) -> bool:
         record = self.config.record
