@@ -1,6 +1,5 @@
-"""Transparent parts and mirroring are told, and what becomes of them is a setting (T14)."""
+"""T14: the dataset report says what becomes of transparent parts and of sides, and settings change it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from train_rigs.commands import make_given, train
-from train_rigs.pictures import TinyCodec, data_config, noise_image, save_noise
-from train_rigs.runs import final_tensors
+from train_rigs.pictures import TinyCodec, data_config, save_half_transparent, save_noise
 
 from training.data.buckets import make_buckets
 from training.data.dataset import batches
@@ -22,28 +17,15 @@ from training.data.latent_reader import wanted_latents
 from training.data.order import BatchPlan
 from training.data.pixels import load_pixels
 from training.data.scan import Scan, scan_folder
-from training.run.step import Batch, Noised, sample_losses
 from training.setting_error import setting_error
-
-WHITE_HALF = (32, 32)
-
-
-def _save(path: Path, left_alpha: int = 0, size: tuple[int, int] = WHITE_HALF) -> None:
-    """Noise whose left half is as opaque as is said."""
-    image = noise_image(*size, 7).convert("RGBA")
-    alpha = Image.new("L", size, 255)
-    alpha.paste(left_alpha, (0, 0, size[0] // 2, size[1]))
-    image.putalpha(alpha)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """One picture with transparency, one with an alpha of 255 everywhere, one without alpha."""
     folder = tmp_path / "images"
-    _save(folder / "a.png")
-    _save(folder / "b.png", left_alpha=255, size=(33, 32))
+    save_half_transparent(folder / "a.png")
+    save_half_transparent(folder / "b.png", left_alpha=255, size=(33, 32))
     save_noise(folder, [(32, 32)])
     return folder
 
@@ -163,109 +145,3 @@ def test_batches_have_the_masks_of_their_pictures(images: Path, tmp_path: Path, 
 def test_without_the_option_there_are_no_masks(images: Path, tmp_path: Path) -> None:
     given = _filled(images, tmp_path / "cache")
     assert all(batch.mask is None for batch in batches(given.plan, given.cache, given.scan, 0, 4))
-
-
-class Fixed(nn.Module):
-    """Answers what it was given, whatever it is asked."""
-
-    def __init__(self, answer: Tensor) -> None:
-        super().__init__()
-        self.answer = nn.Parameter(answer)
-
-    def forward(self, x: Tensor, t: Tensor, captions: list[str], time_ids: Tensor | None) -> Tensor:
-        return self.answer
-
-
-def _loss(answer: Tensor, target: Tensor, mask: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses, and their gradient with respect to the answer."""
-    network = Fixed(answer.clone())
-    count = len(answer)
-    batch = Batch(torch.zeros_like(answer), [""] * count, range(count), mask=mask)
-    losses = sample_losses(network, batch, Noised(answer, target, torch.zeros(count), weight))
-    losses.sum().backward()
-    assert network.answer.grad is not None
-    return losses.detach(), network.answer.grad
-
-
-def test_a_masked_loss_is_the_mean_over_what_the_mask_leaves() -> None:
-    answer, target, weight = torch.randn(2, 4, 6, 8), torch.randn(2, 4, 6, 8), torch.tensor([1.0, 0.5])
-    mask = torch.zeros(2, 1, 6, 8)
-    mask[0, :, :, 5:], mask[1] = 1.0, 1.0
-    losses, gradient = _loss(answer, target, mask, weight)
-    plain, _ = _loss(answer[:, :, :, 5:], target[:, :, :, 5:], None, weight)
-    whole, _ = _loss(answer, target, None, weight)
-    torch.testing.assert_close(losses, torch.stack([plain[0], whole[1]]))
-    assert bool((gradient[0, :, :, :5] == 0).all()) and bool((gradient[0, :, :, 5:] != 0).all())
-
-
-def test_half_transparent_parts_count_half_and_nothing_left_is_no_loss() -> None:
-    answer, target, weight = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2), torch.ones(1)
-    mask = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
-    error = (answer - target).square().mean(1)[0]
-    losses, _ = _loss(answer, target, mask, weight)
-    torch.testing.assert_close(losses[0], (error[0, 0] + 0.5 * error[0, 1]) / 1.5)
-    losses, gradient = _loss(answer, target, torch.zeros(1, 1, 2, 2), weight)
-    assert losses.tolist() == [0.0] and not bool(gradient.any())
-
-
-def test_microbatches_take_their_masks_along() -> None:
-    mask = torch.rand(5, 1, 2, 2)
-    pieces = Batch(torch.rand(5, 4, 2, 2), [""] * 5, range(5), mask=mask).split(2)
-    assert [len(piece.latents) for piece in pieces] == [2, 2, 1]
-    assert torch.equal(torch.cat([piece.mask for piece in pieces]), mask)  # type: ignore[misc]
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_given(tmp_path_factory.mktemp("given"))
-    _save(folder / "images" / "clear.png")
-    return folder
-
-
-HELD = ("--held-out", "2", "--validate-every", "2")
-
-
-def test_a_masked_run_goes_on_to_the_bit(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ("--alpha-mask", "--background", "black", *HELD)
-    assert train(given, tmp_path / "whole", *settings) == 0
-    assert train(given, tmp_path / "parts", *settings, "--steps", "2") == 0
-    assert train(given, tmp_path / "parts", *settings) == 0
-    assert train(given, tmp_path / "plain", *HELD) == 0
-    whole, parts, plain = (final_tensors(tmp_path / name) for name in ("whole", "parts", "plain"))
-    assert all(torch.equal(value, parts[key]) for key, value in whole.items())
-    assert not all(torch.equal(value, plain[key]) for key, value in whole.items())
-    capsys.readouterr()
-    assert train(given, tmp_path / "parts", *HELD) == 2
-    assert "error: data.background: expected #000000 as in the run" in capsys.readouterr().err
-    assert train(given, tmp_path / "parts", "--background", "black", *HELD) == 2
-    assert "error: data.alpha_mask: expected true as in the run" in capsys.readouterr().err
-
-
-def test_a_run_of_version_0_1_0_goes_on_to_the_bit(given: Path, tmp_path: Path) -> None:
-    """It noted neither setting; its latents and what it knew of its files stay."""
-    assert train(given, tmp_path / "whole", *HELD) == 0
-    assert train(given, tmp_path / "old", "--steps", "2", *HELD) == 0
-    record = json.loads((tmp_path / "old" / "run.json").read_text())
-    for name in ("background", "alpha_mask"):
-        del record["settings"][f"data.{name}"], record["config"]["data"][name]
-    (tmp_path / "old" / "run.json").write_text(json.dumps(record))
-    [index] = (tmp_path / "old" / "cache").glob("scan-*.json")
-    known = json.loads(index.read_text())
-    known["header"]["index"] = 1
-    known["files"] = {name: [stamp, facts[:4]] for name, (stamp, facts) in known["files"].items()}
-    index.write_text(json.dumps(known))
-    latents = {path: path.stat().st_mtime_ns for path in (tmp_path / "old").rglob("*.latent.safetensors")}
-    assert train(given, tmp_path / "old", *HELD) == 0
-    whole, old = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "old")
-    assert all(torch.equal(value, old[key]) for key, value in whole.items())
-    assert latents == {path: path.stat().st_mtime_ns for path in (tmp_path / "old").rglob("*.latent.safetensors")}
-
-
-def test_the_model_card_tells_it(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(given, tmp_path / "run", "--alpha-mask", "--steps", "1") == 0
-    card = (tmp_path / "run" / "README.md").read_text()
-    assert "| Mirrored | left to right with a probability of 0.5 |" in card
-    assert "| Transparent parts | composited onto #ffffff, left out of the loss |" in card
-    assert train(given, tmp_path / "other", "--alpha-mask", "--dry-run") == 0
-    told = capsys.readouterr().out
-    assert "mirrored  left to right" in told and "alpha     1 pictures have transparent parts" in told

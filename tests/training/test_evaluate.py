@@ -123,7 +123,7 @@ def test_mirrored_copies_are_copies(tmp_path):
     found = memorisation(made, training, real, turned)
     assert found.copies == 20
     for pair in found.pairs:
-        one, other = (features.open_picture(file.path) for file in (pair.generated, pair.training))
+        one, other = (features.open_picture(file) for file in (pair.generated, pair.training))
         assert one.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes() == other.tobytes()
 
 

@@ -10,7 +10,7 @@ from gcfg_core.input_error import InputError
 from training.evaluate import features as features_module
 from training.evaluate.efficientnet import efficientnet_lite0
 from training.evaluate.features import Extractor, extract, open_extractor, square
-from training.evaluate.pictures import list_pictures
+from training.evaluate.pictures import PictureFile, list_pictures
 
 
 def test_pictures_are_found_upright_and_others_told(tmp_path):
@@ -23,7 +23,7 @@ def test_pictures_are_found_upright_and_others_told(tmp_path):
     (tmp_path / "torn.png").write_bytes((tmp_path / "deep" / "er" / "p000.png").read_bytes()[:60])
     found = features_of(tmp_path)
     assert len(found) == 4 and sorted(file.path.name for file in found.rejected) == ["notes.txt", "torn.png"]
-    assert features_module.open_picture(tmp_path / "turned.jpg").size == (10, 20)
+    assert features_module.open_picture(PictureFile(tmp_path / "turned.jpg", "")).size == (10, 20)
 
 
 def test_square_is_the_picture_itself_at_its_own_size():

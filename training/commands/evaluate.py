@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt, field_validator
 
 from gcfg_core.input_error import InputError
 
+from ..data.config import BACKGROUND_HELP
 from ..data.outside import refuse_inside
+from ..data.transparency import WHITE, as_hex, colour_of
 from ..device import chosen_device
 from ..durable import write_json
 from ..evaluate.features import Extractor, Features, extract, open_extractor
@@ -43,6 +45,7 @@ class EvaluateConfig(SceneConfig, frozen=True):
     w_control: FiniteFloat | None = Field(
         None, description=f"weight of the prompt; with a prompt {PAPER_WEIGHT} without it, as in the paper"
     )
+    background: str | None = Field(None, description=f"{BACKGROUND_HELP}; the run's, or white, without it")
     train: str | None = Field(None, description="folder of training images: measures memorisation")
     features: str = Field("efficientnet", description="efficientnet (offline), inception, or a TorchScript file")
     feature_size: PositiveInt | None = Field(
@@ -51,6 +54,11 @@ class EvaluateConfig(SceneConfig, frozen=True):
     output: str | None = Field(
         None, description="folder for evaluation.json and pictures; without it, one beside what is evaluated"
     )
+
+    @field_validator("background")
+    @classmethod
+    def _known_colour(cls, value: str | None) -> str | None:
+        return None if value is None else as_hex(value)
 
 
 def parse(arguments: Sequence[str]) -> EvaluateConfig:
@@ -79,14 +87,16 @@ def run(config: EvaluateConfig) -> str:
     source = None if config.run is None else open_source(config.run)
     output = output_folder(config)
     refuse_inside(output, [config.real, config.train, config.generated, source and source.images])
-    sets = {"real": list_pictures(config.real)[: config.real_count]}
+    background = config.background or (source and source.background)
+    colour = colour_of(background) if background else WHITE
+    sets = {"real": list_pictures(config.real, colour)[: config.real_count]}
     if config.train is not None:
-        sets["train"] = list_pictures(config.train)
+        sets["train"] = list_pictures(config.train, colour)
     extractor = open_extractor(config.features, config.feature_size)
     make_folder(output)
     check_file(output / RESULT, (".json",))
     drawn = None if source is None else draw(source, config, weights, output / GENERATED)
-    sets["generated"] = drawn or list_pictures(config.generated or "")
+    sets["generated"] = drawn or list_pictures(config.generated or "", colour)
     evaluation = evaluate(sets, extractor, config)
     write_json(output / RESULT, evaluation.as_json())
     if evaluation.memorisation is not None:

@@ -178,7 +178,7 @@ def extract(
             waiting.clear()
 
     for number, file in enumerate(files, 1):
-        picture = open_picture(file.path)
+        picture = open_picture(file)
         if picture is None:
             rejected.append(file)
         else:

@@ -124,5 +124,5 @@ def picture_of_pairs(pairs: tuple[Pair, ...], count: int = 8, side: int = 128) -
 
 
 def _small(file: PictureFile, side: int) -> Image.Image:
-    picture = open_picture(file.path) or Image.new("RGB", (side, side))
+    picture = open_picture(file) or Image.new("RGB", (side, side))
     return Image.fromarray(square(picture, side).permute(1, 2, 0).contiguous().numpy())

@@ -13,18 +13,20 @@ from ..data.captions import is_caption_file, is_sidecar, stem
 from ..data.config import BOMB
 from ..data.image_file import UnusablePicture, pixel_limit, quiet
 from ..data.pixels import decode
+from ..data.transparency import WHITE, Colour
 from ..data.walk import walk
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A file and the hash of its bytes."""
+    """A file, the hash of its bytes, and the colour behind its transparent parts."""
 
     path: Path
     sha256: str
+    background: Colour = WHITE
 
 
-def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
+def list_pictures(folder: str | Path, background: Colour = WHITE) -> tuple[PictureFile, ...]:
     """Every file below a folder, hidden ones and captions left out, ordered by content: renaming files changes no
     result.
 
@@ -37,21 +39,21 @@ def list_pictures(folder: str | Path) -> tuple[PictureFile, ...]:
         raise InputError(str(folder), "a folder of pictures", got, "Check the name.")
     files = walk(place).files
     stems = {stem(file.name) for file in files if not is_sidecar(file.name)}
-    return by_content([file.path for file in files if not is_caption_file(file.name, stems)], str(folder))
+    return by_content([file.path for file in files if not is_caption_file(file.name, stems)], str(folder), background)
 
 
-def by_content(paths: list[Path], name: str) -> tuple[PictureFile, ...]:
+def by_content(paths: list[Path], name: str, background: Colour = WHITE) -> tuple[PictureFile, ...]:
     """Files ordered by the hash of their bytes; ``name`` is what to call them in an error."""
-    files = [PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
+    files = [PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest(), background) for path in paths]
     if not files:
         raise InputError(name, "pictures", "none there", "Check the name.")
     return tuple(sorted(files, key=lambda file: file.sha256))
 
 
-def open_picture(path: Path) -> Image.Image | None:
-    """RGB and upright; None for a file that is no picture or cannot be decoded."""
+def open_picture(file: PictureFile) -> Image.Image | None:
+    """RGB, opaque and upright; None for a file that is no picture or cannot be decoded."""
     with pixel_limit(BOMB), quiet():
         try:
-            return decode(io.BytesIO(path.read_bytes()), BOMB).image
+            return decode(io.BytesIO(file.path.read_bytes()), BOMB, file.background).image
         except (UnusablePicture, OSError):
             return None

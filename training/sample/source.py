@@ -67,6 +67,11 @@ class Source:
         return first_average(EmaConfig.model_validate(self.config.get("ema", {})))
 
     @property
+    def background(self) -> str | None:
+        """The colour that the run puts behind transparent parts; None for a file, and for runs of version 0.1.0."""
+        return self.config.get("data", {}).get("background")
+
+    @property
     def images(self) -> str | None:
         """Path of the pictures that the run is trained on."""
         return self.config.get("data", {}).get("images")

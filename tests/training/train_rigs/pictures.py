@@ -75,3 +75,13 @@ def picture_at(path: Path) -> Picture:
 def largest_difference(one: Image.Image, other: Image.Image) -> int:
     """In levels of 255: another batch may round otherwise."""
     return max(high for _, high in ImageChops.difference(one, other).getextrema())
+
+
+def save_half_transparent(path: Path, left_alpha: int = 0, size: tuple[int, int] = (32, 32)) -> None:
+    """Noise whose left half is as opaque as is said."""
+    image = noise_image(*size, 7).convert("RGBA")
+    alpha = Image.new("L", size, 255)
+    alpha.paste(left_alpha, (0, 0, size[0] // 2, size[1]))
+    image.putalpha(alpha)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
