@@ -19,6 +19,7 @@ from training.base.codec import VaeCodec
 from training.base.read import read_base
 from training.base.vae import ldm_vae, read_vae, vae_part
 from training.base.world_write import write_world
+from training.cli import main
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 Saved = Callable[[dict[str, Tensor]], Path]
@@ -279,3 +280,18 @@ def test_a_run_says_which_weights_and_takes_the_flags(
     assert "weights by variant: unet fp16" in capsys.readouterr().out
     assert train(tmp_path, tmp_path / "run", *words, "--variant", "non_ema") == 0
     assert "weights by variant" not in capsys.readouterr().out
+
+
+def test_sample_says_which_weights_are_read(
+    small: TinyBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T12, T15: on stderr, as `prepare` says it."""
+    small.save_folder(tmp_path / "sd15", variant="fp16")
+    save_noise(tmp_path / "images", [(32, 32)] * 4)
+    assert train(tmp_path, tmp_path / "run", "--steps", "1") == 0
+    capsys.readouterr()
+    drawing = ("--steps", "1", "--size", "16", "--device", "cpu", "--output", str(tmp_path / "grid.png"))
+    assert main(["sample", str(tmp_path / "run"), "--w-concept", "1", *drawing]) == 0
+    assert "note: weights by variant: unet fp16" in capsys.readouterr().err
+    assert main(["sample", str(tmp_path / "run"), "--w-concept", "1", *drawing, "--variant", "fp16"]) == 0
+    assert "note:" not in capsys.readouterr().err

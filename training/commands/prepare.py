@@ -1,6 +1,5 @@
 """`python -m training prepare`: a base in, a null-text file and a report out."""
 
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +23,7 @@ from ..prepare.start import start_concept
 from ..program import PROGRAM
 from ..progress import bar
 from ..setting_flags import parse_settings
+from .base_notes import print_notes
 
 PROG = f"{PROGRAM} prepare"
 ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."
@@ -54,8 +54,7 @@ def run(config: PrepareConfig) -> str:
     refuse_inside(config.output, [config.images])
     device = chosen_device(config.device)
     base = read_base(config.base, **{key: getattr(config, key, None) for key in OPTIONS})
-    for note in base.notes:
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(base)
     latents = _latents(base, config, device)
     with bar("measuring null-text constants", "picture", iterable=latents) as shown:
         calibration = calibrate(base, shown, levels=config.levels, seed=config.seed, device=device)

@@ -19,6 +19,7 @@ from ..sample.sampler import Sampler
 from ..sample.scene import Drawing, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
 from ..sample.words import unknown_words
+from .base_notes import print_notes
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -58,6 +59,7 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str
     """
     device = chosen_device(config.device)
     base = read_scene_base(source, config)
+    print_notes(base)
     unknown = unknown_words(base, config.prompt, config.negative)
     if unknown:
         words, place = ", ".join(map(repr, unknown)), _base_path(source, config)
