@@ -59,10 +59,10 @@ def test_hints_name_the_way_that_it_was_started() -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run whose base and pictures were named from the folder above; the working folder is another."""
+    """A run that names its base, VAE and pictures from the folder above it; the working folder is another."""
     make_given(tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    assert train(Path("."), Path("run"), "--steps", "2") == 0
+    assert train(Path("."), Path("run"), "--steps", "2", "--vae", "sd15/vae") == 0
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     return Path("../project/run")
@@ -82,6 +82,7 @@ def test_paths_lead_from_here_first_and_old_records_stay(elsewhere: Path, tmp_pa
     found = found_config(record)
     assert found["base"] == str(tmp_path / "project" / "sd15")
     assert found["data"]["images"] == str(tmp_path / "project" / "images")
+    assert found["model"]["vae"] == str(tmp_path / "project" / "sd15/vae")
     Path("sd15").mkdir()
     assert found_config(record)["base"] == "sd15" and record["config"]["base"] == "sd15"
     del record["folder"]

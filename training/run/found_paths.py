@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "folder"  # in run.json: where the run was started, which its relative paths begin at
-PATHS = (("base",), ("data", "images"), ("model", "start"), ("model", "tokenizer"))
+PATHS = (("base",), ("data", "images"), ("model", "start"), ("model", "tokenizer"), ("model", "vae"))
 
 
 def found_config(record: Mapping[str, Any]) -> dict[str, Any]:
