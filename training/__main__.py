@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":  # worker processes import this file too where they are not forked
-    if (
-        not __package__
-    ):  # started by its folder, which Python has put first: what lies in there are no top-level modules
+    if not __package__:  # started by its folder, which Python puts first; its files are no top-level modules
         sys.path[0] = str(Path(__file__).resolve().parents[1])
     from training.cli import main
 

@@ -182,5 +182,5 @@ def test_none_of_twelve_captions_is_one_line(tmp_path: Path) -> None:
         "captions  none found, no picture has a .txt or .caption file of its name: all 12 are trained under the empty "
         "prompt",
         "left out, not an image: 1",
-        f"  {tmp_path}/elsewhere.txt: a caption, perhaps, but no picture has its name",
+        f"  {tmp_path}/elsewhere.txt: perhaps a caption, but no picture has its name",
     ]

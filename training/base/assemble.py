@@ -34,7 +34,7 @@ class Parts:
         schedule: noise levels and what the network predicts.
         codec: the VAE.
         text: the text encoders.
-        notes: for the base's.
+        notes: choices made while it was read; see `Base`.
     """
 
     name: str

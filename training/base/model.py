@@ -94,7 +94,7 @@ class Base:
         null: the empty prompt's condition, batch 1 (SDXL: with the size ids of an uncropped square picture).
         text: the text encoder; None where the base brought no tokenizer or encoder for captions.
         latent_format: name of the class in comfy.latent_formats.
-        notes: choices made while it was read that somebody may not expect, a sentence each.
+        notes: choices made while it was read that a user may not expect, a sentence each.
     """
 
     name: str

@@ -23,7 +23,7 @@ from .scan_index import Facts, ScanIndex
 from .walk import FileStamp, FolderFiles, walk
 
 SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
-NOBODYS = "a caption, perhaps, but no picture has its name"
+NOBODYS = "perhaps a caption, but no picture has its name"
 Progress = Callable[[int, int], None]
 
 

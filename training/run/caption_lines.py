@@ -1,4 +1,4 @@
-"""What a run's captions are to its model, where somebody may not have meant it."""
+"""Lines of the plan about captions that the model does not read, or not to their end."""
 
 from collections.abc import Sequence
 from itertools import chain
