@@ -52,8 +52,8 @@ def micro_world(pack: Any) -> World:
 def quantized_world() -> World:
     """The stored forms of newer hosts, each with a LoRA clone.
 
-    Forms that quantize what a layer is given depend on the batch in core itself (int8 by 1e-3, convrot w4a4 by 1e-2):
-    so each condition has a forward of its own here, as where memory is short.
+    The same prediction in another batch differs in core itself by 1e-3 (int8, asym w4a8) or 1e-2 (convrot w4a4), in
+    the other forms by 4e-7: so each condition has a forward of its own here, as where memory is short.
     """
     stored = [quantized_model(form, seed) for seed, form in enumerate(FORMS)]
     for model in stored:
