@@ -1,6 +1,7 @@
 """Put a real ComfyUI under the tests and load the pack into it as ComfyUI itself would."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,13 @@ def load_concept(pack: Pack) -> Callable[..., ModelPatcher]:
     """The loader behind Load Concept Model: path, weight dtype -> model."""
     loader = pack.module("nodes.runtime.concept_loader")
     return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
+
+
+@pytest.fixture
+def describe(pack: Any) -> Any:
+    """A prompt and a node id to what that node shows."""
+    live, posted = pack.module("nodes.live.describe"), pack.module("nodes.live.posted")
+    return lambda prompt, node_id: live.describe(posted.read_posted({"prompt": prompt, "nodes": [node_id]}), node_id)
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ from rigs.posted import node, papers_graph
 PAPER = ["D = base(null)", "+ 2.5 * (concept(null) - base(null))", "+ 2.5 * (base(control) - base(null))"]
 
 
-@pytest.fixture
-def describe(pack: Any) -> Any:
-    """A prompt and a node id to what that node shows."""
-    live, posted = pack.module("nodes.live.describe"), pack.module("nodes.live.posted")
-    return lambda prompt, node_id: live.describe(posted.read_posted({"prompt": prompt, "nodes": [node_id]}), node_id)
-
-
 class TestProfile:
     @pytest.mark.parametrize(
         "curve", [Constant(), Linear(-1.0), Cosine(0.4), Ramp(0.3), Keyframes(((0.2, 1), (0.9, 3)))]
@@ -83,52 +76,6 @@ class TestGuider:
     def test_a_window_is_told(self, describe: Any) -> None:
         shown = describe(papers_graph(start_percent=0.3), "3")
         assert shown["cost"] == "3 evaluations per step (2 from 0% to 30%), 2 models"
-
-    def test_ranges_and_places_of_conditions_as_in_a_run(self, describe: Any, pack: Any) -> None:
-        """S1 and S2 before a run: core's nodes before a condition say when and where it is in force."""
-        from rigs.covers import combined, left_half, masked, ranged
-        from rigs.micro import micro_cond, micro_model
-
-        prompt = papers_graph(positive=("23", 0)) | {
-            "20": node("ConditioningSetTimestepRange", conditioning=("12", 0), start=("30", 0), end=0.75),
-            "21": node("ConditioningSetMask", conditioning=("12", 0), mask=("15", 0), strength=1.0),
-            "22": node("ConditioningSetTimestepRange", conditioning=("21", 0), start=0.9, end=1.0),
-            "23": node("ConditioningCombine", conditioning_1=("20", 0), conditioning_2=("22", 0)),
-            "30": node("PrimitiveFloat", value=0.5),
-        }
-        shown = describe(prompt, "3")
-        assert shown["cost"] == "3 evaluations per step (2 from 0% to 50%, 2 from 75% to 90%), 2 models"
-        one = micro_cond(1)
-        late = ranged(pack, masked(pack, one, left_half()), 0.9, 1.0)
-        condition = combined(pack, ranged(pack, one, 0.5, 0.75), late)
-        (terms,) = pack.run("GCFG_GuidanceTerm", model=micro_model(1), label="concept")
-        (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=condition, label="control")
-        inputs = {"model": micro_model(0), "conditioning": micro_cond(0), "terms": terms}
-        (text,) = pack.ui("GCFG_Guider", **inputs)["text"]
-        assert " ".join(shown["formula"]) == text.split("\n")[0]
-        assert "{@ 50%-75%, 90%-100%} * area[control]" in text
-
-    @pytest.mark.parametrize(("kind", "output"), [
-        ("InpaintModelConditioning", 0), ("ControlNetApplySD3", 1), ("WanInfiniteTalkToVideo", 2),
-        ("GLIGENTextBoxApply", 0),
-    ])  # fmt: skip
-    def test_a_range_passes_through_nodes_that_take_a_pair(self, describe: Any, kind: str, output: int) -> None:
-        """S1 before a run: behind the node the range is that of the input which the output follows."""
-        prompt = papers_graph(positive=("21", output)) | {
-            "20": node("ConditioningSetTimestepRange", conditioning=("12", 0), start=0.5, end=1.0),
-            "21": node(kind, positive=("12", 0), negative=("12", 0)),
-        }
-        taken = "conditioning_to" if kind.startswith("GLIGEN") else "negative" if output else "positive"
-        prompt["21"]["inputs"][taken] = ["20", 0]
-        assert describe(prompt, "3")["evaluations"] == [[0.0, 0.5, 2], [0.5, 1.0, 3]]
-
-    def test_conditions_in_a_loop_or_a_lattice_are_described_at_once(self, describe: Any) -> None:
-        """Each combination doubles the ways back."""
-        prompt = papers_graph(positive=("c0", 0))
-        for k in range(100):
-            both = {f"conditioning_{n}": (f"c{(k + 1) % 100}", 0) for n in (1, 2)}
-            prompt[f"c{k}"] = node("ConditioningCombine", **both)
-        assert describe(prompt, "3")["evaluations"] == [[0.0, 1.0, 3]]
 
     def test_weight_zero_costs_nothing(self, describe: Any) -> None:
         assert describe(papers_graph(weight=0.0), "3")["evaluations"] == [[0.0, 1.0, 2]]

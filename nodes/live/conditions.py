@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ...gcfg_core.reach import NOWHERE, WHOLE, Reach, union
 from ...gcfg_core.schedule import Window
@@ -26,6 +27,7 @@ class Limits:
         places: inputs that limit to a part of the picture where they are given.
         is_placed: it always does.
         has_strength: its widget ``strength`` can be 0.
+        beside: for each output, the inputs whose conditions are combined with it as they are.
     """
 
     inputs: tuple[tuple[str, ...], ...] = (("conditioning",),)
@@ -34,12 +36,14 @@ class Limits:
     places: tuple[str, ...] = ()
     is_placed: bool = False
     has_strength: bool = False
+    beside: tuple[tuple[str, ...], ...] = ()
 
 
 _PLACED = Limits(is_placed=True, has_strength=True)
 _PAIR = (("positive",), ("negative",))
 _MODEL_AND_PAIR = Limits(((), *_PAIR))
-_NEW_PAIR = (("positive_NEW",), ("negative_NEW",))
+_PROPERTIES = Limits((("cond_NEW",),), None, "timesteps", ("mask",), has_strength=True)
+_PAIR_PROPERTIES = replace(_PROPERTIES, inputs=(("positive_NEW",), ("negative_NEW",)))
 _SAME_AS_TO = Limits((("conditioning_to",),))
 
 NODES: dict[str, Limits] = {
@@ -55,8 +59,11 @@ NODES: dict[str, Limits] = {
     "GLIGENTextBoxApply": _SAME_AS_TO,
     "LTXVReferenceAudio": _MODEL_AND_PAIR,
     "WanInfiniteTalkToVideo": _MODEL_AND_PAIR,
-    "ConditioningSetProperties": Limits((("cond_NEW",),), None, "timesteps", ("mask",), has_strength=True),
-    "PairConditioningSetProperties": Limits(_NEW_PAIR, None, "timesteps", ("mask",), has_strength=True),
+    "ConditioningSetProperties": _PROPERTIES,
+    "ConditioningSetPropertiesAndCombine": replace(_PROPERTIES, beside=(("cond",),)),
+    "PairConditioningSetProperties": _PAIR_PROPERTIES,
+    "PairConditioningSetPropertiesAndCombine": replace(_PAIR_PROPERTIES, beside=_PAIR),
+    "PairConditioningSetDefaultCombine": Limits((("positive", "positive_DEFAULT"), ("negative", "negative_DEFAULT"))),
     "PairConditioningCombine": Limits((("positive_A", "positive_B"), ("negative_A", "negative_B"))),
     "ConditioningSetDefaultCombine": Limits((("cond", "cond_DEFAULT"),)),
 }
@@ -88,11 +95,18 @@ class Conditions:
     def _read(self, origin: Origin, depth: int) -> Reach:
         node = self.posted.nodes.get(origin[0], PostedNode())
         limits = NODES.get(node.kind, OTHERS if node.origin("conditioning") else OTHER_PAIRS)
-        inputs = limits.inputs[min(origin[1], len(limits.inputs) - 1)]
-        links = [link for name in inputs if (link := node.origin(name)) is not None]
-        if not links:
-            return WHOLE
-        reach = union(self.reach(link, depth + 1) for link in links)
+        made_of = self._reaches(node, limits.inputs, origin[1], depth)
+        beside = self._reaches(node, limits.beside, origin[1], depth)
+        if not made_of:
+            return union(beside) if beside else WHOLE
+        return union([self._limited(union(made_of), node, limits), *beside])
+
+    def _reaches(self, node: PostedNode, inputs: Sequence[Sequence[str]], slot: int, depth: int) -> list[Reach]:
+        """Of the conditions that an output is made of."""
+        names = inputs[min(slot, len(inputs) - 1)] if inputs else ()
+        return [self.reach(link, depth + 1) for name in names if (link := node.origin(name)) is not None]
+
+    def _limited(self, reach: Reach, node: PostedNode, limits: Limits) -> Reach:
         if limits.has_strength and _number(self.posted, node, "strength", 1.0) == 0.0:
             return NOWHERE
         if limits.is_placed or any(node.origin(name) for name in limits.places):
