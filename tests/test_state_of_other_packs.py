@@ -33,6 +33,23 @@ def cached(model: Any) -> Any:
     return clone
 
 
+def test_what_a_patch_deletes_from_the_network_is_there_again(pack: Any) -> None:
+    """P8: for the other predictions while the run goes on, and for all when it ends."""
+    model = micro_model(0)
+    network, missing = model.model.diffusion_model, []
+    network.needed = kept = object()
+
+    def wrapper(apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
+        missing.append(not hasattr(network, "needed"))
+        vars(network).pop("needed", None)
+        return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+
+    model.set_model_unet_function_wrapper(wrapper)
+    guided(gcfg(pack, model, U, {"positive": C, "weight": 3.0}, {"positive": D, "weight": 1.7}), points(), SIGMAS)
+    assert missing == [False, False, *[True] * (len(missing) - 2)]  # the pair's first call, the other prediction's
+    assert network.needed is kept
+
+
 def only(pack: Any, model: Any, cond: list) -> list[Tensor]:
     """The predictions of one condition alone."""
     return guided(gcfg(pack, model, cond), points(), SIGMAS)

@@ -29,7 +29,7 @@ class NetworkState:
             self._found = dict(self._attributes())
         else:
             self._kept[self._current] = self._take()
-        self._attributes().update(self._kept.get(group, {}))
+        self._put(self._kept.get(group, {}))
         self._current = group
 
     def leave(self) -> None:
@@ -40,15 +40,21 @@ class NetworkState:
         self._kept.clear()
 
     def _take(self) -> dict[str, Any]:
-        """What has been set since the run began; the network is then as it was found."""
+        """What has been set, or deleted, since the run began; the network is then as it was found."""
         attributes = self._attributes()
-        taken = {name: value for name, value in attributes.items() if self._found.get(name, _MISSING) is not value}
-        for name in taken:
-            if name in self._found:
-                attributes[name] = self._found[name]
-            else:
-                del attributes[name]
+        names = attributes.keys() | self._found.keys()
+        now = {name: attributes.get(name, _MISSING) for name in names}
+        taken = {name: value for name, value in now.items() if self._found.get(name, _MISSING) is not value}
+        self._put({name: self._found.get(name, _MISSING) for name in taken})
         return taken
+
+    def _put(self, values: dict[str, Any]) -> None:
+        attributes = self._attributes()
+        for name, value in values.items():
+            if value is _MISSING:
+                attributes.pop(name, None)
+            else:
+                attributes[name] = value
 
     def _attributes(self) -> dict[str, Any]:
         network = self._model.diffusion_model
