@@ -193,3 +193,11 @@ def test_models_of_several_dtypes_mix(pack: Any, dtype: torch.dtype) -> None:
     zero, side = denoised(load(), conds[0], x[0], 3.0), denoised(load(dtype, 1), conds[1], x[0], 3.0)
     assert relative_error(ours, [zero + (side - zero) * 2.0]) <= 1e-5
     assert ours[0].dtype == torch.float32
+
+
+def test_the_devices_of_a_model_alone_are_left_to_comfyui(pack: Any) -> None:
+    """H1: in a graph of one model the patcher is the user's own, and keeps its clones."""
+    model = micro_model(0)
+    model.set_additional_models("multigpu", [micro_model(1)])
+    guided(gcfg(pack, model, U, {"positive": C}), points(), SIGMAS)
+    assert len(model.get_additional_models_with_key("multigpu")) == 1

@@ -60,6 +60,8 @@ def place(branches: Sequence[Branch], names: Sequence[str]) -> None:
                 "on %s, not on %s as Select Model Device says.", name, other.load_device, own.load_device,
             )  # fmt: skip
             own.load_device, own.offload_device = other.load_device, other.offload_device
+    if len(branches) == 1:  # the user's own patcher, which ComfyUI handles by itself
+        return
     for index in drop_shared_clones([branch.patcher for branch in branches]):
         logging.info(
             "GCFG: %s does not use all devices of MultiGPU CFG Split: there it shares weights, or a device, with "
