@@ -1,12 +1,7 @@
-"""Functions of other packs in the place of ComfyUI's sampling function are given the primary pair, as under CFGGuider.
-
-The stand-ins do what packs do: AnimateDiff-Evolved (P1) prepares model options that its model needs, AutomaticCFG (P2)
-passes its cfg function more than ComfyUI does, smZNodes (P7) composes weighted conditions and skips the negative.
-"""
+"""Functions of other packs in the place of ComfyUI's sampling function are given the primary pair, as under CFGGuider:
+those of P1, P2 and P7."""
 
 import logging
-import math
-from collections.abc import Callable
 from typing import Any
 
 import comfy.patcher_extension
@@ -19,127 +14,11 @@ from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_latent, micro_model
 from rigs.probe import denoised, guided, sampled
+from rigs.replaced import AND, CORE, KINDS, C, D, composing, installing
 
 LIMIT = 1e-5
 WEIGHT = 3.5
-C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
-AND = [[C[0][0], {"weight": 1.0}], [D[0][0], {"weight": 0.7}]]
-CORE = comfy.samplers.sampling_function
-
-
-def preparing(
-    model: Any,
-    x: Tensor,
-    timestep: Tensor,
-    uncond: Any,
-    cond: Any,
-    cond_scale: float,
-    model_options: Any,
-    seed: Any = None,
-) -> Tensor:
-    """P1: its own options for the batch, its own scale, no pre-cfg functions."""
-    model_options["transformer_options"] = {**model_options["transformer_options"], "prepared": 0.5}
-    outputs = comfy.samplers.calc_cond_batch(model, [cond, uncond], x, timestep, model_options)
-    return comfy.samplers.cfg_function(model, *outputs, 2.0 * cond_scale, x, timestep, model_options, cond, uncond)
-
-
-def naming(
-    model: Any,
-    x: Tensor,
-    timestep: Tensor,
-    uncond: Any,
-    cond: Any,
-    cond_scale: float,
-    model_options: Any,
-    seed: Any = None,
-) -> Tensor:
-    """P2: its cfg function is given the conditions too."""
-    outputs = comfy.samplers.calc_cond_batch(model, [cond, uncond], x, timestep, model_options)
-    names = {"cond_denoised": outputs[0], "uncond_denoised": outputs[1], "cond_scale": cond_scale}
-    result = x - model_options.get("sampler_cfg_function", lambda args: x - outputs[0])({**names, "cond_pos": cond})
-    for function in model_options.get("sampler_post_cfg_function", []):
-        result = function({"denoised": result, **names, "input": x, "sigma": timestep})
-    return result
-
-
-def composing(
-    model: Any,
-    x: Tensor,
-    timestep: Tensor,
-    uncond: Any,
-    cond: Any,
-    cond_scale: float,
-    model_options: Any,
-    seed: Any = None,
-) -> Tensor:
-    """P7: base + w * mean of weighted differences; at high noise scale 1, so that the negative is skipped."""
-    if timestep[0] > 5.0 and "skips" in model_options:
-        cond_scale = 1.0
-    if len(cond) == 1 or math.isclose(cond_scale, 1.0):
-        return CORE(model, x, timestep, uncond, cond, cond_scale, model_options=model_options, seed=seed)
-    *parts, base = comfy.samplers.calc_cond_batch(
-        model, [*([part] for part in cond), uncond], x, timestep, model_options
-    )
-    differences = [part["weight"] * (one - base) for part, one in zip(cond, parts, strict=True)]
-    return base + sum(differences[1:], differences[0]) * (cond_scale / len(parts))
-
-
-def needing(model: Any) -> Any:
-    """P1: a model that cannot be evaluated without what ``preparing`` puts into its options."""
-    model = model.clone()
-
-    def scaled(apply_model: Callable, args: dict[str, Any]) -> Tensor:
-        factor = args["c"]["transformer_options"]["prepared"]
-        return factor * apply_model(args["input"], args["timestep"], **args["c"])
-
-    model.set_model_unet_function_wrapper(scaled)
-    return model
-
-
-def installing(model: Any) -> Any:
-    """P1: ``needing``, whose outer_sample wrapper puts ``preparing`` in place while it samples."""
-    model = needing(model)
-    model.steps = []
-
-    def wrapper(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        previous, comfy.samplers.sampling_function = comfy.samplers.sampling_function, preparing
-        own = list(args)
-        own[5] = lambda step, *_: model.steps.append(step)
-        try:
-            return executor(*own, **kwargs)
-        finally:
-            comfy.samplers.sampling_function = previous
-
-    model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, "installing", wrapper)
-    return model
-
-
-def reading(model: Any) -> Any:
-    """P2: a cfg function that reads what only ``naming`` passes, and a post-cfg function."""
-    model = model.clone()
-    model.set_model_sampler_cfg_function(
-        lambda args: (
-            -args["uncond_denoised"]
-            - len(args["cond_pos"]) * 0.5 * args["cond_scale"] * (args["cond_denoised"] - args["uncond_denoised"])
-        )
-    )
-    model.set_model_sampler_post_cfg_function(lambda args: 0.9 * args["denoised"])
-    return model
-
-
-def skipping(model: Any) -> Any:
-    model = model.clone()
-    model.model_options["skips"] = True
-    return model
-
-
-KINDS: dict[str, tuple[Callable | None, Callable[[Any], Any], list]] = {
-    "P1 prepares": (preparing, needing, C),
-    "P1 while it samples": (None, installing, C),
-    "P2 passes more": (naming, reading, C),
-    "P7 composes": (composing, lambda model: model, AND),
-    "P7 skips": (composing, skipping, C),
-}
+E, U = micro_cond(3), micro_cond(4)
 
 
 @pytest.fixture(params=KINDS)
@@ -242,7 +121,7 @@ class TestSeveralTerms:
         with caplog.at_level(logging.WARNING):
             guided(gcfg(pack, micro_model(0), U, *terms), points(), SIGMAS, around=noting)
         (line,) = [line for line in before[0] if "sampling_function" in line]
-        assert __name__ in line and "without it: both" in line and "weights" in line
+        assert composing.__module__ in line and "without it: both" in line and "weights" in line
 
     def test_what_is_no_prediction_is_refused_by_name(self, pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(comfy.samplers, "sampling_function", lambda *args, **kwargs: (CORE(*args, **kwargs), None))
@@ -310,9 +189,19 @@ class TestOnATermsModel:
 def test_nothing_is_left_behind(pack: Any, kind: tuple[Any, list]) -> None:
     model, cond = kind
     standing, options = comfy.samplers.sampling_function, set(model.model_options)
+    wrappers: list[dict] = []
+
+    def seen(args: dict[str, Any]) -> Tensor:
+        wrappers.append(args["model_options"]["transformer_options"].get("wrappers", {}))
+        return args["denoised"]
+
+    model.set_model_sampler_post_cfg_function(seen)
+    options |= set(model.model_options)
     terms = [{"positive": cond, "weight": WEIGHT}, {"positive": D, "weight": -0.5}]
     sampled(gcfg(pack, model, U, *terms), micro_latent(0)["samples"])
     assert comfy.samplers.sampling_function is standing and set(model.model_options) == options
+    kind = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
+    assert wrappers and not any(one.get(kind, {"none": []}) == {} for one in wrappers), "an empty entry was left"
 
 
 def test_a_wrapper_that_samples_several_times(pack: Any) -> None:

@@ -107,11 +107,14 @@ def _hidden(options: dict[str, Any], names: Collection[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _wrapped(options: dict[str, Any], batch: _FirstBatch) -> Iterator[None]:
-    """The same options with a calc_cond_batch wrapper outside all others; as they were when the block ends."""
+    """The same options with a calc_cond_batch wrapper outside all others; without it again when the block ends."""
     wrappers = options.setdefault("transformer_options", {}).setdefault("wrappers", {})
-    others = wrappers.get(WrappersMP.CALC_COND_BATCH, {})
-    wrappers[WrappersMP.CALC_COND_BATCH] = {"gcfg": [batch], **others}
+    others = wrappers.get(WrappersMP.CALC_COND_BATCH)
+    wrappers[WrappersMP.CALC_COND_BATCH] = {"gcfg": [batch], **(others or {})}
     try:
         yield
     finally:
-        wrappers[WrappersMP.CALC_COND_BATCH] = others
+        if others is None:
+            del wrappers[WrappersMP.CALC_COND_BATCH]
+        else:
+            wrappers[WrappersMP.CALC_COND_BATCH] = others
