@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
+from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import guided
 
@@ -31,6 +32,26 @@ def cached(model: Any) -> Any:
 
     clone.set_model_unet_function_wrapper(wrapper)
     return clone
+
+
+@pytest.mark.parametrize(("terms", "is_named"), [
+    ([{"positive": C}], False),
+    ([{"positive": C}, {"positive": D}], True),
+    ([{"positive": C}, {"model": "clone", "positive": D}], True),
+    ([{"positive": C}, {"model": "other", "positive": D}], False),
+], ids=["the pair", "a second prompt", "a clone that carries it too", "another network"])  # fmt: skip
+def test_what_may_keep_predictions_elsewhere_is_named(
+    pack: Any, terms: list[dict[str, Any]], is_named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P8: a cache in a closure cannot be kept apart; the log names its module and the predictions before sampling."""
+    model = cached(micro_model(0))
+    models = {"clone": with_lora(model, 1), "other": micro_model(5)}
+    wired = [term | ({"model": models[term["model"]]} if "model" in term else {}) for term in terms]
+    with caplog.at_level("WARNING"):
+        gcfg(pack, model, U, *wired)
+    lines = [line for line in caplog.messages if "around the forwards" in line]
+    assert len(lines) == is_named
+    assert all(__name__ in line and "base(null)" in line and "(c2)" in line for line in lines)
 
 
 def test_what_a_patch_deletes_from_the_network_is_there_again(pack: Any) -> None:

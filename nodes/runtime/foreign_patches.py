@@ -52,6 +52,17 @@ def counts_on_a_pair(patcher: ModelPatcher, model_options: Mapping[str, Any], co
     return any(not _takes_any_batch(function) for function in _in_a_forward(patcher, model_options, conds))
 
 
+def around_a_forward(patcher: ModelPatcher) -> list[Any]:
+    """Functions of other packs that surround the forwards of a model, and so may skip one and give what they kept."""
+    options = patcher.model_options.get("transformer_options", {}).get("wrappers", {})
+    functions = [
+        *_functions(patcher.model_options.get("model_function_wrapper")),
+        *_functions([source.get(kind) for source in (patcher.wrappers, options) for kind in _WRAPPERS]),
+        *_functions([patch for name, patch in patcher.object_patches.items() if name.split(".")[0] in _OBJECTS]),
+    ]
+    return [function for function in functions if not _takes_any_batch(function)]
+
+
 def _in_a_forward(patcher: ModelPatcher, model_options: Mapping[str, Any], conds: list[list[dict]]) -> Iterator[Any]:
     """Every function, and the network, that a batch passes through."""
     yield type(patcher.model)

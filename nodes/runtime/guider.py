@@ -16,6 +16,7 @@ from ...gcfg_core.formula import formula, model_names, term_names
 from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.plan import BASE, Plan, Prediction, compile_plan
 from ...gcfg_core.trace import Trace
+from .caches import log_possible_caches
 from .cond_state import has_hooks
 from .coverage import reach_of
 from .delegates import without_streaming
@@ -100,6 +101,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     def log_notes(self) -> None:
         """Tell the log what is to be known of these models together, and what that is on them does not apply."""
         log_schedule_notes(self.plan, self.trace.models)
+        log_possible_caches(self.plan)
         models = self.plan.models
         for index, (name, model) in list(enumerate(zip(self.trace.models, models, strict=True)))[1:]:
             log_unused(name, model, is_loaded=not any(map(model.is_clone, models[:index])))
