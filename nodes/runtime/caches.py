@@ -30,7 +30,8 @@ def log_possible_caches(plan: Plan) -> None:
         if modules and len(asked) > 1 and set(asked) not in pairs:
             logging.warning(
                 "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
-                "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out then.",
+                "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
+                "then.",
                 ", ".join(modules), ", ".join(names[j] for j in asked),
             )  # fmt: skip
 
