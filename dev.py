@@ -23,7 +23,7 @@ from devtools.suites import run_suites
 
 
 def demo(arguments: list[str]) -> int:
-    return run("-m", "devtools.demo", *arguments)
+    return run("-m", "tools.demo", *arguments)
 
 
 def test(arguments: list[str]) -> int:
@@ -36,7 +36,7 @@ def test(arguments: list[str]) -> int:
 
 
 def serve(arguments: list[str]) -> int:
-    return run("-m", "devtools.serve", *arguments)
+    return run("-m", "tools.serve", *arguments)
 
 
 def bench(arguments: list[str]) -> int:

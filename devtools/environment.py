@@ -41,8 +41,6 @@ class Environment:
 
     folder: Path
     requirements: Path
-    paths: tuple[Path, ...] = ()
-    """Folders whose modules can be imported in it, beside the repository's own."""
 
     @property
     def python(self) -> Path:
@@ -77,8 +75,8 @@ class Environment:
         self._stamp.write_text(self._wanted)
 
 
-HOST = Environment(ROOT / ".venv", ROOT / "requirements-dev.txt", (ROOT / "tests",))
-TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt", (ROOT / "tests",))
+HOST = Environment(ROOT / ".venv", ROOT / "requirements-dev.txt")
+TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt")
 
 
 def own_host() -> bool:
@@ -150,15 +148,14 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a command of an environment's Python in the repository; `finish` waits for it.
 
-    The environment's paths can be imported there, and its programs come first on PATH.
+    Its programs come first on PATH.
 
     Args:
         output: where it writes what it says; the terminal if there is none.
         variables: of its environment, where this process has not set them.
     """
-    paths = [*map(str, environment.paths), *filter(None, [os.environ.get("PYTHONPATH")])]
     programs = [str(python(environment).parent), os.environ.get("PATH", os.defpath)]
-    own = {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(programs)}
+    own = {"PATH": os.pathsep.join(programs)}
     error = None if output is None else subprocess.STDOUT
     return subprocess.Popen([str(python(environment)), *arguments], cwd=ROOT, env={**variables, **os.environ, **own},
                             stdout=output, stderr=error)  # fmt: skip

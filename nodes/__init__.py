@@ -10,17 +10,15 @@ from .guider import GuiderNode
 from .live.route import add_routes
 from .load_concept_model import LoadConceptModelNode
 from .load_starter_world import LoadStarterWorldNode
+from .loading.model_folders import register_model_folders
 from .merge_terms import MergeTermsNode
 from .modify_term import ModifyTermNode
 from .report import ReportNode
-from .runtime.concept_folder import register_concept_folder
-from .runtime.world_folder import register_world_folder
 from .sampler import SamplerNode
 from .sweep import SweepNode
 from .sweep_axis import SweepAxisNode
 
-register_concept_folder()
-register_world_folder()
+register_model_folders()
 add_routes()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from comfy_api.latest import io, ui
 
-from ..gcfg_core.trace import Trace
+from ..gcfg_core.trace.trace import Trace
+from .comfyui.types import CATEGORY, search_aliases
+from .drawing.library import drawing
 from .report import after_input, chosen_theme, theme_input, trace_input
-from .runtime.drawing_library import drawing
-from .types import CATEGORY, search_aliases
 
 NOT_KEPT = (
     "No predictions were kept.",

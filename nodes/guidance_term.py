@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..gcfg_core.curves import CONSTANT, Cosine, Curve, Linear, Ramp, parse_keyframes
-from ..gcfg_core.graph import GuidanceTerm, Side
-from ..gcfg_core.schedule import Window
-from .types import CATEGORY, Terms, search_aliases
+from ..gcfg_core.guidance.curves import CONSTANT, Cosine, Curve, Linear, Ramp, parse_keyframes
+from ..gcfg_core.guidance.graph import GuidanceTerm, Side
+from ..gcfg_core.guidance.sampling_progress import Window
+from .comfyui.types import CATEGORY, Terms, search_aliases
 
 CURVES = ("constant", "linear", "cosine", "ramp", "keyframes")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..gcfg_core.graph import GuidanceTerm
-from .runtime.display import announce
-from .runtime.guider import GCFGGuider
-from .types import CATEGORY, Terms, TraceType, search_aliases
+from ..gcfg_core.guidance.graph import GuidanceTerm
+from .comfyui.types import CATEGORY, Terms, TraceType, search_aliases
+from .sampling.announce import announce
+from .sampling.guider import GCFGGuider
 
 
 def base_inputs() -> list[Any]:

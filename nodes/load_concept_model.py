@@ -7,10 +7,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..gcfg_core.concept_error import ConceptFileError
-from .runtime.concept_folder import FOLDERS, concept_names, concept_path
-from .runtime.concept_loader import WEIGHT_DTYPES, load_model_file
-from .types import CATEGORY, search_aliases
+from ..gcfg_core.errors import ConceptFileError
+from .comfyui.types import CATEGORY, search_aliases
+from .loading.concept_loader import WEIGHT_DTYPES, load_model_file
+from .loading.model_folders import CONCEPT_FOLDERS, concept_names, concept_path
 
 
 class LoadConceptModelNode(io.ComfyNode):
@@ -71,7 +71,7 @@ class LoadConceptModelNode(io.ComfyNode):
         try:
             if path is None:
                 raise ConceptFileError(
-                    concept_name, f"a file in models/{' or models/'.join(FOLDERS)}", "nothing there",
+                    concept_name, f"a file in models/{' or models/'.join(CONCEPT_FOLDERS)}", "nothing there",
                     "Put it there and refresh the node list (key R).",
                 )  # fmt: skip
             return io.NodeOutput(load_model_file(path, weight_dtype, base_model))

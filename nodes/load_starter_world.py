@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..gcfg_core.concept_error import ConceptFileError
-from ..gcfg_core.world_page import TEXT, UNET, WORLD
-from .runtime.world_folder import FOLDER, world_folders
-from .runtime.world_loader import load_world
-from .types import CATEGORY, search_aliases
+from ..gcfg_core.errors import ConceptFileError
+from ..gcfg_core.world.page import TEXT, UNET, WORLD
+from .comfyui.types import CATEGORY, search_aliases
+from .loading.model_folders import WORLDS, world_folders
+from .loading.world_loader import load_world
 
 NONE = "no world found"
 
@@ -65,7 +65,7 @@ class LoadStarterWorldNode(io.ComfyNode):
         try:
             if folder is None:
                 raise ConceptFileError(
-                    world, f"a folder with a {WORLD} in models/{FOLDER}", "nothing there",
+                    world, f"a folder with a {WORLD} in models/{WORLDS}", "nothing there",
                     "Put a world there, as `python -m training` writes it, and refresh the node list (key R).",
                 )  # fmt: skip
             return io.NodeOutput(*load_world(folder))

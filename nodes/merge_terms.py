@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..gcfg_core.graph import GuidanceTerm
-from .types import CATEGORY, Terms, search_aliases
+from ..gcfg_core.guidance.graph import GuidanceTerm
+from .comfyui.types import CATEGORY, Terms, search_aliases
 
 
 class MergeTermsNode(io.ComfyNode):

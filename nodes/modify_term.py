@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..gcfg_core.graph import GuidanceTerm
-from ..gcfg_core.modifiers import PROJECTIONS, Modifiers, Projection
-from .types import CATEGORY, Terms, search_aliases
+from ..gcfg_core.guidance.graph import GuidanceTerm
+from ..gcfg_core.guidance.modifiers import PROJECTIONS, Modifiers, Projection
+from .comfyui.types import CATEGORY, Terms, search_aliases
 
 
 class ModifyTermNode(io.ComfyNode):

@@ -8,14 +8,14 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..gcfg_core.trace import Trace
-from ..gcfg_core.trace_table import trace_markdown
+from ..gcfg_core.trace.table import trace_markdown
+from ..gcfg_core.trace.trace import Trace
+from .comfyui.types import CATEGORY, TraceType, search_aliases
 from .drawing.choices import CHOICES
-from .runtime.display import show_on_node
-from .runtime.drawing_library import drawing
-from .runtime.interface_theme import interface_theme
-from .runtime.trace_saver import SAVE, save_trace
-from .types import CATEGORY, TraceType, search_aliases
+from .drawing.interface_theme import interface_theme
+from .drawing.library import drawing
+from .sampling.announce import show_on_node
+from .sampling.trace_saver import SAVE, save_trace
 
 NOTHING_YET = (
     "Nothing has been sampled yet with the guider that this trace belongs to.",

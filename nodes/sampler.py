@@ -7,12 +7,12 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io, ui
 
-from ..gcfg_core.graph import GuidanceTerm
+from ..gcfg_core.guidance.graph import GuidanceTerm
+from .comfyui.types import CATEGORY, search_aliases
 from .guider import base_inputs, preview_input, rescale_input, terms_input, trace_output
-from .runtime.display import announce
-from .runtime.guider import GCFGGuider
-from .runtime.sampling import sample_latent, sampling_sigmas
-from .types import CATEGORY, search_aliases
+from .sampling.announce import announce
+from .sampling.guider import GCFGGuider
+from .sampling.sample_latent import sample_latent, sampling_sigmas
 
 
 def latent_input() -> Any:

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from comfy_api.latest import io, ui
 
-from ..gcfg_core.graph import GuidanceTerm
-from ..gcfg_core.sweep import Axis, Settings, plan_sweep
+from ..gcfg_core.guidance.graph import GuidanceTerm
+from ..gcfg_core.guidance.sweep import Axis, Settings, plan_sweep
+from .comfyui.types import CATEGORY, AxisType, search_aliases
+from .drawing.library import drawing
 from .guider import base_inputs, rescale_input, terms_input
 from .report import chosen_theme, theme_input
-from .runtime.display import announce_sweep
-from .runtime.drawing_library import drawing
-from .runtime.guider import GCFGGuider
-from .runtime.sampling import sampling_sigmas
-from .runtime.sweep_progress import SweepProgress
-from .runtime.sweep_run import decode_sweep, interruptions, sample_sweep
 from .sampler import latent_input, sampling_inputs, seed_input
-from .types import CATEGORY, AxisType, search_aliases
+from .sampling.announce import announce_sweep
+from .sampling.guider import GCFGGuider
+from .sampling.sample_latent import sampling_sigmas
+from .sampling.sweep_progress import SweepProgress
+from .sampling.sweep_run import decode_sweep, interruptions, sample_sweep
 
 
 def axis_inputs() -> list[Any]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..gcfg_core.axis_values import parse_values
-from ..gcfg_core.input_error import InputError
-from ..gcfg_core.sweep import PARAMETERS, Axis
+from ..gcfg_core.errors import InputError
+from ..gcfg_core.guidance.axis_values import parse_values
+from ..gcfg_core.guidance.sweep import PARAMETERS, Axis
+from .comfyui.number_widget import check_number
+from .comfyui.types import CATEGORY, AxisType, search_aliases
 from .guidance_term import GuidanceTermNode
 from .guider import rescale_input
-from .runtime.number_widget import check_number
 from .sampler import seed_input
-from .types import CATEGORY, AxisType, search_aliases
 
 
 class SweepAxisNode(io.ComfyNode):

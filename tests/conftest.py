@@ -37,7 +37,7 @@ def pack() -> Pack:
 @pytest.fixture(scope="session")
 def load_concept(pack: Pack) -> Callable[..., ModelPatcher]:
     """The loader behind Load Concept Model: path, weight dtype -> model."""
-    loader = pack.module("nodes.runtime.concept_loader")
+    loader = pack.module("nodes.loading.concept_loader")
     return lambda path, weight_dtype="default": loader.load_model_file(str(path), weight_dtype)
 
 

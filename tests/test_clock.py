@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.clock import moment, seconds_of
+from gcfg_core.trace.clock import moment, seconds_of
 from rigs.graphs import SIGMAS, gcfg, points
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import guided

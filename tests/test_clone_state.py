@@ -49,23 +49,23 @@ DYNAMICS = [False] if DYNAMIC is None else [False, True]
 
 
 def test_every_attribute_of_a_patcher_is_in_the_list(pack: Any) -> None:
-    known = set(pack.module("nodes.runtime.clone_state").PATCHER)
+    known = set(pack.module("nodes.clones.clone_state").PATCHER)
     named = set().union(*(assigned(one, "self") for one in patchers_of_core()))
     named |= assigned(ModelPatcher.clone, "n")
     assert {"patches", "object_patches", "force_cast_weights"} <= named
-    assert named <= known, "say in nodes/runtime/clone_state.py what becomes of these when clones share a module"
+    assert named <= known, "say in nodes/clones/clone_state.py what becomes of these when clones share a module"
 
 
 @pytest.mark.parametrize("dynamic", DYNAMICS)
 def test_every_attribute_that_a_patcher_has_is_in_the_list(pack: Any, dynamic: bool) -> None:
-    known = set(pack.module("nodes.runtime.clone_state").PATCHER)
+    known = set(pack.module("nodes.clones.clone_state").PATCHER)
     for patcher in used(dynamic):
         assert set(vars(patcher)) <= known
 
 
 @pytest.mark.parametrize("dynamic", DYNAMICS)
 def test_every_attribute_that_loading_sets_in_the_module_is_in_the_list(pack: Any, dynamic: bool) -> None:
-    state, fresh = pack.module("nodes.runtime.clone_state"), micro_model(0).model
+    state, fresh = pack.module("nodes.clones.clone_state"), micro_model(0).model
     before = {name: set(vars(layer)) for name, layer in fresh.named_modules()}
     for patcher in used(dynamic):
         for name, layer in patcher.model.named_modules():
@@ -77,7 +77,7 @@ def test_every_attribute_that_loading_sets_in_the_module_is_in_the_list(pack: An
 
 
 def test_an_attribute_that_is_new_is_noticed(pack: Any) -> None:
-    known = set(pack.module("nodes.runtime.clone_state").PATCHER)
+    known = set(pack.module("nodes.clones.clone_state").PATCHER)
 
     class Newer(ModelPatcher):
         def set_what_is_new(self, value: int) -> None:
@@ -88,7 +88,7 @@ def test_an_attribute_that_is_new_is_noticed(pack: Any) -> None:
 
 def test_what_makes_clones_differ_is_what_the_list_says(pack: Any) -> None:
     """A clone that differs in one of these is another model; one that differs in nothing is the same."""
-    identity, state = pack.module("nodes.runtime.identity"), pack.module("nodes.runtime.clone_state")
+    identity, state = pack.module("nodes.clones.identity"), pack.module("nodes.clones.clone_state")
     model = micro_model(0)
     assert identity.is_same_model(model, model.clone())
     for name in state.STATE:

@@ -77,7 +77,10 @@ class TestKeeping:
         assert guider.trace.kept.progress == last.progress or sampler == "dpm_adaptive"
 
     def test_the_last_call_where_none_comes_to_the_share(self, pack: Any) -> None:
-        module, schedule = pack.module("nodes.runtime.kept_predictions"), pack.module("gcfg_core.schedule")
+        module, schedule = (
+            pack.module("nodes.sampling.kept_predictions"),
+            pack.module("gcfg_core.guidance.sampling_progress"),
+        )
         plan = gcfg(pack, micro_model(0), U, *TERMS).plan
         keeper = module.PredictionKeeper(1.0)
         keeper.begin(torch.tensor([10.0, 1.0, 0.0]), schedule.Progress(lambda percent: 10.0 * (1.0 - percent)))
@@ -135,7 +138,7 @@ class TestKeeping:
 class TestStrip:
     def test_every_prediction_at_its_place(self, pack: Any) -> None:
         """Pictures are drawn pixel for pixel, in order, with their names above."""
-        drawing = pack.module("nodes.runtime.drawing_library").drawing
+        drawing = pack.module("nodes.drawing.library").drawing
         colors = {"base(null)": (1.0, 0.0, 0.0), "concept(null)": (0.0, 1.0, 0.0), "result": (0.0, 0.0, 1.0)}
         pictures = {name: torch.tensor(color).expand(40, 80, 3) for name, color in colors.items()}
         strip = drawing("strip")
@@ -151,7 +154,7 @@ class TestStrip:
     @pytest.mark.parametrize("count", [1, 2, 6, 7, 10, 13])
     @pytest.mark.parametrize("size", [(64, 64), (40, 320), (320, 40)])
     def test_nothing_is_cut_off(self, pack: Any, count: int, size: tuple[int, int]) -> None:
-        drawing = pack.module("nodes.runtime.drawing_library").drawing
+        drawing = pack.module("nodes.drawing.library").drawing
         pictures = {f"a rather long name of a model {k}(and of its prompt)": torch.rand(*size, 3) for k in range(count)}
         sheet = drawing("strip").draw_strip("Predictions at 50% of sampling, σ 1.23", pictures, 128,
                                             drawing("theme").DARK)  # fmt: skip

@@ -10,12 +10,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gcfg_core import tensor_file
-from gcfg_core.architectures import CONFIGS, architecture_of, guess_prediction_type, infer_config
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import is_concept_file, read_concept, write_concept
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.unet_tensors import tensor_shapes
+from gcfg_core.concept import tensor_file
+from gcfg_core.concept.architectures import CONFIGS, architecture_of, guess_prediction_type, infer_config
+from gcfg_core.concept.concept_file import is_concept_file, read_concept, write_concept
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_tensors import tensor_shapes
+from gcfg_core.errors import ConceptFileError
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, metadata_of, sdxl_constants
 
 SD15, SDXL = SMALL["sd15"], SMALL["sdxl"]

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gcfg_core.unet_layout import layout_of
+from gcfg_core.concept.unet_layout import layout_of
 from rigs.checkpoints import tiny_vae
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.null_text import SMALL, as_denoised, authors_unet, concept_path
@@ -123,7 +123,7 @@ class TestFp8:
         """``device_can`` is what ComfyUI's --supports-fp8-compute says."""
         monkeypatch.setattr(comfy.model_management, "SUPPORT_FP8_OPS", device_can)
         ours = load_concept(concept_path(tmp_path, SD15), weight_dtype)
-        options = pack.module("nodes.runtime.concept_loader").WEIGHT_DTYPES[weight_dtype]
+        options = pack.module("nodes.loading.concept_loader").WEIGHT_DTYPES[weight_dtype]
         theirs = comfy.sd.load_diffusion_model(str(tiny_unet("sd15")), model_options=dict(options))
         one, other = self.layer(ours), self.layer(theirs)
         assert type(one).__qualname__ == type(other).__qualname__
@@ -215,7 +215,7 @@ class TestRefusals:
         self, pack: Any, change: dict[str, Any], message: str | None
     ) -> None:
         """SD2's widths are 32, 64, 128, 128; None: it can."""
-        build = pack.module("nodes.runtime.unet_config").host_unet_config
+        build = pack.module("nodes.loading.unet_config").host_unet_config
         layout = layout_of({**SD2, **change})
         if message is None:
             config = build(layout)
@@ -253,4 +253,4 @@ class TestRefusals:
 
     @staticmethod
     def error(pack: Any) -> type[ValueError]:
-        return pack.module("gcfg_core.concept_error").ConceptFileError
+        return pack.module("gcfg_core.errors").ConceptFileError

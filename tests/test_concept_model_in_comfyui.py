@@ -4,7 +4,7 @@ import folder_paths
 import pytest
 import torch
 
-from gcfg_core.concept_file import read_concept
+from gcfg_core.concept.concept_file import read_concept
 from rigs.controlnet import tiny_controlnet
 from rigs.counter import count_forwards
 from rigs.graphs import norm_error

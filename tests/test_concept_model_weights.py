@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.unet_tensors import tensor_shapes
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_tensors import tensor_shapes
 from rigs.graphs import norm_error
 from rigs.null_text import SMALL, concept_path, denoised_by_concept, make_concept
 from rigs.tiny import tiny_cond, tiny_latent, tiny_unet
@@ -45,12 +46,12 @@ class _Allocations(TorchDispatchMode):
 
 
 def test_building_allocates_the_files_tensors_and_no_more(pack, tmp_path):
-    concept = pack.module("gcfg_core.concept_file").read_concept(concept_path(tmp_path, SMALL["sd15"]))
+    concept = pack.module("gcfg_core.concept.concept_file").read_concept(concept_path(tmp_path, SMALL["sd15"]))
     tensors = {key: value.clone() for key, value in concept.tensors.items()}
-    concept = pack.module("gcfg_core.concept_file").Concept(tensors=tensors, config=SMALL["sd15"])
+    concept = pack.module("gcfg_core.concept.concept_file").Concept(tensors=tensors, config=SMALL["sd15"])
     gc.collect()
     with _Allocations() as seen:
-        patcher = pack.module("nodes.runtime.concept_model").build_concept_model(concept)
+        patcher = pack.module("nodes.loading.concept_model").build_concept_model(concept)
     weights = sum(value.nbytes for value in tensors.values())
     text = sum(torch.Size(s).numel() for s in tensor_shapes(layout_of(SMALL["sd15"]), null_text=False).values()) * 4
     assert weights < 0.97 * text

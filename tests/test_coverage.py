@@ -48,7 +48,10 @@ class TestTime:
         assert [record.weights for record in late.trace.records] == [record.weights for record in window.trace.records]
 
     def test_formula_and_cost_name_the_range(self, pack: Any) -> None:
-        formula, schedule = pack.module("gcfg_core.formula"), pack.module("gcfg_core.schedule")
+        formula, schedule = (
+            pack.module("gcfg_core.guidance.formula"),
+            pack.module("gcfg_core.guidance.sampling_progress"),
+        )
         late = ranged(pack, OTHER, 0.5, 1.0)
         guider = gcfg(pack, MODEL, BASE, {"positive": PROMPT}, {"model": SECOND, "positive": late, "end_percent": 0.8})
         assert "2.5{@ 50%-80%} * (model2(c2) - base(null))" in formula.formula(guider.plan)
@@ -216,7 +219,7 @@ class TestAgreesWithCore:
     @pytest.mark.parametrize("seed", range(24))
     def test_cover_is_where_core_gives_a_prediction(self, pack: Any, seed: int) -> None:
         """Random ranges, areas, masks, strengths, combinations and batches, at every tenth of sampling."""
-        coverage = pack.module("nodes.runtime.coverage")
+        coverage = pack.module("nodes.sampling.coverage")
         r = random.Random(seed)
         batch = r.choice([1, 2, 3])
         condition = random_limits(pack, PROMPT, r, SIZE, batch)

@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gcfg_core.curves import Constant, Cosine, Keyframes, Linear, Ramp, parse_keyframes
-from gcfg_core.graph import GuidanceTerm
-from gcfg_core.schedule import Progress, Window
-from gcfg_core.weights import term_weight
+from gcfg_core.guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp, parse_keyframes
+from gcfg_core.guidance.graph import GuidanceTerm
+from gcfg_core.guidance.sampling_progress import Progress, Window
+from gcfg_core.guidance.weights import term_weight
 from rigs.counter import count_forwards
 from rigs.micro import UNET, micro_cond, micro_latent, micro_model
 

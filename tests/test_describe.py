@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from gcfg_core.curves import Constant, Cosine, Keyframes, Linear, Ramp
-from gcfg_core.formula import evaluation_phases
-from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.plan import compile_plan
-from gcfg_core.schedule import Progress, Window
-from gcfg_core.weights import term_weight, weight_profile
+from gcfg_core.guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp
+from gcfg_core.guidance.formula import evaluation_phases
+from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.guidance.plan import compile_plan
+from gcfg_core.guidance.sampling_progress import Progress, Window
+from gcfg_core.guidance.weights import term_weight, weight_profile
 from rigs.posted import node, papers_graph
 
 PAPER = ["D = base(null)", "+ 2.5 * (concept(null) - base(null))", "+ 2.5 * (base(control) - base(null))"]

@@ -11,8 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 
 import dev as dev_module
-from devtools import environment, lint, runtime, serve, suites
+from devtools import environment, lint, runtime, suites
 from rigs.host import ROOT
+from tools import serve
 
 
 def dev(*arguments: str, **variables: str) -> subprocess.CompletedProcess:

@@ -66,7 +66,7 @@ class Measured:
 @pytest.mark.parametrize("first", range(0, GRAPHS, 20))
 def test_random_graphs_equal_the_sum_and_its_cost(pack: Any, models: list, conds: list, first: int) -> None:
     """|D - sum_j a_j D_j| <= 1e-5 sum_j |a_j| |D_j|; chunks = predictions with a_j != 0; one forward a model."""
-    formula, schedule = pack.module("gcfg_core.formula"), pack.module("gcfg_core.schedule")
+    formula, schedule = pack.module("gcfg_core.guidance.formula"), pack.module("gcfg_core.guidance.sampling_progress")
     worst = 0.0
     for seed in range(first, first + 20):
         graph = random_graph(seed, pool=len(models), conds=len(conds))

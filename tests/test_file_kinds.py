@@ -12,8 +12,8 @@ import comfy.supported_models
 import pytest
 import torch
 
-from gcfg_core.file_kinds import kind_of
-from gcfg_core.prediction_markers import edm_kind, marked_prediction
+from gcfg_core.concept.file_kinds import kind_of
+from gcfg_core.concept.prediction_markers import edm_kind, marked_prediction
 
 PREFIX = "model.diffusion_model."
 PLACED = {"device": "meta", "dtype": torch.float32, "operations": comfy.ops.disable_weight_init}

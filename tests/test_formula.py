@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from gcfg_core.curves import Linear
-from gcfg_core.formula import cost, formula, model_names, most_evaluations, prediction_names, term_names
-from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.modifiers import Modifiers
-from gcfg_core.plan import Plan, compile_plan
-from gcfg_core.schedule import Progress, Window
+from gcfg_core.guidance.curves import Linear
+from gcfg_core.guidance.formula import cost, formula, model_names, most_evaluations, prediction_names, term_names
+from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.plan import Plan, compile_plan
+from gcfg_core.guidance.sampling_progress import Progress, Window
 from rigs.micro import micro_cond, micro_latent, micro_model
 
 NULL, PROMPT = object(), object()

@@ -130,10 +130,10 @@ def test_extra_model_paths_yaml_still_counts(pack, tmp_path, monkeypatch):
     config = tmp_path / "extra_model_paths.yaml"
     config.write_text(f"mine:\n  base_path: {tmp_path}\n  gcfg_concepts: shared\n")
     utils.extra_config.load_extra_path_config(str(config))  # ComfyUI does this before it imports custom nodes
-    module = pack.module("nodes.runtime.concept_folder")
+    module = pack.module("nodes.loading.model_folders")
     monkeypatch.setattr(module, "STARTER", tmp_path / "nothing shipped")
-    module.register_concept_folder()
-    module.register_concept_folder()
+    module.register_model_folders()
+    module.register_model_folders()
     paths = folder_paths.get_folder_paths("gcfg_concepts")
     assert paths == [str(tmp_path / "shared"), os.path.join(folder_paths.models_dir, "gcfg_concepts")]
     assert folder_paths.get_filename_list("gcfg_concepts") == ["theirs.safetensors"]

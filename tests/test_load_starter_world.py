@@ -28,7 +28,7 @@ def worlds(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     folder = tmp_path / "gcfg_worlds"
     folder.mkdir()
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "gcfg_worlds", ([str(folder)], {".json"}))
-    monkeypatch.setattr(pack.module("nodes.runtime.world_folder"), "SHIPPED", tmp_path / "starter" / "world")
+    monkeypatch.setattr(pack.module("nodes.loading.model_folders"), "SHIPPED_WORLD", tmp_path / "starter" / "world")
     yield folder
 
 
@@ -135,18 +135,18 @@ def test_shipped_concepts_are_offered_after_the_users(
     pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`starter/concepts` is a further path of gcfg_concepts, where it exists."""
-    module = pack.module("nodes.runtime.concept_folder")
+    module = pack.module("nodes.loading.model_folders")
     mine, shipped = tmp_path / "mine", tmp_path / "starter" / "concepts"
     mine.mkdir()
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "gcfg_concepts", ([str(mine)], set()))
     monkeypatch.setattr(module, "STARTER", tmp_path / "starter")
     default = os.path.join(folder_paths.models_dir, "gcfg_concepts")
-    module.register_concept_folder()
+    module.register_model_folders()
     assert folder_paths.get_folder_paths("gcfg_concepts") == [str(mine), default]
     shipped.mkdir(parents=True)
     write_tiny_concept(shipped / "theirs.safetensors")
-    module.register_concept_folder()
-    module.register_concept_folder()
+    module.register_model_folders()
+    module.register_model_folders()
     assert folder_paths.get_folder_paths("gcfg_concepts") == [str(mine), default, str(shipped)]
     folder_paths.filename_list_cache.clear()
     assert "theirs.safetensors" in module.concept_names()

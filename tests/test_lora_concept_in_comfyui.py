@@ -10,12 +10,13 @@ import nodes
 import pytest
 import torch
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.lora_concept import DOWN, UP, LoraConcept, merge_lora
-from gcfg_core.lora_concept_file import read_lora_concept, write_lora_concept
-from gcfg_core.null_text import FEATURE
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.unet_tensors import tensor_shapes
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.lora import DOWN, UP, LoraConcept, merge_lora
+from gcfg_core.concept.lora_file import read_lora_concept, write_lora_concept
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_tensors import tensor_shapes
 from rigs.concepts import CONFIGS
 from rigs.graphs import SIGMAS, gcfg, norm_error, points, relative_error
 from rigs.lora import with_lora
@@ -83,7 +84,7 @@ def concept_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def load(pack: Any) -> Any:
-    loader = pack.module("nodes.runtime.concept_loader")
+    loader = pack.module("nodes.loading.concept_loader")
     return lambda path, base=None: loader.load_model_file(str(path), "default", base)
 
 

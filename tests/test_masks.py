@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.masks import fit_mask
+from gcfg_core.guidance.masks import fit_mask
 from rigs.by_hand import euler, fitted
 from rigs.counter import count_forwards
 from rigs.graphs import norm_error

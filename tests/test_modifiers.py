@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.modifiers import Modifiers, cap_norm, project_away
-from gcfg_core.rescale import rescale_result
+from gcfg_core.guidance.modifiers import Modifiers, cap_norm, project_away
+from gcfg_core.guidance.rescale import rescale_result
 from rigs.by_hand import ByHand
 from rigs.graphs import chain
 from rigs.micro import micro_cond, micro_model

@@ -7,15 +7,15 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from gcfg_core.architectures import CONFIGS
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.null_text import (
+from gcfg_core.concept.architectures import CONFIGS
+from gcfg_core.concept.null_text import (
     LayerMean,
     NullTextAttention,
     record_text_attention,
     remove_text_attention,
     text_attentions,
 )
+from gcfg_core.errors import ConceptFileError
 from rigs.null_text import SMALL, make_text_constant, text_unet, unet_inputs
 
 

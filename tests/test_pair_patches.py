@@ -143,7 +143,7 @@ def test_every_patch_of_core(pack: Any, name: str) -> None:
 def test_no_patch_of_core_is_left_out(pack: Any) -> None:
     """Every node from MODEL to MODEL that puts something inside a forward, run with its defaults."""
     model, found = load_tiny("hooks15", 0), set()
-    inside = pack.module("nodes.runtime.foreign_patches")
+    inside = pack.module("nodes.other_packs.foreign_patches")
     before = len(list(inside._in_a_forward(model, model.model_options, [])))
     for name, cls in nodes.NODE_CLASS_MAPPINGS.items():
         if name.startswith("GCFG") or not cls.RETURN_TYPES or cls.RETURN_TYPES[0] != "MODEL":

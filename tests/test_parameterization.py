@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core import parameterization as p
+from gcfg_core.guidance import parameterization as p
 from rigs.micro import UNET
 
 SIGMAS = [0.03, 0.5, 1.0, 3.0, 14.6]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-import gcfg_core.plan
-from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.modifiers import Modifiers
-from gcfg_core.plan import BASE, Plan, compile_plan
+import gcfg_core.guidance.plan
+from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.plan import BASE, Plan, compile_plan
 
 BASE_MODEL, CONCEPT, OTHER = "base", "concept", "other"
 NULL, PROMPT, SECOND = object(), object(), object()
@@ -187,8 +187,8 @@ class TestModifiersKeepTheirSides:
 
 def test_what_is_required_is_worked_out_once_for_each_set_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, calls = plan_of(term(2, CONTROL)), []
-    original = gcfg_core.plan.Plan.coefficients
-    monkeypatch.setattr(gcfg_core.plan.Plan, "coefficients", lambda *a: calls.append(1) or original(*a))
+    original = gcfg_core.guidance.plan.Plan.coefficients
+    monkeypatch.setattr(gcfg_core.guidance.plan.Plan, "coefficients", lambda *a: calls.append(1) or original(*a))
     for _ in range(3):
         plan.required([2.0])
     plan.required([3.0])

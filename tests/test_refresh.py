@@ -35,7 +35,7 @@ def test_costs_one_kth(pack: Any, base: Any, concept: Any, every: int) -> None:
     with count_forwards(concept) as n:
         guided(guider, points(sigmas), sigmas)
     assert n.of(concept).chunks == -(-12 // every)
-    formula, schedule = pack.module("gcfg_core.formula"), pack.module("gcfg_core.schedule")
+    formula, schedule = pack.module("gcfg_core.guidance.formula"), pack.module("gcfg_core.guidance.sampling_progress")
     progress = schedule.Progress(base.get_model_object("model_sampling").percent_to_sigma)
     cost = formula.cost(guider.plan, sigmas, progress)
     assert cost.evaluations == guider.trace.evaluations == 12 - (-12 // every)

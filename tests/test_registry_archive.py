@@ -48,7 +48,18 @@ def test_it_holds_the_pack_and_nothing_else(files: list[str]) -> None:
     needed = {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md"}
     packages = {"nodes", "gcfg_core", "web", "locales", "workflows", "starter", "training"}
     assert needed | packages <= tops
-    assert not tops & {"tests", "tools", "devtools", "findings", "dev.py", ".ci", ".github", "requirements-dev.txt"}
+    assert not tops & {
+        "bench",
+        "devtools",
+        "findings",
+        "rigs",
+        "tests",
+        "tools",
+        "dev.py",
+        ".ci",
+        ".github",
+        "requirements-dev.txt",
+    }
     assert not [path for path in files if path.startswith(".")]
 
 

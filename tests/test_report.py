@@ -45,7 +45,7 @@ class TestOutputs:
     def test_a_picture_and_the_table(self, pack: Any, trace: Any) -> None:
         picture, text = pack.run("GCFG_Report", trace=trace, width=800)
         assert picture.shape[0] == 1 and picture.shape[2:] == (800, 3)
-        assert text == pack.module("gcfg_core.trace_table").trace_markdown(trace)
+        assert text == pack.module("gcfg_core.trace.table").trace_markdown(trace)
         assert trace.formula in text and "| control | 5 of 5 calls | 3 |" in text
 
     def test_the_node_shows_both(self, pack: Any, trace: Any, folders: Path) -> None:

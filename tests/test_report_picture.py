@@ -34,7 +34,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def drawing(pack: Any) -> Any:
-    return pack.module("nodes.runtime.drawing_library").drawing
+    return pack.module("nodes.drawing.library").drawing
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def _no_warnings_of_missing_letters() -> Any:
 def sheet_of(
     pack: Any, drawing: Any, run: str, draw: str = "everything", theme: str = "dark", pixels: int = 1200
 ) -> Any:
-    trace = made_trace(pack.module("gcfg_core.trace"), **RUNS[run])
+    trace = made_trace(pack.module("gcfg_core.trace.trace"), **RUNS[run])
     return drawing("report").Report(trace, draw).sheet(drawing("theme").THEMES[theme], pixels)
 
 
@@ -120,7 +120,7 @@ class TestPicture:
         assert heights["everything"] == max(heights.values()) and len(heights) > 1
 
     def test_tells_a_run_that_is_not_the_first(self, pack: Any, drawing: Any) -> None:
-        trace = made_trace(pack.module("gcfg_core.trace"))
+        trace = made_trace(pack.module("gcfg_core.trace.trace"))
         trace.runs = 3
         sheet = drawing("report").Report(trace, "pushes").sheet(drawing("theme").LIGHT, 800)
         assert any(text.startswith("run 3 of this guider: 6 calls") for text, _ in texts(sheet))
@@ -128,7 +128,7 @@ class TestPicture:
     @pytest.mark.parametrize("value", [float("inf"), float("nan"), float("-inf")])
     def test_tells_from_which_call_on_it_overflowed(self, pack: Any, drawing: Any, value: float) -> None:
         """A line as far as there are numbers; where there are none, why."""
-        trace = made_trace(pack.module("gcfg_core.trace"), calls=6)
+        trace = made_trace(pack.module("gcfg_core.trace.trace"), calls=6)
         whole = list(trace.records)
         for first in (0, 3):
             broken = {"sizes": ((value,),) * 2, "pushes": ((value,),) * 2, "total": (value,)}
@@ -138,7 +138,7 @@ class TestPicture:
             assert not any("Not measured" in text for text, _ in shown)
 
     def test_lines_are_the_traces_numbers(self, pack: Any, drawing: Any) -> None:
-        trace = made_trace(pack.module("gcfg_core.trace"), weights=(2.5, -1.0))
+        trace = made_trace(pack.module("gcfg_core.trace.trace"), weights=(2.5, -1.0))
         sheet = drawing("report").Report(trace, "pushes").sheet(drawing("theme").LIGHT, 800)
         drawn = [line.get_ydata() for line in sheet.figure.axes[0].lines]
         for sign, i in ((1.0, 0), (-1.0, 1)):

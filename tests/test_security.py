@@ -102,7 +102,7 @@ def test_code_in_a_file_is_not_run(pack: Any, tmp_path: Path, name: str) -> None
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path)
-    loader, error = pack.module("nodes.runtime.concept_loader"), pack.module("gcfg_core.concept_error").ConceptFileError
+    loader, error = pack.module("nodes.loading.concept_loader"), pack.module("gcfg_core.errors").ConceptFileError
     with pytest.raises(error, match="It was not run"):
         loader.load_model_file(str(path))
     assert not proof.exists()

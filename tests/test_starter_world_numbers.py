@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.world import read_world_files
+from gcfg_core.world.world import read_world_files
 from rigs.graphs import norm_error
 from rigs.null_text import as_denoised
 from rigs.worlds import CAPTIONS, tiny_world, write_tiny_world
@@ -24,7 +24,7 @@ class InComfyUI:
     def __init__(self, pack: Any, folder: Path, block: int) -> None:
         self.base: Base = tiny_world(block)
         self.folder = write_tiny_world(folder / "tiny", self.base)
-        self.model, self.clip, self.vae = pack.module("nodes.runtime.world_loader").load_world(self.folder)
+        self.model, self.clip, self.vae = pack.module("nodes.loading.world_loader").load_world(self.folder)
 
     def text(self, *captions: str) -> Tensor:
         return self.base.text.encode(captions).hidden_states  # type: ignore[union-attr]

@@ -95,7 +95,7 @@ def test_the_second_model_goes_with_the_first(pack: Any) -> None:
     base = streaming_model(0)
     clone = with_lora(base, 1)
     answers(pack, base, clone)
-    plain = pack.module("nodes.runtime.delegates")._plain_models
+    plain = pack.module("nodes.clones.delegates")._plain_models
     gone = [weakref.ref(one) for one in (base.model, clone, plain[base.model].owner, plain[base.model].owner.model)]
     comfy.model_management.unload_all_models()
     del clone

@@ -30,7 +30,7 @@ class Drawing:
 
     def __init__(self, pack: Any, columns: tuple, rows: tuple | None, picture: tuple[int, int], size: int) -> None:
         self.grid, self.themes = pack.module("nodes.drawing.sweep_grid"), pack.module("nodes.drawing.theme")
-        heading = pack.module("gcfg_core.sweep").Heading
+        heading = pack.module("gcfg_core.guidance.sweep").Heading
         self.headings = heading(*columns), None if rows is None else heading(*rows)
         self.picture, self.size = picture, size
         self.layout = pack.module("nodes.drawing.sweep_layout").Layout(*self.headings, picture, size)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.trace import CallRecord, Trace
+from gcfg_core.trace.trace import CallRecord, Trace
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, gcfg, points
 from rigs.lora import with_lora

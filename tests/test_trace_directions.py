@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.trace import CallRecord, Trace
+from gcfg_core.trace.trace import CallRecord, Trace
 from rigs.graphs import SIGMAS, gcfg, points
 from rigs.micro import micro_cond, micro_model
 from rigs.probe import denoised, guided, sampled

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-import gcfg_core.trace
-from gcfg_core.trace import Trace
-from gcfg_core.trace_file import csv_columns, trace_csv, trace_json
-from gcfg_core.trace_summary import first_overflow, summarize_models, summarize_terms
-from gcfg_core.trace_table import trace_markdown
+import gcfg_core.trace.trace
+from gcfg_core.trace.file import csv_columns, trace_csv, trace_json
+from gcfg_core.trace.summary import first_overflow, summarize_models, summarize_terms
+from gcfg_core.trace.table import trace_markdown
+from gcfg_core.trace.trace import Trace
 from rigs.traces import made_trace
 
 
 def trace_of(**options: Any) -> Trace:
-    return made_trace(gcfg_core.trace, **options)
+    return made_trace(gcfg_core.trace.trace, **options)
 
 
 def awkward() -> Trace:

@@ -75,7 +75,7 @@ def test_an_error_while_models_are_put_back_keeps_the_calls(pack: Any, monkeypat
         raise RuntimeError("clean-up")
 
     guider = gcfg(pack, micro_model(0), U, {"positive": C, "weight": 3.0})
-    monkeypatch.setattr(pack.module("nodes.runtime.run").comfy.sampler_helpers, "cleanup_models", fail)
+    monkeypatch.setattr(pack.module("nodes.sampling.run").comfy.sampler_helpers, "cleanup_models", fail)
     with pytest.raises(RuntimeError, match="clean-up"):
         guided(guider, points(), SIGMAS)
     assert len(guider.trace.records) == 3

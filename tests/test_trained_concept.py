@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from devtools.environment import TRAINING
-from gcfg_core.concept_file import read_concept
+from gcfg_core.concept.concept_file import read_concept
 from rigs.graphs import norm_error
 from rigs.host import ROOT
 from rigs.null_text import as_denoised, authors_unet, denoised_by_concept

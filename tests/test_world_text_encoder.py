@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from gcfg_core.small_text_encoder import read_text_encoder, text_config, write_text_encoder
-from gcfg_core.word_tokenizer import BEGIN, END, PAD, word_tokenizer
+from gcfg_core.world.text_encoder import read_text_encoder, text_config, write_text_encoder
+from gcfg_core.world.tokenizer import BEGIN, END, PAD, word_tokenizer
 
 CAPTIONS = ["a red face, smiling", "", "a blue hat and a blue face and a blue coat", "zebra"]
 
@@ -30,7 +30,7 @@ def test_comfyui_and_the_trainer_agree(
     told = word_text(stored, "text").encode(CAPTIONS).hidden_states
     assert torch.equal(told, text.encode(CAPTIONS).hidden_states)
     ids = [stored.tokenizer.encode(caption) for caption in CAPTIONS]
-    clip = pack.module("nodes.runtime.world_clip").world_clip(stored, "text")
+    clip = pack.module("nodes.loading.world_clip").world_clip(stored, "text")
     states, pooled = clip.cond_stage_model.clip_l.encode(ids)
     assert float((states - told).norm() / told.norm()) < 1e-4
     ends = torch.tensor([row.index(END) for row in ids])

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from safetensors import SafetensorError
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
-from .closed_output import BAD_INPUT, ends_with_its_reader
-from .interrupted import CTRL_C, Interrupted
-from .out_of_memory import is_out_of_memory, memory_line
-from .program import PROGRAM, requirements
+from .console.endings import BAD_INPUT, CTRL_C, Interrupted, ends_with_its_reader
+from .console.failures import is_out_of_memory, memory_line
+from .console.program import PROGRAM, requirements
 
 COMMANDS = {
     "prepare": "turn a base model into a null-text start, and report how far it is from the base",

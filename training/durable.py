@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.tensor_file import flush_folder
+from gcfg_core.concept.tensor_file import flush_folder
 
 PARTIAL = ".partial"
 """Ends the names of files that are not whole yet."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from ...gcfg_core.trace import CallRecord
-from ...gcfg_core.trace_summary import ModelSummary
-from ...gcfg_core.trace_table import count, seconds
+from ...gcfg_core.trace.summary import ModelSummary
+from ...gcfg_core.trace.table import count, seconds
+from ...gcfg_core.trace.trace import CallRecord
 from .canvas import Sheet
 from .ruler import fit, line_height
 

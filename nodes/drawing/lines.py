@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from ...gcfg_core.trace_series import Series
+from ...gcfg_core.trace.series import Series
 from .canvas import Sheet
 from .ruler import fit, line_height, one_line, spread, width_of
 from .theme import DASHES, MARKERS

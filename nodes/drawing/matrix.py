@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...gcfg_core.trace_summary import TermSummary
-from ...gcfg_core.trace_table import cosine
+from ...gcfg_core.trace.summary import TermSummary
+from ...gcfg_core.trace.table import cosine
 from .canvas import Sheet
 from .ruler import fit, line_height, one_line, width_of
 from .theme import ink_on, mix

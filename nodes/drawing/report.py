@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...gcfg_core import trace_series
-from ...gcfg_core.trace import Trace
-from ...gcfg_core.trace_series import Read, positions, series
-from ...gcfg_core.trace_summary import TermSummary, first_overflow, summarize_models, summarize_terms
-from ...gcfg_core.trace_table import cost_line, overflow_line
+from ...gcfg_core.trace import series as trace_series
+from ...gcfg_core.trace.series import Read, positions, series
+from ...gcfg_core.trace.summary import TermSummary, first_overflow, summarize_models, summarize_terms
+from ...gcfg_core.trace.table import cost_line, overflow_line
+from ...gcfg_core.trace.trace import Trace
 from .bars import draw_bars, legend_height
 from .canvas import WIDTH, Sheet
 from .choices import CHOICES

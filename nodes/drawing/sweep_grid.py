@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...gcfg_core.sweep import Heading
+from ...gcfg_core.guidance.sweep import Heading
 from .canvas import Sheet
 from .pen import Pen
 from .strip import scale_picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from ...gcfg_core.sweep import Heading
+from ...gcfg_core.guidance.sweep import Heading
 from .pen import shrunk, text_width
 
 ACROSS = 8

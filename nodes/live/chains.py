@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...gcfg_core.graph import GuidanceTerm
-from ...gcfg_core.input_error import InputError
-from ...gcfg_core.reach import WHOLE, Reach
-from ...gcfg_core.sweep import Axis
+from ...gcfg_core.errors import InputError
+from ...gcfg_core.guidance.coverage import WHOLE, Reach
+from ...gcfg_core.guidance.graph import GuidanceTerm
+from ...gcfg_core.guidance.sweep import Axis
+from ..comfyui.types import AxisType, Terms
 from ..guidance_term import GuidanceTermNode
 from ..merge_terms import MergeTermsNode
 from ..modify_term import ModifyTermNode
 from ..sweep_axis import SweepAxisNode
-from ..types import AxisType, Terms
 from .conditions import Conditions
 from .posted import LONGEST_NAME, Origin, Posted, PostedNode, short
 from .widgets import PRIMITIVES, check_value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...gcfg_core.reach import NOWHERE, WHOLE, Reach, union
-from ...gcfg_core.schedule import Window
+from ...gcfg_core.guidance.coverage import NOWHERE, WHOLE, Reach, union
+from ...gcfg_core.guidance.sampling_progress import Window
 from .posted import Origin, Posted, PostedNode
 from .widgets import PRIMITIVES
 

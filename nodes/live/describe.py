@@ -8,17 +8,17 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...gcfg_core.formula import Phase, evaluation_phases, formula_lines, most_evaluations
-from ...gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from ...gcfg_core.hook_needs import NO_HOOKS, HookNeeds
-from ...gcfg_core.plan import Plan, compile_plan
-from ...gcfg_core.reach import WHOLE
-from ...gcfg_core.sweep import Settings, plan_sweep
-from ...gcfg_core.trace_table import count
-from ...gcfg_core.weights import weight_profile
+from ...gcfg_core.guidance.coverage import WHOLE
+from ...gcfg_core.guidance.formula import Phase, evaluation_phases, formula_lines, most_evaluations
+from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from ...gcfg_core.guidance.hook_needs import NO_HOOKS, HookNeeds
+from ...gcfg_core.guidance.plan import Plan, compile_plan
+from ...gcfg_core.guidance.sweep import Settings, plan_sweep
+from ...gcfg_core.guidance.weights import weight_profile
+from ...gcfg_core.trace.table import count
 from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
-from ..runtime.display import CFG_PP, WITH_BOTH_SIDES
+from ..sampling.announce import CFG_PP, WITH_BOTH_SIDES
 from ..sweep import axis_inputs
 from .chains import Chains, ConditionStandIn, NotKnownYet, UnknownWeight
 from .posted import Posted, PostedNode

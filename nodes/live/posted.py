@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...gcfg_core.input_error import InputError
+from ...gcfg_core.errors import InputError
 
 MOST_NODES = 4096
 MOST_ASKED = 256

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...gcfg_core.input_error import InputError
-from ..runtime.number_widget import check_number, shown
+from ...gcfg_core.errors import InputError
+from ..comfyui.number_widget import check_number, shown
 
 LONGEST_TEXT = 2000
 PRIMITIVES = ("PrimitiveFloat", "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline")

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.null_text import remove_text_attention
+from gcfg_core.errors import InputError
 from training.base.read import read_base
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from train_rigs.bases import END, FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_base, tokenizer
 
-from gcfg_core.concept_file import EMPTY_PROMPT_IDS
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.errors import InputError
 from training.base import tokenizers
 from training.base.model import Condition
 from training.base.read import read_base

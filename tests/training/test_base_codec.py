@@ -12,7 +12,7 @@ from train_rigs.bases import tiny_base, vae_config
 from training.base import codec
 from training.base.codec import VaeCodec
 from training.base.read import read_base
-from training.full_float32 import full_float32
+from training.device import full_float32
 
 
 def _codec(chunk: int = 4, **changes: object) -> VaeCodec:

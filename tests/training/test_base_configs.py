@@ -8,9 +8,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from train_rigs.ldm_names import unet_names
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gcfg_core.architectures import CONFIGS
-from gcfg_core.tensor_digest import digest_of
-from gcfg_core.unet_layout import layout_of
+from gcfg_core.concept.architectures import CONFIGS
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.concept.unet_layout import layout_of
 from training.base.configs import clip_config, sd2_layers, vae_config
 from training.base.single_file import _unet
 

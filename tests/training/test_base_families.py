@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 
-from gcfg_core.file_kinds import kind_of
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.file_kinds import kind_of
+from gcfg_core.errors import InputError
 from training.base.read import read_base
 from training.cli import main
 

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.tensor_file import open_tensors
+from gcfg_core.concept.tensor_file import open_tensors
+from gcfg_core.errors import ConceptFileError
 from training.base.read import read_base
 
 OLD, NEW = "pytorch_lightning.callbacks.model_checkpoint", "lightning.pytorch.callbacks.model_checkpoint"

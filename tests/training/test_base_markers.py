@@ -10,10 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import read_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.prediction_markers import marked_prediction
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.prediction_markers import marked_prediction
+from gcfg_core.errors import ConceptFileError, InputError
 from training.base.read import read_base
 
 Marked = Callable[..., Path]

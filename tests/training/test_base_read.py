@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from train_rigs.bases import FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_base
 
-from gcfg_core.architectures import family_of
-from gcfg_core.input_error import InputError
-from gcfg_core.unet_layout import layout_of
+from gcfg_core.concept.architectures import family_of
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.errors import InputError
 from training.base.model import Base
 from training.base.read import read_base
 

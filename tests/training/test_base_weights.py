@@ -14,7 +14,7 @@ from train_rigs.commands import train
 from train_rigs.pictures import save_noise
 from train_rigs.worlds import tiny_world
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.base.codec import VaeCodec
 from training.base.read import read_base
 from training.base.vae import ldm_vae, read_vae, vae_part

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.closed_output import BAD_INPUT, CLOSED_OUTPUT, ends_with_its_reader
+from training.console.endings import BAD_INPUT, CLOSED_OUTPUT, ends_with_its_reader
 
 ROOT = Path(__file__).resolve().parents[2]
 

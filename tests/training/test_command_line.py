@@ -8,17 +8,17 @@ import pytest
 from train_rigs.samples import concept
 from train_rigs.worlds import tiny_world
 
-from gcfg_core.concept_file import write_concept
-from gcfg_core.input_error import InputError
-from training.arguments import nearest
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.cli import main
 from training.commands.evaluate import parse as parse_evaluate
 from training.commands.prepare import parse as parse_prepare
 from training.commands.sample import parse as parse_sample
-from training.interrupted import Interrupted
-from training.run.checkpoint import fault_of
-from training.run.flags import parse as parse_train
+from training.console.arguments import nearest
+from training.console.endings import Interrupted
+from training.settings.flags import parse as parse_train
+from training.state.checkpoint import fault_of
 
 TRAIN = ["train", "--base", "b", "--images", "i", "--output", "o"]
 

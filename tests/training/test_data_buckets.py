@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from train_rigs.pictures import data_config
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.buckets import bucket_sizes, make_buckets
 from training.data.config import DataConfig
 from training.data.picture import Size

@@ -8,7 +8,7 @@ import pytest
 import torch
 from train_rigs.pictures import TinyCodec, data_config, save_noise
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.dataset import LatentBatch, LatentDataset, batches
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import wanted_latents

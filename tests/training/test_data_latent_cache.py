@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from train_rigs.pictures import TinyCodec, data_config, noise_image, save_noise
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import Wanted, wanted_latents
 from training.data.pixels import load_pixels

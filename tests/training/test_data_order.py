@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.buckets import Bucket
 from training.data.order import BatchPlan, share
 from training.data.picture import Size

@@ -11,7 +11,7 @@ from torch import Tensor
 from train_rigs.fuzzed_files import encoded
 from train_rigs.pictures import noise_image, picture_at
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.colour import to_rgb
 from training.data.image_file import UnusablePicture, pixel_limit
 from training.data.picture import Size

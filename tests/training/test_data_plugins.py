@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from train_rigs.pictures import data_config, noise_image, save_noise
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data import image_file, plugins
 from training.data.jxl_header import jxl_size
 from training.data.picture import Size

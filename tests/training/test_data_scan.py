@@ -12,7 +12,7 @@ import pytest
 from train_rigs.fuzzed_files import bad_neighbours, encoded, png_header
 from train_rigs.pictures import data_config, noise_image, save_noise
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data import scan as scan_module
 from training.data.picture import Size
 from training.data.scan import Scan, scan_folder

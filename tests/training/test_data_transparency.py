@@ -9,6 +9,7 @@ import pytest
 import torch
 from train_rigs.pictures import TinyCodec, data_config, save_half_transparent, save_noise
 
+from training.console.setting_error import setting_error
 from training.data.buckets import make_buckets
 from training.data.dataset import batches
 from training.data.latent_cache import LatentCache
@@ -17,7 +18,6 @@ from training.data.latent_reader import wanted_latents
 from training.data.order import BatchPlan
 from training.data.pixels import load_pixels
 from training.data.scan import Scan, scan_folder
-from training.setting_error import setting_error
 
 
 @pytest.fixture

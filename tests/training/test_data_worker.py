@@ -11,7 +11,7 @@ import pytest
 from train_rigs.commands import make_given, words
 from train_rigs.processes import ROOT
 
-from training.run.checkpoint import checkpoints, fault_of
+from training.state.checkpoint import checkpoints, fault_of
 
 READER = """
 import sys

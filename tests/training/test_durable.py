@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gcfg_core.tensor_file import write_tensors
+from gcfg_core.concept.tensor_file import write_tensors
 from training.durable import write_bytes
 
 

@@ -12,9 +12,9 @@ from train_rigs.commands import make_given, train
 from train_rigs.processes import ROOT
 
 from training.cli import main
-from training.program import PROGRAM, program
-from training.run.found_paths import found_config
-from training.run.record import read_record
+from training.console.program import PROGRAM, program
+from training.state.found_paths import found_config
+from training.state.record import read_record
 
 PROGRAMS = (ROOT / "training", ROOT / "training" / "__main__.py")
 

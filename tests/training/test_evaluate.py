@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from train_rigs.samples import SMALL, noise_pictures, write_pictures
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.evaluate import features
 from training.evaluate.features import extract
 from training.evaluate.memorisation import memorisation, nearest

@@ -9,9 +9,9 @@ from PIL import Image
 from train_rigs.samples import SMALL, features_of, noise_pictures, unet, write_pictures
 from train_rigs.worlds import tiny_world
 
-from gcfg_core.concept_file import write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.null_text import remove_text_attention
+from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.cli import main
 from training.commands.evaluate import evaluate, halves, output_folder, parse, run

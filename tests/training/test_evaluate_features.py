@@ -6,7 +6,7 @@ from PIL import Image
 from torch import nn
 from train_rigs.samples import SMALL, features_of, noise_pictures, write_pictures
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.evaluate import features as features_module
 from training.evaluate.efficientnet import efficientnet_lite0
 from training.evaluate.features import Extractor, extract, open_extractor, square

@@ -13,15 +13,16 @@ from safetensors import safe_open
 from train_rigs.samples import TINY_XL, base, unet
 
 import gcfg_core
-from gcfg_core.architectures import CONFIGS
-from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.concept_metadata import describe
-from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept_file import read_lora_concept
+from gcfg_core.concept.architectures import CONFIGS
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora_file import read_lora_concept
+from gcfg_core.concept.metadata import describe
+from gcfg_core.errors import InputError
+from training.base.noise_schedule import noise_schedule
 from training.export.concept import concept_of, export_run, file_name, lora_concept_of
 from training.export.facts import TrainingFacts
 from training.sample.concept_model import concept_denoiser, load_concept
-from training.schedule import noise_schedule
 
 FACTS = TrainingFacts(
     steps=700, images=128, resolution=64, ema="ema-0.05", seed=3, dataset_sha256="cd" * 32, settings={"lr": 1e-5}

@@ -10,8 +10,8 @@ from train_rigs.pictures import save_noise
 from train_rigs.runs import final_tensors
 from train_rigs.worlds import CAPTIONS, TINY
 
-from gcfg_core.concept_file import read_concept
-from gcfg_core.lora_concept_file import read_lora_concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora_file import read_lora_concept
 from training.base.read import read_base
 from training.cli import main
 

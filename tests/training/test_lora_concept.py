@@ -10,11 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 from train_rigs.samples import TINY, TINY_XL, condition, unet
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import is_concept_file, read_concept, write_concept
-from gcfg_core.lora_concept import DOWN, LoraConcept, lora_delta, merge_lora
-from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept, write_lora_concept
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept_file import is_concept_file, read_concept, write_concept
+from gcfg_core.concept.lora import DOWN, LoraConcept, lora_delta, merge_lora
+from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept, write_lora_concept
+from gcfg_core.concept.null_text import remove_text_attention
+from gcfg_core.errors import ConceptFileError
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "conv1", "proj_in"]
 RANK, ALPHA = 3, 6.0

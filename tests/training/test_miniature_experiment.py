@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.miniature.examples import draw_examples, draw_glasses
 from training.miniature.experiment import known_settings, wanted_settings
 from training.miniature.labelled import CLASSES, METADATA, Labelled, read_labelled

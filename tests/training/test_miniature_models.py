@@ -11,17 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from train_rigs.samples import concept
 
-from gcfg_core.concept_file import read_concept, write_concept
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.concept_file import read_concept, write_concept
+from gcfg_core.errors import InputError
 from training.cli import main
+from training.console.endings import Interrupted
 from training.export.newest import newest_concept
-from training.interrupted import Interrupted
+from training.launch.session import train
 from training.miniature import __main__ as miniature
 from training.miniature.recipe import TINY, recipes
 from training.miniature.settings import KEPT, PIXEL, SAME, TOON, TUNED
 from training.miniature.ship import CHOSEN, ship
 from training.miniature.train import _collect, train_all
-from training.run.session import train
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.miniature.data import Amounts as PictureAmounts
 from training.miniature.data import attribution, pack, splits
 from training.miniature.draw import DRAWING, draw

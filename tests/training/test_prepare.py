@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from train_rigs.bases import FAMILIES, tiny_base
 
-from gcfg_core.concept_file import read_concept, write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import LayerMean, remove_text_attention, text_attentions
+from gcfg_core.concept.concept_file import read_concept, write_concept
+from gcfg_core.concept.null_text import LayerMean, remove_text_attention, text_attentions
+from gcfg_core.errors import InputError
 from training.base.model import Base
+from training.base.noise_schedule import noise_schedule
 from training.base.read import read_base
 from training.base.world_config import WorldConfig
 from training.base.world_new import new_world
@@ -23,7 +24,6 @@ from training.prepare.change import output_change
 from training.prepare.inputs import noise_levels
 from training.prepare.start import start_concept
 from training.sample.concept_model import concept_unet
-from training.schedule import noise_schedule
 from training.seeds import normal
 
 SEED = 5

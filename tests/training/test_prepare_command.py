@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from train_rigs.bases import SINGLE_FILE_WIDTH, tiny_base
 from train_rigs.pictures import save_noise
 
-from gcfg_core.concept_file import read_concept
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.errors import InputError
 from training.base.read import read_base
 from training.cli import main
 from training.commands.prepare import run as prepare

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.progress import bar, on
-from training.run.metrics import Metrics
+from training.console.progress_bar import bar, on
+from training.loop.metrics import Metrics
 
 
 def test_nothing_is_shown_before_it_is_known_how_much_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_each_line_of_a_log_has_the_rate_of_its_own_time(tmp_path: Path, monkeyp
     """T10: 10 steps of 3 s, then steps of 0.1 s that are logged every second: no line tells the time of long ago."""
     log, now = io.StringIO(), [1000.0]
     monkeypatch.setattr("sys.stderr", log)
-    monkeypatch.setattr("training.run.metrics.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("training.loop.metrics.time.monotonic", lambda: now[0])
     with Metrics(tmp_path, 0, 1510, 4, main=True) as metrics:
         metrics._bar._time = lambda: now[0]
         metrics._bar.start_t = metrics._bar.last_print_t = now[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.cli import COMMANDS
-from training.run.presets import PRESETS
+from training.settings.presets import PRESETS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 TOLD = re.findall(r"python -m training ((?:train|prepare|sample|evaluate|export|inspect|convert) [^`\n]*)", README)

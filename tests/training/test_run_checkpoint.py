@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from gcfg_core.input_error import InputError
-from training.run import checkpoint
-from training.run.checkpoint import (
+from gcfg_core.errors import InputError
+from training.state import checkpoint
+from training.state.checkpoint import (
     Checkpoint,
     checkpoints,
     fault_of,

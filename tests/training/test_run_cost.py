@@ -9,9 +9,9 @@ from train_rigs.commands import make_given, train
 from train_rigs.pictures import save_noise
 from train_rigs.samples import condition, unet
 
-from training.run.cost import operations
-from training.run.network import Network
-from training.run.step import Batch
+from training.kinds.network import Network
+from training.launch.cost import operations
+from training.loop.step import Batch
 
 
 def batch_of(count: int, side: int) -> Batch:
@@ -37,7 +37,7 @@ def test_a_small_network_on_large_pictures_is_not_run(
 
     given = make_given(tmp_path / "given")
     save_noise(given / "images", [(32, 32)] * 4)
-    monkeypatch.setattr("training.run.plan.measure", measured)
+    monkeypatch.setattr("training.launch.plan.measure", measured)
     assert train(given, tmp_path / "run", "--dry-run", "--resolution", "2048", "--min-side", "1") == 0
     told = capsys.readouterr().out
     assert "TFLOP a forward and backward pass, long on a CPU" in told and "time      not measured: " in told

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from gcfg_core.input_error import InputError
-from training.run.config import EmaConfig
-from training.run.ema import Averages, Profile, gamma_of, power_profile, sigma_rel_of
-from training.run.profiles import profiles
+from gcfg_core.errors import InputError
+from training.settings.config import EmaConfig
+from training.state.ema import Averages, Profile, gamma_of, power_profile, sigma_rel_of
+from training.state.profiles import profiles
 
 
 def closed_form(profile: Profile, history: list[float]) -> float:

@@ -10,9 +10,9 @@ import pytest
 from train_rigs.commands import make_given, train
 from train_rigs.runs import run_toy
 
-from training.run.checkpoint import CHECKPOINTS, OLD, checkpoints, fault_of, recover
-from training.run.leftovers import remove_leftovers
-from training.run.lock import RunLock
+from training.state.checkpoint import CHECKPOINTS, OLD, checkpoints, fault_of, recover
+from training.state.leftovers import remove_leftovers
+from training.state.lock import RunLock
 
 HOLDER = "import sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \
          "lock = RunLock(); lock.take(Path(sys.argv[1])); print('taken', flush=True); time.sleep(60)"  # fmt: skip
@@ -58,7 +58,7 @@ def test_nothing_is_tidied_up_where_nothing_can_be_locked(tmp_path: Path, monkey
     def unlockable(self: object) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr("training.run.lock.FileLock.acquire", unlockable)
+    monkeypatch.setattr("training.state.lock.FileLock.acquire", unlockable)
     given, run = make_given(tmp_path / "given"), tmp_path / "run"
     run.mkdir()
     mine = run / f"run.json.{'0' * 32}.partial"  # of another run there, maybe

@@ -12,15 +12,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from train_rigs.runs import final_tensors, open_toy, run_toy, settings, toy_base, toy_latent
 
-from training.run.checkpoint import CHECKPOINTS, SEEN
-from training.run.metrics import Metrics
-from training.run.record import add_facts
-from training.run.result import file_settings
-from training.run.settings import run_config
-from training.run.status import status_of
-from training.run.step import Batch
-from training.run.trainer import Trainer
-from training.run.validation import held_out_loss
+from training.launch.result import file_settings
+from training.launch.status import status_of
+from training.loop.metrics import Metrics
+from training.loop.step import Batch
+from training.loop.trainer import Trainer
+from training.loop.validation import held_out_loss
+from training.settings.read import run_config
+from training.state.checkpoint import CHECKPOINTS, SEEN
+from training.state.record import add_facts
 
 WATCH: dict[str, Any] = {"record": {"validate_every": 2, "save_every": 2}, "loop": {"held_out": 3}}
 

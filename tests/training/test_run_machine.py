@@ -10,14 +10,15 @@ import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from gcfg_core.input_error import InputError
-from training.interrupted import Interrupted
-from training.run import agreement, stop
-from training.run.agreement import agree
-from training.run.config import LoopConfig
-from training.run.machine import check_distribution, open_machine
-from training.run.shared_disk import check_shared
-from training.run.stop import ASK_EVERY, REPEAT, Stop
+from gcfg_core.errors import InputError
+from training.console.endings import Interrupted
+from training.loop import stop
+from training.loop.stop import ASK_EVERY, REPEAT, Stop
+from training.processes import agreement
+from training.processes.agreement import agree
+from training.processes.machine import check_distribution, open_machine
+from training.processes.shared_disk import check_shared
+from training.settings.config import LoopConfig
 
 CPU = LoopConfig(device="cpu")
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from train_rigs.runs import final_tensors, run_toy
 
-from gcfg_core.input_error import InputError
-from training.run.metrics import Metrics
-from training.run.moments import Moments
+from gcfg_core.errors import InputError
+from training.loop.metrics import Metrics
+from training.loop.moments import Moments
 
 
 @pytest.mark.parametrize("name", ["grad_norm", "loss"])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from train_rigs.runs import toy_base
 
 from training.base.model import Condition
-from training.run.network import Network
+from training.kinds.network import Network
 
 
 class Text:

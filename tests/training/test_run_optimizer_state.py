@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from train_rigs.runs import final_tensors, run_toy
 
-from gcfg_core.input_error import InputError
-from training.run.checkpoint import latest_checkpoint
-from training.run.optimizer_state import gather_optimizer, restore_optimizer
-from training.run.trainer import CHECKPOINTS
+from gcfg_core.errors import InputError
+from training.loop.trainer import CHECKPOINTS
+from training.state.checkpoint import latest_checkpoint
+from training.state.optimizer_state import gather_optimizer, restore_optimizer
 
 NESTED = "__bnb_optimizer_quant_state__"
 EIGHT_BIT = {"optimizer": {"optimizer": "adamw8bit"}}
@@ -69,7 +69,7 @@ def test_a_checkpoint_that_lost_its_optimizer_is_refused(tmp_path: Path, monkeyp
     kept = load_file(file)
     save_file({key: value for key, value in kept.items() if not key.endswith("conv_in.weight")}, file)
     monkeypatch.setattr(
-        "training.run.trainer._recover", lambda folder: (str(path), True)
+        "training.loop.trainer._recover", lambda folder: (str(path), True)
     )  # as if the manifest told this file
     with pytest.raises(InputError, match="optimizer: expected the state of every trained parameter, got none") as told:
         run_toy(tmp_path, loop={"steps": 3})

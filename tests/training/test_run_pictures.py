@@ -7,9 +7,9 @@ import pytest
 import torch
 from train_rigs.commands import make_given, train
 
-from gcfg_core.concept_file import read_concept
-from training.run import pictures
-from training.run.checkpoint import checkpoints
+from gcfg_core.concept.concept_file import read_concept
+from training.launch import pictures
+from training.state.checkpoint import checkpoints
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import torch
 from train_rigs.processes import pair, torchrun
 from train_rigs.runs import final_tensors, losses, run_toy, settings
 
-from training.run.checkpoint import latest_checkpoint, read_checkpoint
-from training.run.record import read_record
-from training.run.trainer import CHECKPOINTS
+from training.loop.trainer import CHECKPOINTS
+from training.state.checkpoint import latest_checkpoint, read_checkpoint
+from training.state.record import read_record
 
 LIMIT = 1e-5
 

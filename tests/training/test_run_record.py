@@ -10,20 +10,20 @@ import torch
 from train_rigs.bases import tiny_base
 from train_rigs.runs import settings, toy_base
 
-from gcfg_core.concept_file import Concept
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.concept import Concept
+from gcfg_core.errors import InputError
 from training.base.model import Base, Condition
+from training.base.noise_schedule import NoiseSchedule, noise_schedule
 from training.base.read import read_base
 from training.base.text_digest import text_digest, tokenizer_digest
 from training.base.world_codec import PixelCodec
 from training.export.facts import base_line
-from training.run.base_settings import base_settings
-from training.run.checkpoint import CHECKPOINTS
-from training.run.record import RECORD, check_record, open_record, read_record, result_settings
-from training.run.settings import run_config
-from training.run.start import CONSTANTS, read_constants
-from training.run.start_check import check_start
-from training.schedule import NoiseSchedule, noise_schedule
+from training.kinds.start_check import check_start
+from training.settings.read import run_config
+from training.state.base_settings import base_settings
+from training.state.checkpoint import CHECKPOINTS
+from training.state.record import RECORD, check_record, open_record, read_record, result_settings
+from training.state.start import CONSTANTS, read_constants
 
 OTHERS: dict[str, dict[str, Any]] = {
     "base.prediction_type": {"schedule": noise_schedule(prediction_type="v_prediction")},

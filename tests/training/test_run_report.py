@@ -14,9 +14,9 @@ from train_rigs.worlds import tiny_world
 
 from training.base.world_write import write_world
 from training.data import scan as scan_module
-from training.run.checkpoint import checkpoints, step_of
-from training.run.dataset_list import changes
-from training.run.record import read_record
+from training.state.checkpoint import checkpoints, step_of
+from training.state.dataset_list import changes
+from training.state.record import read_record
 
 INSIDE = "output: expected a place outside the pictures"
 
@@ -146,9 +146,9 @@ def test_other_settings_are_refused_before_any_picture_is_looked_at(
         raise AssertionError("a picture was looked at")
 
     monkeypatch.setattr(scan_module, "examine", looked_at)
-    monkeypatch.setattr("training.run.image_feed.scan_folder", looked_at)
+    monkeypatch.setattr("training.loop.image_feed.scan_folder", looked_at)
     with monkeypatch.context() as patch:
-        patch.setattr("training.run.session.read_base", looked_at)  # nor the base
+        patch.setattr("training.launch.session.read_base", looked_at)  # nor the base
         assert train(given, tmp_path / "run", "--lora-rank", "4", *order) == 2
     assert train(given, tmp_path / "run", *order, base="other") == 2
     assert [line.split(":")[1] for line in errors(capsys)] == [" model.lora_rank", " base"]
@@ -233,7 +233,7 @@ def test_ctrl_c_while_constants_are_measured_is_one_line(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.run.session.calibrate", interrupted)
+        patch.setattr("training.launch.session.calibrate", interrupted)
         assert train(given, tmp_path / "run") == 130
     told = capsys.readouterr().err
     assert "Traceback" not in told and told.endswith("\ninterrupted: train was not finished\n")

@@ -13,10 +13,10 @@ import torch
 from train_rigs.processes import finish, spawn, start
 from train_rigs.runs import final_tensors, losses, open_toy, run_toy, settings
 
-from gcfg_core.input_error import InputError
-from training.run.metrics import rewind
-from training.run.settings import run_config
-from training.run.trainer import CHECKPOINTS
+from gcfg_core.errors import InputError
+from training.loop.metrics import rewind
+from training.loop.trainer import CHECKPOINTS
+from training.settings.read import run_config
 
 
 def same(one: Path, other: Path) -> None:

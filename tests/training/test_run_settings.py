@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gcfg_core.input_error import InputError
-from training.run.config import RunConfig
-from training.run.flags import parse
-from training.run.presets import PRESETS
-from training.run.settings import check_keys, leaves, run_config
+from gcfg_core.errors import InputError
+from training.settings.config import RunConfig
+from training.settings.flags import parse
+from training.settings.presets import PRESETS
+from training.settings.read import check_keys, leaves, run_config
 
 NEEDED = ["--base", "b", "--images", "i", "--output", "o"]
 

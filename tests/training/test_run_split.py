@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from train_rigs.pictures import data_config, save_noise
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.data.scan import Scan, scan_folder
-from training.run.image_feed import split
+from training.loop.image_feed import split
 
 SIZES = [(32, 32), (40, 30), (64, 64), (50, 50), (20, 33), (70, 64), (33, 32)]
 

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from train_rigs.runs import losses, run_toy, settings, toy_base, toy_latent
 
 from training.base.model import Condition
-from training.run.config import LossConfig
-from training.run.machine import open_machine
-from training.run.network import Network
-from training.run.optimizer import build_optimizer, learning_rate
-from training.run.settings import run_config
-from training.run.step import Batch, Stepper, add_noise, draw_noise, noised, sample_losses
-from training.schedule import noise_schedule
+from training.base.noise_schedule import noise_schedule
+from training.kinds.network import Network
+from training.loop.optimizer import build_optimizer, learning_rate
+from training.loop.step import Batch, Stepper, add_noise, draw_noise, noised, sample_losses
+from training.processes.machine import open_machine
 from training.seeds import normal
+from training.settings.config import LossConfig
+from training.settings.read import run_config
 
 CPU = torch.device("cpu")
 

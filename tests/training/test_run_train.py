@@ -15,16 +15,16 @@ from train_rigs.pictures import save_noise
 from train_rigs.runs import final_tensors
 from train_rigs.worlds import CAPTIONS, TINY
 
-from gcfg_core.concept_file import read_concept
-from gcfg_core.lora_concept_file import read_lora_concept
-from gcfg_core.null_text import FEATURE
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora_file import read_lora_concept
+from gcfg_core.concept.null_text import FEATURE
 from training.base.read import read_base
 from training.cli import main
-from training.run.checkpoint import latest_checkpoint
-from training.run.record import read_record
 from training.sample.denoiser import base_denoiser
 from training.sample.scene import Drawing, make_scene
 from training.sample.weight_grid import weight_grid
+from training.state.checkpoint import latest_checkpoint
+from training.state.record import read_record
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_run_json_repeats_the_run(given: Path, tmp_path: Path) -> None:
     record = read_record(tmp_path / "a")
     assert record["base"]["sha256"] == read_base(str(given / "sd15")).sha256
     assert {"settings", "config", "versions", "started", "images", "processes", "result"} <= set(record)
-    from training.run.session import train as again
-    from training.run.settings import merged, run_config
+    from training.launch.session import train as again
+    from training.settings.read import merged, run_config
 
     again(run_config(merged(record["config"], {"output": str(tmp_path / "b")})))
     a, b = final_tensors(tmp_path / "a"), final_tensors(tmp_path / "b")
@@ -242,7 +242,7 @@ def test_settings_bind_from_the_first_checkpoint_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.run.trainer.Trainer.run", killed)
+        patch.setattr("training.loop.trainer.Trainer.run", killed)
         assert train(given, run) == 130
     assert (run / "run.json").exists() and train(given, run, *other) == 0
     assert train(given, tmp_path / "fresh", *other) == 0

@@ -12,7 +12,7 @@ from train_rigs.runs import final_tensors
 from train_rigs.samples import SMALL
 
 from training.cli import main
-from training.run.step import Batch, Noised, sample_losses
+from training.loop.step import Batch, Noised, sample_losses
 
 
 class Fixed(nn.Module):

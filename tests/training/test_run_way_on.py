@@ -9,12 +9,12 @@ from train_rigs.commands import make_given, train
 from train_rigs.pictures import save_noise
 from train_rigs.runs import final_tensors
 
-from gcfg_core.concept_file import read_concept
-from gcfg_core.lora_concept import DOWN, UP, lora_delta
-from gcfg_core.lora_concept_file import read_lora_concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora import DOWN, UP, lora_delta
+from gcfg_core.concept.lora_file import read_lora_concept
 from training.cli import main
-from training.run.best import best_kept
-from training.run.checkpoint import CHECKPOINTS, checkpoints, read_checkpoint
+from training.state.best import best_kept
+from training.state.checkpoint import CHECKPOINTS, checkpoints, read_checkpoint
 
 KEPT = ("--keep-last", "3", "--save-every", "1", "--held-out", "1", "--validate-every", "1", "--lr-schedule", "cosine")
 
@@ -42,7 +42,7 @@ def run(given: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _validate_as(losses: list[dict[str, float]], patch: pytest.MonkeyPatch) -> None:
     """Give these losses, one validation after another, in place of measured ones."""
     named = iter([{f"validation/{name}": loss for name, loss in each.items()} for each in losses])
-    patch.setattr("training.run.trainer.validate", lambda *_: next(named))
+    patch.setattr("training.loop.trainer.validate", lambda *_: next(named))
 
 
 def test_the_best_checkpoint_is_kept_beside_the_newest(

@@ -12,21 +12,21 @@ from train_rigs.pictures import largest_difference
 from train_rigs.samples import base, concept, unet
 from train_rigs.worlds import CAPTIONS, TINY, tiny_world
 
-from gcfg_core.concept_file import write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.null_text import remove_text_attention
+from gcfg_core.errors import InputError
 from training.base.world_config import WorldConfig
 from training.base.world_new import new_world
 from training.base.world_write import write_world
 from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
-from training.run.checkpoint import Checkpoint, write_checkpoint
 from training.sample.denoiser import base_denoiser
 from training.sample.scene import Drawing, fitting_side, make_scene
 from training.sample.source import load_source, open_source
 from training.sample.weight_grid import weight_grid
 from training.sample.words import unknown_words
+from training.state.checkpoint import Checkpoint, write_checkpoint
 
 
 @pytest.fixture

@@ -9,19 +9,20 @@ import torch
 from train_rigs.samples import TINY, TINY_XL, base, concept, unet
 from train_rigs.worlds import tiny_world
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import LoraConcept
-from gcfg_core.null_text import FEATURE, remove_text_attention
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.concept.null_text import FEATURE, remove_text_attention
+from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.commands.evaluate import parse as parse_evaluate
 from training.commands.evaluate import run as evaluate
 from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
-from training.run.checkpoint import Checkpoint, write_checkpoint
 from training.sample.fit import base_of_record, check_adapters, check_family, other_base
 from training.sample.source import load_source, open_source
+from training.state.checkpoint import Checkpoint, write_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from PIL import Image
 from train_rigs.pictures import largest_difference
 from train_rigs.samples import base, concept, denoiser
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 from training.sample.concept_model import concept_unet
 from training.sample.grid import GAP, draw_grid
 from training.sample.scene import Drawing, Scene, make_scene, to_images

@@ -4,14 +4,14 @@ import pytest
 import torch
 from train_rigs.samples import TINY_XL, concept, condition, denoiser, unet
 
-from gcfg_core.curves import Linear
-from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.modifiers import Modifiers
-from gcfg_core.schedule import Window
+from gcfg_core.guidance.curves import Linear
+from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.sampling_progress import Window
+from training.base.noise_schedule import noise_schedule
 from training.sample.concept_model import concept_denoiser
 from training.sample.denoiser import Denoiser, nearest_timestep
 from training.sample.guided import GuidedPrediction, paper_graph, progress_of, sigma_of
-from training.schedule import noise_schedule
 
 T = 600
 NULL, PROMPT = condition(0), condition(1)

@@ -5,10 +5,10 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from train_rigs.samples import condition, denoiser
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
+from training.base.noise_schedule import noise_schedule
 from training.sample.guided import GuidedPrediction, paper_graph
 from training.sample.sampler import picture_noise, sample, solver, spaced_timesteps
-from training.schedule import noise_schedule
 
 NULL, PROMPT = condition(0), condition(1)
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

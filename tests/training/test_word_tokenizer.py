@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.word_tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN, WordTokenizer, split_words, word_tokenizer
+from gcfg_core.errors import ConceptFileError
+from gcfg_core.world.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN, WordTokenizer, split_words, word_tokenizer
 
 CAPTIONS = ["A red face, smiling", "a blue face", "A red hat"]  # a: 3; face, red: 2; the rest once
 

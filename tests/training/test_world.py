@@ -10,12 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from train_rigs.worlds import clip_states, tiny_world
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import read_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.small_text_encoder import read_text_encoder, tensor_shapes
-from gcfg_core.word_tokenizer import UNKNOWN
-from gcfg_core.world_page import CARD, TEXT, UNET, WORLD, read_world_page
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.errors import ConceptFileError, InputError
+from gcfg_core.world.page import CARD, TEXT, UNET, WORLD, read_world_page
+from gcfg_core.world.text_encoder import read_text_encoder, tensor_shapes
+from gcfg_core.world.tokenizer import UNKNOWN
 from training.base.model import Base
 from training.base.read import read_base
 from training.base.world import is_world, read_world

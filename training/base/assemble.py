@@ -8,16 +8,16 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from gcfg_core.architectures import LATENT_FORMATS, family_of
-from gcfg_core.concept_file import EMPTY_PROMPT_IDS
-from gcfg_core.input_error import InputError
-from gcfg_core.tensor_digest import digest_of
-from gcfg_core.unet_layout import UNetLayout, layout_of
+from gcfg_core.concept.architectures import LATENT_FORMATS, family_of
+from gcfg_core.concept.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.concept.unet_layout import UNetLayout, layout_of
+from gcfg_core.errors import InputError
 
-from ..schedule import NoiseSchedule
 from .clip import ClipText
 from .codec import VaeCodec
 from .model import Base, Condition
+from .noise_schedule import NoiseSchedule
 from .weights import as_input_error, fill
 
 BELONG = "These parts are not one model's."

@@ -7,10 +7,10 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
-from gcfg_core.tensor_digest import digest_of
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.errors import InputError
 
-from ..full_float32 import full_float32
+from ..device import full_float32
 from .weights import fill
 
 CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents

@@ -6,7 +6,7 @@ What a shape does not tell is the same in each family and is written here, so th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 Shapes = Mapping[str, Sequence[int]]
 

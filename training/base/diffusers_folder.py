@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.architectures import family_of
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.architectures import family_of
+from gcfg_core.errors import InputError
 
 from .assemble import Parts, assemble, checked_layout, plain_config
 from .clip import CLASSES, CLIP_VOCABULARY, ClipEncoder, ClipText, build_clip

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gcfg_core.concept_error import some
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError, some
 
 from .single_file_kind import UNET
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..schedule import NoiseSchedule
+from .noise_schedule import NoiseSchedule
 
 NAME_TOKENIZER = (
     "Give --tokenizer DIR, a folder with CLIP's vocab.json and merges.txt such as ComfyUI's comfy/sd1_tokenizer"

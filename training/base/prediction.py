@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from gcfg_core.architectures import guess_prediction_type
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.architectures import guess_prediction_type
+from gcfg_core.errors import InputError
 
-from ..schedule import NoiseSchedule, noise_schedule
+from .noise_schedule import NoiseSchedule, noise_schedule
 
 FOREIGN = ("EDM", "FlowMatch")  # schedulers whose noise levels are no discrete DDPM schedule
 

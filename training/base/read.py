@@ -3,7 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .model import Base
 from .prediction import ReadOptions

@@ -10,9 +10,9 @@ from typing import Any
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
-from gcfg_core.architectures import CONFIGS, architecture_of, family_of, infer_config
-from gcfg_core.prediction_markers import MARKERS, marked_prediction
-from gcfg_core.tensor_file import open_tensors
+from gcfg_core.concept.architectures import CONFIGS, architecture_of, family_of, infer_config
+from gcfg_core.concept.prediction_markers import MARKERS, marked_prediction
+from gcfg_core.concept.tensor_file import open_tensors
 
 from .assemble import Parts, assemble, checked_layout
 from .clip import ClipText

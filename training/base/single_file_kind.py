@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gcfg_core.concept_error import some
-from gcfg_core.concept_metadata import FORMAT_KEY
-from gcfg_core.file_kinds import diffusion_family, kind_of
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import FEATURE
-from gcfg_core.prediction_markers import EDM_REMEDY, edm_kind
-from gcfg_core.tensor_file import EXTENSIONS
+from gcfg_core.concept.file_kinds import diffusion_family, kind_of
+from gcfg_core.concept.metadata import FORMAT_KEY
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.prediction_markers import EDM_REMEDY, edm_kind
+from gcfg_core.concept.tensor_file import EXTENSIONS
+from gcfg_core.errors import InputError, some
 
 UNET = "model.diffusion_model."
 BASE = "a checkpoint of SD1.5, SD2 or SDXL with UNet, VAE and text encoder"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .clip import ClipEncoder, build_clip, unwrapped
 from .configs import clip_config, sd2_layers

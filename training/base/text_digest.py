@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from gcfg_core.tensor_digest import digest_of
+from gcfg_core.concept.tensor_digest import digest_of
 
 from .clip import ClipText
 from .model import TextEncoder

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 FILES = ("tokenizer.json", "vocab.json")
 COMFYUI = "comfy/sd1_tokenizer"  # in ComfyUI's folder: the vocabulary that CLIP-L and both OpenCLIP encoders share

@@ -8,9 +8,9 @@ from diffusers import AutoencoderKL
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
-from gcfg_core.file_kinds import kind_of
-from gcfg_core.input_error import InputError
-from gcfg_core.tensor_file import open_tensors
+from gcfg_core.concept.file_kinds import kind_of
+from gcfg_core.concept.tensor_file import open_tensors
+from gcfg_core.errors import InputError
 
 from .codec import build_vae
 from .configs import vae_config

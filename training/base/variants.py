@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .weights import folder_tensors, folder_variants
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gcfg_core.concept_error import ConceptFileError, some
-from gcfg_core.input_error import InputError
-from gcfg_core.tensor_file import open_tensors
+from gcfg_core.concept.tensor_file import open_tensors
+from gcfg_core.errors import ConceptFileError, InputError, some
 
 from .single_file_kind import refuse_quantized
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from gcfg_core.input_error import InputError
-from gcfg_core.world import read_world_files
-from gcfg_core.world_page import TEXT, UNET, WORLD
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import TEXT, UNET, WORLD
+from gcfg_core.world.world import read_world_files
 
-from ..program import PROGRAM
+from ..console.program import PROGRAM
 from .assemble import build_unet, plain_config
 from .model import Base
 from .weights import as_input_error, check_finite

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
-from ..setting_error import setting_error
+from ..console.setting_error import setting_error
 
 RECIPES = (".toml", ".json")
 Width = Annotated[int, Field(gt=0, multiple_of=32)]

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from gcfg_core.input_error import InputError
-from gcfg_core.pixel_latents import PIXEL_FORMATS, pixel_block, pixel_channels
-from gcfg_core.small_text_encoder import text_config
-from gcfg_core.tensor_digest import digest_of
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.word_tokenizer import SPECIAL, word_tokenizer
-from gcfg_core.world_page import SCHEDULE
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import SCHEDULE
+from gcfg_core.world.pixel_latents import PIXEL_FORMATS, pixel_block, pixel_channels
+from gcfg_core.world.text_encoder import text_config
+from gcfg_core.world.tokenizer import SPECIAL, word_tokenizer
 
-from ..schedule import noise_schedule
 from ..seeds import seed_of
 from .model import Base
+from .noise_schedule import noise_schedule
 from .weights import as_input_error
 from .world_codec import PixelCodec
 from .world_config import WorldConfig, read_world_config

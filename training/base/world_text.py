@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gcfg_core.small_text_encoder import SmallTextEncoder
-from gcfg_core.word_tokenizer import WordTokenizer
+from gcfg_core.world.text_encoder import SmallTextEncoder
+from gcfg_core.world.tokenizer import WordTokenizer
 
 from ..seeds import seed_of
 from .clip import WRAPPER, build_clip, unwrapped

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.pixel_latents import PIXEL_FORMATS
-from gcfg_core.small_text_encoder import SmallTextEncoder, write_text_encoder
-from gcfg_core.tensor_digest import digest_of
-from gcfg_core.tensor_file import flush_folder
-from gcfg_core.world_page import CARD, TEXT, UNET, WORLD, WorldPage
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.concept.tensor_file import flush_folder
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import CARD, TEXT, UNET, WORLD, WorldPage
+from gcfg_core.world.pixel_latents import PIXEL_FORMATS
+from gcfg_core.world.text_encoder import SmallTextEncoder, write_text_encoder
 
 from ..durable import write_bytes, write_json
 from .model import Base

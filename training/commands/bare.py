@@ -3,11 +3,11 @@
 import shlex
 from pathlib import Path
 
-from gcfg_core.architectures import LATENT_FORMATS, family_of, infer_config
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import Concept
-from gcfg_core.tensor_file import write_state_dict
-from gcfg_core.unet_layout import layout_of
+from gcfg_core.concept.architectures import LATENT_FORMATS, family_of, infer_config
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.tensor_file import write_state_dict
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.errors import ConceptFileError
 
 from ..durable import write_json
 

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import Concept, read_concept, write_concept
-from gcfg_core.concept_metadata import LORA_KIND, PREDICTION_TYPES
-from gcfg_core.lora_concept import LoraConcept
-from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept, write_lora_concept
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept, write_concept
+from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept, write_lora_concept
+from gcfg_core.concept.metadata import LORA_KIND, PREDICTION_TYPES
+from gcfg_core.errors import ConceptFileError
 
-from ..arguments import Arguments
+from ..console.arguments import Arguments
+from ..console.program import PROGRAM
 from ..durable import sha256_of
-from ..program import PROGRAM
 from .bare import write_bare
 from .unet_config import CONFIG_HELP, read_config
 

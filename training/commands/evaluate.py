@@ -5,8 +5,12 @@ from pathlib import Path
 
 from pydantic import Field, FiniteFloat, PositiveInt, field_validator
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
+from ..console.output import check_file, make_folder
+from ..console.program import PROGRAM
+from ..console.progress_bar import bar, on
+from ..console.setting_flags import parse_settings
 from ..data.config import BACKGROUND_HELP
 from ..data.outside import refuse_inside
 from ..data.transparency import WHITE, as_hex, colour_of
@@ -17,12 +21,8 @@ from ..evaluate.memorisation import memorisation, picture_of_pairs
 from ..evaluate.metrics import Scores, score
 from ..evaluate.pictures import PictureFile, by_content, list_pictures
 from ..evaluate.report import Evaluation, table
-from ..output import check_file, make_folder
-from ..program import PROGRAM
-from ..progress import bar, on
 from ..sample.scene import Weights
 from ..sample.source import Source, open_source
-from ..setting_flags import parse_settings
 from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} evaluate"

@@ -7,22 +7,22 @@ from typing import Literal
 from pydantic import BaseModel, Field, PositiveInt
 from safetensors.torch import load_file
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..base.world_write import write_world
+from ..console.output import check_file
+from ..console.program import PROGRAM
+from ..console.setting_flags import parse_settings
 from ..data.outside import refuse_inside
+from ..device import DTYPES
 from ..export.concept import concept_path, export_run
-from ..output import check_file
-from ..precision import DTYPES
-from ..program import PROGRAM
-from ..run.best import best_kept
-from ..run.checkpoint import step_of
-from ..run.profiles import WEIGHTS
-from ..run.record import read_record
-from ..run.result import concept_from, is_world, run_facts, title_of
-from ..run.settings import run_config
+from ..launch.result import concept_from, is_world, run_facts, title_of
 from ..sample.source import Source, kept_average, open_source, run_constants
-from ..setting_flags import parse_settings
+from ..settings.read import run_config
+from ..state.best import best_kept
+from ..state.checkpoint import step_of
+from ..state.profiles import WEIGHTS
+from ..state.record import read_record
 from .scene import read_scene_base
 
 PROG = f"{PROGRAM} export"

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.architectures import family_of
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.concept_metadata import LORA_KIND
-from gcfg_core.lora_concept_file import LORA_FORMAT, lora_format, read_lora_concept
-from gcfg_core.null_text import FEATURE
-from gcfg_core.word_tokenizer import SPECIAL
-from gcfg_core.world import read_world_files
-from gcfg_core.world_page import WORLD as PAGE
+from gcfg_core.concept.architectures import family_of
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora_file import LORA_FORMAT, lora_format, read_lora_concept
+from gcfg_core.concept.metadata import LORA_KIND
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.errors import ConceptFileError
+from gcfg_core.world.page import WORLD as PAGE
+from gcfg_core.world.tokenizer import SPECIAL
+from gcfg_core.world.world import read_world_files
 
-from ..arguments import Arguments
+from ..console.arguments import Arguments
+from ..console.program import PROGRAM
 from ..export.newest import newest_concept
-from ..program import PROGRAM
-from ..run.names import RECORD, WORLD
+from ..state.names import RECORD, WORLD
 from .unet_config import CONFIG_HELP, read_config
 
 WANTED = "a concept file or the folder of a run or of a world"

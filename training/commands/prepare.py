@@ -5,24 +5,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gcfg_core.concept_file import Concept, write_concept
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
 
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
+from ..console.output import check_file
+from ..console.program import PROGRAM
+from ..console.progress_bar import bar
+from ..console.setting_flags import parse_settings
 from ..data.outside import refuse_inside
 from ..device import chosen_device
 from ..durable import write_json
 from ..export.concept import as_dtype
-from ..output import check_file
 from ..prepare.calibrate import calibrate
 from ..prepare.change import output_change
 from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
 from ..prepare.report import PrepareReport
 from ..prepare.start import start_concept
-from ..program import PROGRAM
-from ..progress import bar
-from ..setting_flags import parse_settings
 from .base_notes import print_notes
 
 PROG = f"{PROGRAM} prepare"

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
+from ..console.output import check_file
+from ..console.program import PROGRAM
+from ..console.progress_bar import bar, on
+from ..console.setting_flags import parse_settings
 from ..data.outside import refuse_inside
-from ..output import check_file
-from ..program import PROGRAM
-from ..progress import bar, on
 from ..sample.source import open_source
 from ..sample.weight_grid import PAPER_WEIGHTS, weight_grid
-from ..setting_flags import parse_settings
 from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} sample"

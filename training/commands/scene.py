@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, PositiveInt
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
-from ..device import DEVICE_HELP, chosen_device
-from ..precision import DTYPES
-from ..program import PROGRAM
+from ..console.program import PROGRAM
+from ..device import DEVICE_HELP, DTYPES, chosen_device
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.fit import other_base

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..run.flags import Command
-from ..run.flags import parse as parse_flags
+from ..settings.flags import Command
+from ..settings.flags import parse as parse_flags
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -25,9 +25,9 @@ def run(command: Command) -> str:
         InputError, ConceptFileError, OSError, SafetensorError: something given cannot be used, read or written.
     """
     if command.dry_run:
-        from ..run.plan import plan
+        from ..launch.plan import plan
 
         return plan(command.config)
-    from ..run.session import train
+    from ..launch.session import train
 
     return train(command.config)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.concept_error import ConceptFileError
+from gcfg_core.errors import ConceptFileError
 
 CONFIG_HELP = "diffusers' config.json of the UNet, where the tensors do not tell it"
 

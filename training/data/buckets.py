@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .config import DataConfig
 from .picture import Size

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..seeds import normal, uniform
 from .latent_cache import LatentCache

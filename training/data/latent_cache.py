@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..base.model import LatentCodec
-from ..byte_size import size_text
+from ..console.byte_size import size_text
 from ..durable import PARTIAL
 from .image_file import quiet, told
 from .latent_entry import Latent, entry_bytes, entry_path, write_entry

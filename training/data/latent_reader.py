@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .buckets import Bucket
 from .latent_entry import Latent, entry_key, entry_path, read_entry

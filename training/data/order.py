@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..seeds import generator, uniform
 from .buckets import Bucket

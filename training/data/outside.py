@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .picture import printable
 

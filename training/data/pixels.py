@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .colour import to_rgb
 from .image_file import UnusablePicture, check_pixels, open_image, pixel_limit, told

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import IO
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .buckets import Bucket, make_buckets
 from .captions import Captions, caption_files, is_caption_file, is_sidecar, read_captions, stem

@@ -8,7 +8,7 @@ from typing import Any
 
 import PIL
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..durable import write_bytes
 from .image_file import told

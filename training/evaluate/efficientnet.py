@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 FEATURES = 1280
 NATIVE = 224  # pixels along a side in training

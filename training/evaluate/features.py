@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .efficientnet import NATIVE, efficientnet_lite0
 from .pictures import PictureFile, open_picture

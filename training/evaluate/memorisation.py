@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..sample.grid import draw_grid
 from .features import Features, square

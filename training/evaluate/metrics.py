@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 SUBSETS = 100
 LARGEST_SUBSET = 1000  # of KID, as in its paper's code

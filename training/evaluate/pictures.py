@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..data.captions import is_caption_file, is_sidecar, stem
 from ..data.config import BOMB

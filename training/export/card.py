@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gcfg_core.concept_file import Concept
-from gcfg_core.lora_concept import LoraConcept
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.lora import LoraConcept
 
 from ..data.mirroring import mirrored_text
 from .facts import TrainingFacts

@@ -9,17 +9,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.concept_file import Concept, write_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import LoraConcept
-from gcfg_core.lora_concept_file import write_lora_concept
-from gcfg_core.null_text import FEATURE
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.unet_tensors import tensor_shapes
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.concept.lora_file import write_lora_concept
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_tensors import tensor_shapes
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
+from ..device import DTYPES
 from ..durable import write_bytes
-from ..precision import DTYPES
 from .card import CARD, card_text, may_replace
 from .facts import TrainingFacts, base_line
 from .thumbnail import thumbnail_uri

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from gcfg_core.concept_metadata import FORMAT_KEY
-from gcfg_core.tensor_file import SAFETENSORS, tensor_names
+from gcfg_core.concept.metadata import FORMAT_KEY
+from gcfg_core.concept.tensor_file import SAFETENSORS, tensor_names
 
-from ..run.names import RECORD
+from ..state.names import RECORD
 
 
 def newest_concept(folder: Path) -> Path | None:

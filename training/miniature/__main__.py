@@ -7,10 +7,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
-from ..closed_output import ends_with_its_reader
-from ..interrupted import CTRL_C, Interrupted
+from ..console.endings import CTRL_C, Interrupted, ends_with_its_reader
 from .experiment import add_options
 
 REQUIREMENTS = "training/requirements.txt -r training/miniature/requirements.txt"

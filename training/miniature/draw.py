@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .pictures import Picture
 

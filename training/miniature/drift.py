@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gcfg_core.concept_file import read_concept
+from gcfg_core.concept.concept_file import read_concept
 
 from ..base.read import read_base
 from ..sample.concept_model import concept_denoiser

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from gcfg_core.tensor_file import write_tensors
+from gcfg_core.concept.tensor_file import write_tensors
 
 from ..seeds import generator, normal
 from .labelled import CLASSES, UNKNOWN, Labelled

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from .styles import ATTRIBUTES, GLASSES, STYLES
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcfg_core.input_error import InputError
-from gcfg_core.world_page import TEXT, UNET
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import TEXT, UNET
 
 from ..durable import sha256_of
 from .settings import BASE, Setting

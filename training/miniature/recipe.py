@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..run.config import RunConfig
-from ..run.settings import merged, run_config
+from ..settings.config import RunConfig
+from ..settings.read import merged, run_config
 from .settings import ABLATION, BASE, KEPT, PIXEL, SAME, TOON, TUNED
 
 WORLD = Path(__file__).with_name("world.toml")

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
 from ..durable import write_bytes, write_json
 from .drift import measure_drift

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from gcfg_core.tensor_file import write_tensors
+from gcfg_core.concept.tensor_file import write_tensors
 
 from ..seeds import one_of
 from .models import Models

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from gcfg_core.concept_file import Concept, read_concept, write_concept
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept, write_concept
 
 from ..durable import write_bytes
 from .recipe import LICENSE

@@ -5,14 +5,14 @@ import shutil
 import uuid
 from pathlib import Path
 
-from gcfg_core.concept_file import read_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.world_page import UNET
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import UNET
 
 from ..durable import PARTIAL, write_bytes
 from ..export.newest import newest_concept
-from ..run.names import WORLD
-from ..run.session import train
+from ..launch.session import train
+from ..state.names import WORLD
 from .recipe import Amounts, first_pictures, recipes
 from .settings import BASE, TOON
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
-from gcfg_core.null_text import record_text_attention
+from gcfg_core.concept.null_text import record_text_attention
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from .inputs import network_on, noise_levels, noisy_inputs, predict

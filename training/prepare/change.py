@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcfg_core.null_text import text_attentions
+from gcfg_core.concept.null_text import text_attentions
 
 from ..base.model import Base
 from .calibrate import Calibration

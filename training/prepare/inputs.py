@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..base.model import Base, Condition
-from ..schedule import NoiseSchedule
+from ..base.noise_schedule import NoiseSchedule
 from ..seeds import normal
 
 BATCH = 4  # noise levels of one picture in one forward pass

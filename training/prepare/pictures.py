@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gcfg_core.architectures import family_of
-from gcfg_core.input_error import InputError
+from gcfg_core.concept.architectures import family_of
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
-from ..progress import bar, on
+from ..console.progress_bar import bar, on
 from ..seeds import generator, normal
 
 SIDES = {"sd15": 512, "sd2": 768, "sdxl": 1024}

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gcfg_core.concept_file import Concept
-from gcfg_core.null_text import FEATURE, NullTextAttention, text_attentions
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.null_text import FEATURE, NullTextAttention, text_attentions
 
 from ..base.model import Base
 from ..export.concept import described

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.lora_concept import merge_lora
-from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora import merge_lora
+from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
+from gcfg_core.concept.null_text import remove_text_attention
 
 from ..base.model import Base, Condition
-from ..schedule import NoiseSchedule, noise_schedule
+from ..base.noise_schedule import NoiseSchedule, noise_schedule
 from .denoiser import Denoiser
 from .fit import check_family
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..base.model import Base, Condition
-from ..schedule import NoiseSchedule
+from ..base.noise_schedule import NoiseSchedule
 
 
 class Denoiser:

@@ -5,13 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
-from gcfg_core.architectures import family_of
-from gcfg_core.concept_error import ConceptFileError
-from gcfg_core.concept_file import Concept
-from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import LoraConcept, check_lora_concept
-from gcfg_core.unet_layout import layout_of
-from gcfg_core.unet_tensors import tensor_shapes
+from gcfg_core.concept.architectures import family_of
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.lora import LoraConcept, check_lora_concept
+from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_tensors import tensor_shapes
+from gcfg_core.errors import ConceptFileError, InputError
 
 from ..base.model import Base
 from ..export.facts import base_hash, base_line

@@ -9,17 +9,17 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from gcfg_core.combine import Call, combine
-from gcfg_core.coverage import Coverage
-from gcfg_core.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.masks import fit_mask
-from gcfg_core.plan import BASE, compile_plan
-from gcfg_core.refresh import DifferenceStore
-from gcfg_core.rescale import rescale_result
-from gcfg_core.schedule import ALWAYS, Progress, Window
+from gcfg_core.guidance.combine import Call, combine
+from gcfg_core.guidance.coverage import Coverage
+from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from gcfg_core.guidance.masks import fit_mask
+from gcfg_core.guidance.plan import BASE, compile_plan
+from gcfg_core.guidance.refresh import DifferenceStore
+from gcfg_core.guidance.rescale import rescale_result
+from gcfg_core.guidance.sampling_progress import ALWAYS, Progress, Window
 
 from ..base.model import Condition
-from ..schedule import NoiseSchedule
+from ..base.noise_schedule import NoiseSchedule
 from .denoiser import Denoiser
 
 TERMINAL_ALPHA = 4.8973451890853435e-08

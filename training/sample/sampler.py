@@ -7,9 +7,9 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
 
-from ..schedule import NoiseSchedule
+from ..base.noise_schedule import NoiseSchedule
 from ..seeds import normal
 
 Sampler = Literal["dpm++", "ddim"]

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.graph import GuidanceGraph
-from gcfg_core.input_error import InputError
+from gcfg_core.errors import InputError
+from gcfg_core.guidance.graph import GuidanceGraph
 
 from ..base.model import NAME_TOKENIZER, Base, Condition
 from .denoiser import Denoiser

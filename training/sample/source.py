@@ -9,24 +9,25 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gcfg_core.concept_file import Concept, read_concept
-from gcfg_core.input_error import InputError
-from gcfg_core.lora_concept import merge_lora
-from gcfg_core.lora_concept_file import is_lora_concept, read_lora_concept
-from gcfg_core.null_text import FEATURE
-from gcfg_core.world_page import WORLD as PAGE
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.lora import merge_lora
+from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.errors import InputError
+from gcfg_core.world.page import WORLD as PAGE
 
 from ..base.model import Base
 from ..export.concept import concept_of, lora_concept_of
 from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
-from ..run.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
-from ..run.config import EmaConfig
-from ..run.found_paths import found_config
-from ..run.names import WORLD
-from ..run.profiles import first_average
-from ..run.record import RECORD, read_record
-from ..run.start import CONSTANTS
+from ..settings.config import EmaConfig
+from ..state.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
+from ..state.found_paths import found_config
+from ..state.names import WORLD
+from ..state.profiles import first_average
+from ..state.record import RECORD, read_record
+from ..state.start import CONSTANTS
 from .concept_model import load_concept
 from .fit import base_of_record, check_adapters, check_weights
 from .text_model import take_text

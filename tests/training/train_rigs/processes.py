@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from training.run import checkpoint
-from training.run.machine import close_machine
-from training.run.settings import run_config
-from training.run.step import Batch
+from training.loop.step import Batch
+from training.processes.machine import close_machine
+from training.settings.read import run_config
+from training.state import checkpoint
 
 from .runs import open_toy
 

@@ -16,20 +16,20 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from gcfg_core.null_text import record_text_attention
+from gcfg_core.concept.null_text import record_text_attention
 from training.base.model import Base, Condition
+from training.base.noise_schedule import noise_schedule
 from training.base.world_codec import PixelCodec
-from training.run.build import null_text_network, text_network
-from training.run.checkpoint import latest_checkpoint
-from training.run.config import RunConfig
-from training.run.machine import global_batch, open_machine
-from training.run.record import open_record, result_settings
-from training.run.settings import merged, run_config
-from training.run.start import kept_constants, read_constants
-from training.run.step import Batch
-from training.run.trainer import CHECKPOINTS, Trainer, open_trainer
-from training.schedule import noise_schedule
+from training.kinds.build import null_text_network, text_network
+from training.loop.step import Batch
+from training.loop.trainer import CHECKPOINTS, Trainer, open_trainer
+from training.processes.machine import global_batch, open_machine
 from training.seeds import normal, seed_of
+from training.settings.config import RunConfig
+from training.settings.read import merged, run_config
+from training.state.checkpoint import latest_checkpoint
+from training.state.record import open_record, result_settings
+from training.state.start import kept_constants, read_constants
 
 from .toy_unet import toy_config
 

@@ -7,13 +7,13 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 
-from gcfg_core.concept_file import Concept
-from gcfg_core.null_text import remove_text_attention
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.null_text import remove_text_attention
 from training.base.model import Base, Condition
+from training.base.noise_schedule import NoiseSchedule, noise_schedule
 from training.evaluate.features import Extractor, Features, extract
 from training.evaluate.pictures import list_pictures
 from training.sample.denoiser import Denoiser
-from training.schedule import NoiseSchedule, noise_schedule
 
 from .toy_unet import toy_config
 

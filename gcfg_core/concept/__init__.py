@@ -1,0 +1,1 @@
+"""Concept models and their files: tensors, metadata, network layouts, LoRAs."""

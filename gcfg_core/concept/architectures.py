@@ -1,0 +1,187 @@
+"""SD1.5, SD2 and SDXL by name, and what a bare state dict (tensors without metadata) says about its network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ConceptFileError
+from .file_kinds import diffusion_family, kind_of
+from .prediction_markers import marked_prediction
+from .unet_layout import layout_of
+
+_SD = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "block_out_channels": [320, 640, 1280, 1280],
+    "transformer_layers_per_block": 1,
+}
+# The public models' own configurations, so that nothing has to be asked of a model hub.
+CONFIGS: dict[str, dict[str, Any]] = {
+    "sd15": {**_SD, "sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8,
+             "use_linear_projection": False},
+    "sd2": {**_SD, "sample_size": 96, "cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20],
+            "use_linear_projection": True},
+    "sdxl": {
+        "in_channels": 4,
+        "out_channels": 4,
+        "sample_size": 128,
+        "layers_per_block": 2,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "block_out_channels": [320, 640, 1280],
+        "transformer_layers_per_block": [1, 2, 10],
+        "cross_attention_dim": 2048,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+}  # fmt: skip
+ARCHITECTURES = (*CONFIGS, "custom")
+LATENT_FORMATS = {"sd15": "SD15", "sd2": "SD15", "sdxl": "SDXL"}  # class names in comfy.latent_formats
+NORM1_STD_OF_V = 0.09  # a v-prediction SD2 model's last norm1.bias spreads more than this, an epsilon one's less
+LDM_UNET = "model.diffusion_model.input_blocks."
+CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so that the file says what it is."
+
+
+def family_of(config: Mapping[str, Any]) -> str:
+    """Which of sd15, sd2 and sdxl a UNet of any size is built like: the added embedding tells, then the projections."""
+    layout = layout_of(config)
+    if layout.added_dim is not None:
+        return "sdxl"
+    return "sd2" if layout.linear_projection else "sd15"
+
+
+def architecture_of(config: Mapping[str, Any]) -> str:
+    """The name of a public architecture whose network this is exactly, or "custom"."""
+    layout = layout_of(config)
+    return next((name for name, known in CONFIGS.items() if layout_of(known) == layout), "custom")
+
+
+def guess_prediction_type(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
+    """ "epsilon" or "v_prediction" of a bare state dict.
+
+    Marker tensors and ModelSpec's metadata decide. Of an SD2 network without any, the spread of its last
+    transformer's first norm decides, as in ComfyUI; others predict epsilon.
+
+    Raises:
+        ConceptFileError: the metadata names another kind of prediction.
+    """
+    marked = marked_prediction(tensors, metadata or {})
+    if marked is not None:
+        if marked not in ("epsilon", "v_prediction"):
+            raise ConceptFileError("prediction type", "epsilon or v_prediction", repr(marked),
+                                   "Models of that kind are not supported.")  # fmt: skip
+        return marked
+    if family_of(config) != "sd2" or layout_of(config).in_channels != 4:
+        return "epsilon"
+    path = "up_blocks.{}.attentions.{}.transformer_blocks.0.norm1.bias"
+    depths = layout_of(config).up_depths
+    bias = tensors.get(path.format(len(depths) - 1, len(depths[-1]) - 1))
+    wide = bias is not None and float(bias.float().std(unbiased=False)) > NORM1_STD_OF_V
+    return "v_prediction" if wide else "epsilon"
+
+
+def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """A UNet2DConditionModel configuration from tensor shapes in diffusers' names, null-text or not.
+
+    The number of attention heads leaves no trace in a shape. It is known for networks of Stable Diffusion's base width
+    (320): 8 heads with convolutional projections, 64 channels a head with linear ones.
+
+    Raises:
+        ConceptFileError: these are not a UNet's tensors, or the heads cannot be known.
+    """
+    conv_in = shapes.get("conv_in.weight")
+    if conv_in is None or len(conv_in) != 4 or "down_blocks.0.resnets.0.conv1.weight" not in shapes:
+        raise _no_unet(list(shapes))
+    levels = _count(shapes, "down_blocks.{}.")
+    layers = [_count(shapes, f"down_blocks.{level}.resnets.{{}}.") for level in range(levels)]
+    channels = [shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)]
+    down = [_depths(shapes, f"down_blocks.{level}", layers[level]) for level in range(levels)]
+    up = [_depths(shapes, f"up_blocks.{i}", n + 1) for i, n in enumerate(reversed(layers))]
+    middle = _count(shapes, "mid_block.attentions.0.transformer_blocks.{}.")
+    linear = any(name.endswith("proj_in.weight") and len(shape) == 2 for name, shape in shapes.items())
+    config: dict[str, Any] = {
+        "in_channels": conv_in[1],
+        "out_channels": shapes.get("conv_out.weight", (4,))[0],
+        "block_out_channels": channels,
+        "layers_per_block": layers[0] if len(set(layers)) == 1 else layers,
+        "down_block_types": ["CrossAttnDownBlock2D" if any(row) else "DownBlock2D" for row in down],
+        "up_block_types": ["CrossAttnUpBlock2D" if any(row) else "UpBlock2D" for row in up],
+        "mid_block_type": _middle_type(shapes, middle),
+        "use_linear_projection": linear,
+        **_depth_keys(down, up, middle),
+    }
+    added = shapes.get("add_embedding.linear_1.weight")
+    if added is not None:
+        config |= {"addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+                   "projection_class_embeddings_input_dim": added[1]}  # fmt: skip
+    text = [shape for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")]
+    known = "sdxl" if added is not None else ("sd2" if linear else "sd15")
+    config["cross_attention_dim"] = text[0][1] if text else CONFIGS[known]["cross_attention_dim"]
+    return {**config, "attention_head_dim": _heads(channels, linear)}
+
+
+def _no_unet(names: list[str]) -> ConceptFileError:
+    """The error about tensors that are no UNet's, which names what they are."""
+    kind = kind_of(names)
+    first = f"{next(iter(sorted(names)), 'nothing')} ..."
+    got, remedy = first, "Give the UNet alone, as diffusers saves it."
+    if diffusion_family(names) is None and any(name.startswith(LDM_UNET) for name in names):
+        got, remedy = "a Stable Diffusion checkpoint in ldm's names", f"The trainer takes it as --base. {remedy}"
+    elif kind is not None:
+        got, remedy = f"{kind.name} ({first})", kind.remedy
+    return ConceptFileError("tensors", "a UNet in diffusers' names (conv_in.weight, down_blocks...)", got, remedy)
+
+
+def _heads(channels: list[int], linear: bool) -> int | list[int]:
+    if channels[0] != CONFIGS["sd15"]["block_out_channels"][0]:
+        raise ConceptFileError(
+            "attention heads", "a UNet of base width 320, where they are known", f"base width {channels[0]}", CONVERT
+        )
+    return [width // 64 for width in channels] if linear else 8
+
+
+def _middle_type(shapes: Mapping[str, Sequence[int]], depth: int) -> str | None:
+    if depth:
+        return "UNetMidBlock2DCrossAttn"
+    return "UNetMidBlock2D" if "mid_block.resnets.0.conv1.weight" in shapes else None
+
+
+def _depth_keys(down: list[list[int]], up: list[list[int]], middle: int) -> dict[str, Any]:
+    """transformer_layers_per_block, one number a level where that says it all, and its reverse where it does not."""
+    flat = [set(row) for row in down]
+    depths = [row[0] or 1 for row in down]
+    if middle and not any(down[-1]):
+        depths[-1] = middle  # a level without transformers leaves the number free, and the middle reads it
+    mirrored = [[d] * len(row) if any(row) else row for d, row in zip(reversed(depths), up, strict=True)]
+    if all(len(row) == 1 for row in flat) and mirrored == up and (not middle or middle == depths[-1]):
+        return {"transformer_layers_per_block": depths[0] if len(set(depths)) == 1 else depths}
+    down_rows = [row if any(row) else 1 for row in down]
+    if middle and isinstance(down_rows[-1], int):
+        down_rows[-1] = middle
+    return {
+        "transformer_layers_per_block": down_rows,
+        "reverse_transformer_layers_per_block": [row if any(row) else 1 for row in up],
+    }
+
+
+def _depths(shapes: Mapping[str, Sequence[int]], block: str, count: int) -> list[int]:
+    return [_count(shapes, f"{block}.attentions.{i}.transformer_blocks.{{}}.") for i in range(count)]
+
+
+def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
+    """How many consecutive numbers, from 0, complete the pattern to the beginning of a name."""
+    count = 0
+    while any(name.startswith(pattern.format(count)) for name in shapes):
+        count += 1
+    return count

@@ -1,0 +1,158 @@
+"""Concept checkpoint, format 1: one .safetensors file with a UNet in diffusers' names and its description as metadata.
+
+`read_concept` also reads the null-text files of arXiv 2312.08195's authors: a bare state dict, strict, as .safetensors,
+.bin or .pt; what such a file does not say is inferred and listed in `Concept.assumptions`. No pickle ever runs code.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConceptFileError, some
+from .architectures import guess_prediction_type, infer_config
+from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
+from .metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
+from .null_text import FEATURE
+from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
+from .tensor_file import open_tensors, tensor_names, write_tensors
+from .unet_layout import TIME_IDS, layout_of
+from .unet_tensors import tensor_shapes
+
+EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
+AGAIN = "Copy or download the file again, or export the concept again."
+
+
+def is_concept_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_concept` is the reader for this file: format 1 or null-text. False for ordinary models.
+
+    Raises:
+        ConceptFileError: the file is damaged, or a pickle that needs code.
+    """
+    names, metadata = tensor_names(path)
+    described = FORMAT_KEY in metadata or DESCRIPTION in names
+    return described or any(name.endswith(f"attn2.{FEATURE}") for name in names)
+
+
+def read_concept(path: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> Concept:
+    """Read and check a concept file.
+
+    Args:
+        path: a format 1 file, or a bare UNet state dict in diffusers' names.
+        config: for bare files, their UNet2DConditionModel configuration; inferred when it is left out.
+
+    Raises:
+        ConceptFileError: the file is damaged, foreign, of a newer format, a pickle that needs code, or its tensors
+            are not exactly those of its network.
+    """
+    name = Path(path).name
+    try:
+        return _read(path, name, config)
+    except ConceptFileError as error:
+        if name in error.name:
+            raise
+        raise ConceptFileError(f"{name}: {error.name}", error.expected, error.got, error.remedy) from error
+
+
+def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | None) -> Concept:
+    tensors, metadata = open_tensors(path)
+    if FORMAT_KEY not in metadata and DESCRIPTION in tensors:
+        metadata = unpack_description(name, tensors[DESCRIPTION])
+    constants = {key: tensors.pop(key).float() for key in (TEXT_EMBEDS, TIME_IDS_NAME) if key in tensors}
+    fields = parse(name, metadata) if FORMAT_KEY in metadata else _inferred(tensors, metadata, config, constants)
+    tensors = {key: value for key, value in tensors.items() if key not in (*MARKERS, DESCRIPTION)}
+    concept = Concept(
+        tensors=tensors, text_embeds=constants.get(TEXT_EMBEDS), time_ids=constants.get(TIME_IDS_NAME), **fields
+    )
+    check_concept(concept, name)
+    return concept
+
+
+def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping[str, str] | None = None) -> None:
+    """Write a format 1 file, as `write_tensors` does it.
+
+    Args:
+        path: of the .safetensors file; a file already there stays whole until the new one is.
+        concept: what to write; checked first.
+        extra: more metadata strings, such as `modelspec.description`; they win over our own.
+
+    Raises:
+        ConceptFileError: the concept is not whole, or `path` is no .safetensors name in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
+    check_concept(concept, Path(path).name)
+    constants = {key: value.float() for key, value in concept.constants.items()}
+    metadata = {**describe(concept, Path(path).stem), **(extra or {})}
+    write_tensors(path, {**concept.tensors, **constants}, metadata)
+
+
+def check_concept(concept: Concept, name: str) -> None:
+    """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes."""
+    layout = layout_of(concept.config)
+    expected = tensor_shapes(layout, concept.null_text)
+    missing = sorted(set(expected) - set(concept.tensors))
+    unexpected = sorted(set(concept.tensors) - set(expected))
+    if missing:
+        raise ConceptFileError(name, f"tensor {some(missing)}", "a file without", AGAIN)
+    if unexpected:
+        what = f"the {len(expected)} tensors of its {concept.kind}"
+        raise ConceptFileError(name, what, f"unexpected {some(unexpected)}", AGAIN)
+    for key, shape in expected.items():
+        _check_tensor(name, key, concept.tensors[key], shape)
+    for key, value, width in (
+        (TEXT_EMBEDS, concept.text_embeds, layout.pooled_dim),
+        (TIME_IDS_NAME, concept.time_ids, TIME_IDS if layout.pooled_dim else None),
+    ):
+        wanted = concept.null_text and width is not None
+        if wanted and value is None:
+            raise ConceptFileError(name, f"tensor {key} [1, {width}]", "a file without", AGAIN)
+        if value is not None and width is None:
+            raise ConceptFileError(name, "no SDXL constants for this network", key, AGAIN)
+        if value is not None and width is not None:
+            _check_tensor(name, key, value, (1, width))
+
+
+def _check_tensor(name: str, key: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(value.shape) != shape:
+        raise ConceptFileError(name, f"{key} of shape {list(shape)}", f"shape {list(value.shape)}", AGAIN)
+    if not value.is_floating_point():
+        raise ConceptFileError(
+            name, f"{key} of a floating point type", str(value.dtype), "Quantized concepts are not supported."
+        )
+
+
+def _inferred(
+    tensors: dict[str, Tensor],
+    metadata: Mapping[str, str],
+    config: Mapping[str, Any] | None,
+    constants: dict[str, Tensor],
+) -> dict[str, Any]:
+    """The fields of a bare state dict; fills in the SDXL constants where it has none."""
+    edm = edm_kind(tensors)
+    if edm is not None:
+        raise ConceptFileError("tensors", "an epsilon or v-prediction model", edm, EDM_REMEDY)
+    assumed = []
+    null_text = any(key.endswith(f"attn2.{FEATURE}") for key in tensors)
+    if config is None:
+        config = infer_config({key: tuple(value.shape) for key, value in tensors.items() if key not in MARKERS})
+        assumed.append("the network, from the tensors' shapes")
+    prediction = guess_prediction_type(config, tensors, metadata)
+    assumed.append(f"prediction type {prediction}")
+    pooled = layout_of(config).pooled_dim
+    if null_text and pooled:
+        if TEXT_EMBEDS not in constants:
+            constants[TEXT_EMBEDS] = torch.zeros(1, pooled)
+            assumed.append("a pooled text vector of zeros, as diffusers uses for an empty prompt")
+        if TIME_IDS_NAME not in constants:
+            constants[TIME_IDS_NAME] = torch.tensor([EMPTY_PROMPT_IDS])
+            assumed.append("size ids of 1024 x 1024, uncropped")
+    return {
+        "config": config,
+        "kind": "null-text-unet" if null_text else "unet",
+        "prediction_type": prediction,
+        "zero_terminal_snr": "ztsnr" in tensors,
+        "assumptions": tuple(assumed),
+    }

@@ -1,0 +1,142 @@
+"""LoRA concept: factors and constants that make a null-text UNet of its base model.
+
+The adapted layers are those of the base without its attn2 and norm2:
+
+    W = W_base + (alpha / rank) * B @ A                (LoRA, arXiv 2106.09685)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConceptFileError, some
+from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
+from .concept_file import AGAIN
+from .null_text import FEATURE
+from .unet_layout import TIME_IDS, layout_of
+from .unet_tensors import tensor_shapes
+
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+
+
+@dataclass(frozen=True, eq=False)
+class LoraConcept:
+    """A LoRA concept in memory.
+
+    Attributes:
+        factors: A [rank, in] or [rank, in, kh, kw] and B [out, rank] or [out, rank, 1, 1] of each adapted layer, in
+            PEFT's names.
+        features: every `null_text_feature`, [1, 1, C], in diffusers' names.
+        config: diffusers' UNet2DConditionModel configuration of the base.
+        rank, alpha: of every layer; B @ A is multiplied by alpha / rank.
+        base: name and hash of the model it is for.
+
+    The rest is as in `Concept`.
+    """
+
+    factors: Mapping[str, Tensor]
+    features: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+    rank: int
+    alpha: float
+    base: str
+    prediction_type: str = "epsilon"
+    zero_terminal_snr: bool = False
+    latent_format: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    text_embeds: Tensor | None = None
+    time_ids: Tensor | None = None
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    @property
+    def layers(self) -> list[str]:
+        """Paths of the adapted layers."""
+        return sorted(key.removesuffix(DOWN) for key in self.factors if key.endswith(DOWN))
+
+    def with_tensors(self, tensors: Mapping[str, Tensor], kind: str = "null-text-unet") -> Concept:
+        """Everything but the factors as a `Concept`."""
+        return Concept(
+            tensors, self.config, kind, self.prediction_type, self.zero_terminal_snr, self.latent_format, self.base,
+            self.training, self.title, self.text_embeds, self.time_ids,
+        )  # fmt: skip
+
+
+def check_lora_concept(lora: LoraConcept, name: str) -> None:
+    """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network and all of the
+    network's constants."""
+    layout = layout_of(lora.config)
+    network = tensor_shapes(layout, null_text=True)
+    expected = {key: shape for key, shape in network.items() if key.endswith(f".{FEATURE}")}
+    if not lora.factors:
+        raise ConceptFileError(name, f"at least one {DOWN.lstrip('.')}", "none", AGAIN)
+    foreign = [key for key in lora.factors if f"{_layer(key)}.weight" not in network or not _layer(key)]
+    if foreign:
+        what = f"factors of the null-text network's layers ({DOWN.lstrip('.')}, {UP.lstrip('.')})"
+        raise ConceptFileError(name, what, some(sorted(foreign)), AGAIN)
+    for layer in {_layer(key) for key in lora.factors}:
+        expected |= _factor_shapes(name, layer, network[f"{layer}.weight"], lora.rank)
+    if layout.pooled_dim is not None:
+        expected |= {TEXT_EMBEDS: (1, layout.pooled_dim), TIME_IDS_NAME: (1, TIME_IDS)}
+    _check_shapes(name, {**lora.factors, **lora.features, **lora.with_tensors({}).constants}, expected)
+
+
+def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
+    """The whole null-text UNet: the base's weights with the factors added, its attn2 and norm2 left out.
+
+    Args:
+        lora: checked, as `read_lora_concept` gives it.
+        base: the base UNet's tensors in diffusers' names; they stay as they are, and keep their dtype.
+
+    Raises:
+        ConceptFileError: the base is not the network that the LoRA is for.
+    """
+    shapes = tensor_shapes(layout_of(lora.config), null_text=True)
+    kept = {key: shape for key, shape in shapes.items() if not key.endswith(f".{FEATURE}")}
+    odd = sorted(key for key, shape in kept.items() if key not in base or tuple(base[key].shape) != shape)
+    if odd:
+        raise ConceptFileError("base model", f"the network of {lora.base or 'the LoRA concept'}",
+                               f"a difference at {some(odd)}", "Give the base model it was trained from.")  # fmt: skip
+    tensors: dict[str, Tensor] = {key: base[key] for key in kept} | dict(lora.features)
+    for layer in lora.layers:
+        key = f"{layer}.weight"
+        delta = lora_delta(lora.factors[layer + DOWN], lora.factors[layer + UP], lora.scale)
+        tensors[key] = (tensors[key].float() + delta.to(tensors[key].device)).to(tensors[key].dtype)
+    return lora.with_tensors(tensors)
+
+
+def lora_delta(down: Tensor, up: Tensor, scale: float) -> Tensor:
+    """scale * B @ A, float32: [out, in] of a linear layer, [out, in, kh, kw] of a convolution."""
+    product = up.float().flatten(1) @ down.float().flatten(1)  # [out, in * kh * kw]
+    return (scale * product).reshape(up.shape[0], *down.shape[1:])
+
+
+def _layer(key: str) -> str:
+    """The path of the layer that a factor belongs to; empty for anything else."""
+    return next((key.removesuffix(suffix) for suffix in (DOWN, UP) if key.endswith(suffix)), "")
+
+
+def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of A and B of a layer whose weight is [out, in] or [out, in, kh, kw]."""
+    if len(shape) not in (2, 4):
+        raise ConceptFileError(name, "factors of linear layers and convolutions", f"{layer}{DOWN}", AGAIN)
+    return {f"{layer}{DOWN}": (rank, *shape[1:]), f"{layer}{UP}": (shape[0], rank, *[1] * (len(shape) - 2))}
+
+
+def _check_shapes(name: str, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    missing, foreign = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    if missing or foreign:
+        got = f"unexpected {some(foreign)}" if foreign else "a file without"
+        raise ConceptFileError(name, f"tensor {some(missing)}" if missing else "a LoRA's tensors alone", got, AGAIN)
+    for key, shape in expected.items():
+        if tuple(tensors[key].shape) != shape or not tensors[key].is_floating_point():
+            got = f"{list(tensors[key].shape)} {str(tensors[key].dtype).removeprefix('torch.')}"
+            raise ConceptFileError(name, f"{key} {list(shape)} of a floating point type", got, AGAIN)
+        if not torch.isfinite(tensors[key]).all():
+            raise ConceptFileError(name, f"{key} of finite numbers", "others", AGAIN)

@@ -1,0 +1,150 @@
+"""The metadata of a concept file: strings that say what the tensors are (safetensors holds nothing else).
+
+`modelspec.*` follows Stability AI's ModelSpec 1.0.0, which the ecosystem's tools show; `gcfg.*` is our own.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConceptFileError
+from .architectures import ARCHITECTURES, architecture_of
+from .concept import Concept
+
+FORMAT = 1
+FORMAT_KEY, KIND_KEY = "gcfg.format", "gcfg.kind"
+DESCRIPTION = "gcfg.description"  # the metadata as a tensor, where another program writes the file (Save Model)
+KINDS = ("null-text-unet", "unet")
+LORA_KIND = "null-text-lora"
+PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # ours -> ModelSpec's
+MODELSPEC_NAMES = {
+    ("sd15", "epsilon"): "stable-diffusion-v1",
+    ("sd2", "epsilon"): "stable-diffusion-v2-512",
+    ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
+    ("sdxl", "epsilon"): "stable-diffusion-xl-v1-base",
+}  # ModelSpec's listing; what predicts v where the listed model does not is told apart, as the specification asks
+REWRITE = "The file's metadata is not what its format says; export the concept again."
+
+
+def describe(concept: Concept, title: str) -> dict[str, str]:
+    """The metadata strings of a concept; `title` stands in where it has none of its own."""
+    architecture = concept.architecture
+    adapter = "lora" if concept.kind == LORA_KIND else ""  # ModelSpec's word, by which other programs know it
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{adapter or concept.kind}",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": concept.title or title,
+        "modelspec.date": datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat(),
+        "modelspec.prediction_type": PREDICTION_TYPES[concept.prediction_type],
+        FORMAT_KEY: str(FORMAT),
+        KIND_KEY: concept.kind,
+        "gcfg.architecture": architecture,
+        "gcfg.unet_config": json.dumps(dict(concept.config), sort_keys=True),
+        "gcfg.prediction_type": concept.prediction_type,
+        "gcfg.zero_terminal_snr": "true" if concept.zero_terminal_snr else "false",
+        "gcfg.latent_format": concept.latents,
+        "gcfg.base": concept.base,
+        "gcfg.training": json.dumps(dict(concept.training), sort_keys=True),
+    }
+
+
+def _modelspec_name(architecture: str, prediction_type: str) -> str:
+    listed = MODELSPEC_NAMES.get((architecture, prediction_type))
+    if listed is not None:
+        return listed
+    plain = MODELSPEC_NAMES.get((architecture, "epsilon"))
+    return architecture if plain is None else f"{plain}-{PREDICTION_TYPES[prediction_type]}"
+
+
+def parse(
+    name: str, metadata: Mapping[str, str], kinds: tuple[str, ...] = KINDS, newest: int = FORMAT
+) -> dict[str, Any]:
+    """The fields of a `Concept` from a concept file's metadata.
+
+    Args:
+        name: of the file, for messages.
+        metadata: its strings.
+        kinds: those that the caller can use.
+        newest: the newest format of these kinds.
+
+    Raises:
+        ConceptFileError: a newer format, a kind that the caller cannot use, or a value that the format does not know.
+    """
+    kind = metadata.get(KIND_KEY, "")
+    if kind == LORA_KIND and kind not in kinds:
+        raise ConceptFileError(
+            f"{name}: {KIND_KEY}", " or ".join(kinds), LORA_KIND,
+            "A LoRA concept is no whole network: use it together with its base model.",
+        )  # fmt: skip
+    _check_format(name, metadata[FORMAT_KEY], newest)
+    _one_of(name, KIND_KEY, kind, kinds)
+    config = _json(name, "gcfg.unet_config", metadata)
+    architecture = metadata.get("gcfg.architecture", "")
+    _one_of(name, "gcfg.architecture", architecture, ARCHITECTURES)
+    if architecture != "custom" and architecture_of(config) != architecture:
+        raise ConceptFileError(f"{name}: gcfg.unet_config", f"the network of {architecture}", "another one", REWRITE)
+    prediction = metadata.get("gcfg.prediction_type", "")
+    _one_of(name, "gcfg.prediction_type", prediction, tuple(PREDICTION_TYPES))
+    zero_snr = metadata.get("gcfg.zero_terminal_snr", "false")
+    _one_of(name, "gcfg.zero_terminal_snr", zero_snr, ("true", "false"))
+    return {
+        "config": config,
+        "kind": kind,
+        "prediction_type": prediction,
+        "zero_terminal_snr": zero_snr == "true",
+        "latent_format": metadata.get("gcfg.latent_format", ""),
+        "base": metadata.get("gcfg.base", ""),
+        "training": _json(name, "gcfg.training", metadata) if metadata.get("gcfg.training") else {},
+        "title": metadata.get("modelspec.title", ""),
+    }
+
+
+def pack_description(metadata: Mapping[str, str]) -> Tensor:
+    """The metadata strings as one uint8 tensor, to travel through programs that keep tensors alone."""
+    return torch.tensor(list(json.dumps(dict(metadata)).encode()), dtype=torch.uint8)
+
+
+def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
+    """The strings that `pack_description` packed."""
+    text = bytes(packed.flatten().tolist()).decode(errors="replace")
+    metadata = _json(name, DESCRIPTION, {DESCRIPTION: text})
+    if FORMAT_KEY not in metadata:
+        raise ConceptFileError(f"{name}: {DESCRIPTION}", FORMAT_KEY, "none", REWRITE)
+    return metadata
+
+
+def major_of(version: str) -> int:
+    """The major number of a format; 0 for anything that is none."""
+    major = version.split(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def _check_format(name: str, version: str, newest: int) -> None:
+    if major_of(version) < 1:
+        raise ConceptFileError(f"{name}: {FORMAT_KEY}", str(newest), repr(version), REWRITE)
+    if major_of(version) > newest:
+        raise ConceptFileError(
+            f"{name}: {FORMAT_KEY}", f"format {newest}", f"the newer format {version}",
+            "Update this node pack: the file was made by a later version of it.",
+        )  # fmt: skip
+
+
+def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConceptFileError(f"{name}: {key}", " or ".join(allowed), repr(value), REWRITE)
+
+
+def _json(name: str, key: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    text = metadata.get(key, "")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ConceptFileError(f"{name}: {key}", "a JSON object", repr(text[:40]), REWRITE)
+    return value

@@ -1,0 +1,230 @@
+"""Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import re
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import ConceptFileError, some
+from .pickle_globals import globals_in, is_harmless, stand_ins
+
+SAFETENSORS = (".safetensors", ".sft")
+EXTENSIONS = (*SAFETENSORS, ".bin", ".pt", ".pth", ".ckpt")
+# How torch's weights-only unpickler says that it met a class or a function, as against damage.
+CODE = re.compile(r"not an allowed global|is blocked|must be \S+ to load|Can only (build|create)|call reduce")
+HASH = "modelspec.hash_sha256"  # ModelSpec 1.0.0: of all tensor content, which is a file without its header
+TENSORS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # how the names in a plain state dict begin
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
+    AttributeError,
+)  # fmt: skip
+DAMAGED = "The file is incomplete or damaged; copy or download it again."
+
+
+def open_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor of a file (memory mapped where the format allows) and its metadata strings.
+
+    Args:
+        path: .safetensors or .sft, or a torch.save file, read with weights_only=True.
+
+    Raises:
+        ConceptFileError: no such file, damaged, no state dict, or a pickle that needs code.
+    """
+    if Path(path).suffix.lower() not in SAFETENSORS:
+        return _state_dict(path), {}
+    with _safetensors(path) as handle:
+        return {key: handle.get_tensor(key) for key in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
+
+
+def tensor_names(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, str]]:
+    """The names of a file's tensors and its metadata strings; a .safetensors file's tensors are not read."""
+    if Path(path).suffix.lower() not in SAFETENSORS:
+        return list(_state_dict(path)), {}
+    with _safetensors(path) as handle:
+        return list(handle.keys()), handle.metadata() or {}
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed over ``path`` for good.
+
+    Args:
+        path: a file already there stays whole until the new one is.
+        tensors: on any device; copied only where they are not contiguous or share storage.
+        metadata: strings; `HASH` is added to those that follow ModelSpec.
+
+    Raises:
+        ConceptFileError: ``path`` is no .safetensors name in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
+    hashed = "modelspec.sai_model_spec" in metadata
+    told = {**metadata, **({HASH: f"0x{'0' * 64}"} if hashed else {})}
+    with _replacing(path, (".safetensors",)) as partial:
+        save_file(_separate(tensors), partial, metadata=told)
+        if hashed:
+            _note_hash(partial)
+
+
+def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors alone, with no word about them, as `write_tensors` writes: .safetensors, or a torch.save file.
+
+    Raises:
+        ConceptFileError: ``path`` is no name of such a file in an existing folder.
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
+    with _replacing(path, (".safetensors", ".bin", ".pt", ".pth")) as partial:
+        if Path(path).suffix.lower() == ".safetensors":
+            save_file(_separate(tensors), partial)
+        else:
+            torch.save(_separate(tensors), partial)
+
+
+@contextmanager
+def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """A new file beside ``path`` to write into; flushed and renamed over it when the block ends well."""
+    target = Path(path)
+    if target.suffix.lower() not in suffixes:
+        expected = f"a name that ends in {' or '.join(suffixes)}"
+        raise ConceptFileError(str(path), expected, target.suffix or "none", "Rename it.")
+    if not target.parent.is_dir():
+        raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        partial.touch()  # with the permissions of any new file, which save_file would make the owner's alone
+        mode = partial.stat().st_mode
+        yield partial
+        partial.chmod(mode)
+        with open(partial, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, without which a power failure can undo a rename; systems that cannot
+    open a folder do without."""
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _note_hash(path: Path) -> None:
+    """Put the hash of a file's tensors in place of the zeros that its header keeps room with."""
+    with open(path, "rb+") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        header = handle.read(length)
+        digest = hashlib.sha256()
+        while piece := handle.read(1 << 20):
+            digest.update(piece)
+        room = f'{json.dumps(HASH)}:"0x'.encode()
+        handle.seek(8 + header.index(room) + len(room))
+        handle.write(digest.hexdigest().encode())
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous and each with storage of its own, as safetensors wants them; copied only where
+    they are not."""
+    separate: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.untyped_storage().nbytes() != value.nbytes or value.data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.data_ptr())
+        separate[key] = value
+    return separate
+
+
+def _safetensors(path: str | os.PathLike[str]) -> Any:
+    name = Path(path).name
+    try:
+        return safe_open(str(path), framework="pt", device="cpu")
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ConceptFileError(name, "a whole .safetensors file", str(error).splitlines()[0], DAMAGED) from error
+
+
+def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    name = Path(path).name
+    if not os.path.isfile(path):
+        raise _absent(path)
+    try:
+        loaded = _weights_only(path)
+    except UNREADABLE as error:
+        named = _foreign_globals(path)
+        if CODE.search(str(error)) or named:
+            which = f" ({some(sorted(named))})" if named else ""
+            raise ConceptFileError(
+                name, "tensors alone", f"a pickle that needs code to be run{which}",
+                "It was not run. Ask its author for a .safetensors file, or convert it where you trust it.",
+            ) from error  # fmt: skip
+        raise ConceptFileError(name, "a whole file of tensors", "one that cannot be read", DAMAGED) from error
+    tensors = _unwrapped(loaded)
+    if not tensors or not all(isinstance(key, str) for key in tensors):
+        got = "a dict without them" if isinstance(loaded, Mapping) else type(loaded).__name__
+        raise ConceptFileError(name, "a state dict of tensors", got, "Give the UNet's state dict.")
+    return tensors
+
+
+def _weights_only(path: str | os.PathLike[str]) -> object:
+    """What torch's weights-only unpickler reads; a trainer's harmless notes become objects that do nothing."""
+    mapped = zipfile.is_zipfile(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError:
+        names = {name for name in globals_in(path) if is_harmless(name)} - _allowed()
+        if not names or not hasattr(torch.serialization, "safe_globals"):
+            raise
+    with torch.serialization.safe_globals(stand_ins(names)):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+
+def _allowed() -> set[str]:
+    """What this process already lets the unpickler use: ComfyUI names some of the same."""
+    listed = getattr(torch.serialization, "get_safe_globals", list)()
+    return {one[1] if isinstance(one, tuple) else f"{one.__module__}.{one.__qualname__}" for one in listed}
+
+
+def _foreign_globals(path: str | os.PathLike[str]) -> set[str]:
+    """What a pickle asks for beside tensors and a trainer's harmless notes; nothing where it cannot be read."""
+    try:
+        names = globals_in(path)
+    except (*UNREADABLE, zipfile.BadZipFile):
+        return set()
+    return {name for name in names if not (name.startswith(TENSORS) or is_harmless(name))}
+
+
+def _unwrapped(loaded: object) -> dict[str, Tensor]:
+    """The state dict itself, also from {"state_dict": ...} or a dict around it alone, as ComfyUI reads it; empty where
+    there is none."""
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    elif isinstance(loaded, Mapping) and len(loaded) == 1 and isinstance(only := next(iter(loaded.values())), Mapping):
+        loaded = only
+    if not isinstance(loaded, Mapping):
+        return {}
+    return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _absent(path: str | os.PathLike[str]) -> ConceptFileError:
+    if os.path.isdir(path):
+        return ConceptFileError(str(path), "a file", "a folder", "Give a file in it.")
+    return ConceptFileError(str(path), "a file", "nothing there", "Check the name, and that the file was not moved.")

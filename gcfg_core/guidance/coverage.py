@@ -1,0 +1,141 @@
+"""Where conditions are in force, and so where the terms of a graph act.
+
+    D = D_base + sum_i w_i * M_i * C_i * (D_positive_i - D_reference_i),    C_i = C_positive_i * C_reference_i
+
+C_j is 1 where the condition of prediction j is in force and 0 elsewhere: there is no prediction to compare there,
+though a host may give zeros. A term rests where either of its sides is not in force. A `Reach` is what is known of that
+before a run, a `Coverage` what holds in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from .sampling_progress import ALWAYS, Progress, Window
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where a condition is in force.
+
+    Attributes:
+        windows: shares of sampling, apart from each other and in order, both ends included; none for a condition that
+            is never in force.
+        is_everywhere: it covers the whole picture throughout these windows.
+    """
+
+    windows: tuple[Window, ...] = (ALWAYS,)
+    is_everywhere: bool = True
+
+    @property
+    def is_always(self) -> bool:
+        return len(self.windows) == 1 and self.windows[0].is_whole
+
+    def is_active(self, sigma: float, progress: Progress) -> bool:
+        return self.is_always or any(progress.reaches(window, sigma) for window in self.windows)
+
+    def within(self, window: Window) -> Reach:
+        """The part of it that lies in a window."""
+        cut = ((max(one.start, window.start), min(one.end, window.end)) for one in self.windows)
+        return Reach(tuple(Window(start, end) for start, end in cut if start < end), self.is_everywhere)
+
+
+WHOLE = Reach()
+NOWHERE = Reach(windows=())
+
+
+def union(reaches: Iterable[Reach]) -> Reach:
+    """Where at least one of several conditions is in force, which together make up one prediction."""
+    reaches = tuple(reaches)
+    windows = _joined(window for reach in reaches for window in reach.windows)
+    whole = _joined(window for reach in reaches if reach.is_everywhere for window in reach.windows)
+    return Reach(windows, is_everywhere=windows == whole)
+
+
+def intersection(reaches: Sequence[Reach]) -> Reach:
+    """Where all of several conditions are in force."""
+    windows: tuple[Window, ...] = (ALWAYS,)
+    for reach in reaches:
+        windows = tuple(part for window in windows for part in reach.within(window).windows)
+    return Reach(windows, all(reach.is_everywhere for reach in reaches))
+
+
+def _joined(windows: Iterable[Window]) -> tuple[Window, ...]:
+    """In order, those that touch or overlap as one."""
+    joined: list[Window] = []
+    for window in sorted(windows, key=lambda one: one.start):
+        if joined and window.start <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, window.end))
+        else:
+            joined.append(window)
+    return tuple(joined)
+
+
+Cover: TypeAlias = float | Tensor
+"""1.0 everywhere, 0.0 nowhere, or a map [B or 1, 1, ...] of zeros and ones."""
+
+
+class Coverage:
+    """The covers of one call, and of all calls in which the same conditions are in force.
+
+    Attributes:
+        predictions: each prediction's cover.
+        partial: the predictions that exist in a part of the picture.
+        terms: each term's cover.
+        masks: mask times cover of each term, None where that is 1 everywhere.
+    """
+
+    def __init__(
+        self, predictions: Sequence[Cover], sides: Sequence[tuple[int, int]], masks: Sequence[Tensor | None]
+    ) -> None:
+        """
+        Args:
+            predictions: each prediction's cover.
+            sides: for every term, the indices of its positive and its reference prediction.
+            masks: each term's own mask at latent size, or None.
+        """
+        self.predictions = tuple(predictions)
+        self.partial = frozenset(j for j, cover in enumerate(predictions) if isinstance(cover, Tensor))
+        self.terms = tuple(_product(predictions[positive], predictions[reference]) for positive, reference in sides)
+        self.masks = tuple(_mask(mask, cover) for mask, cover in zip(masks, self.terms, strict=True))
+
+    def rests(self, i: int) -> bool:
+        """Whether term i acts nowhere."""
+        return is_nowhere(self.terms[i])
+
+    def weights(self, weights: Sequence[float]) -> tuple[float, ...]:
+        """Each term's weight, 0 where it rests."""
+        return tuple(0.0 if self.rests(i) else weight for i, weight in enumerate(weights))
+
+    def inside(self, i: int, difference: Tensor) -> Tensor:
+        """Term i's difference [B, ...], zero outside its cover."""
+        cover = self.terms[i]
+        return difference * cover if isinstance(cover, Tensor) else difference
+
+    def filled(self, predictions: Mapping[int, Tensor], base: int) -> dict[int, Tensor]:
+        """Predictions [B, ...] with the base prediction where they do not exist, so that each can be looked at as a
+        whole; unchanged where the base prediction was not evaluated."""
+        filled = dict(predictions)
+        for j in self.partial & filled.keys() if base in filled else ():
+            filled[j] = torch.where(torch.as_tensor(self.predictions[j]) > 0, filled[j], filled[base])
+        return filled
+
+
+def is_nowhere(cover: Cover) -> bool:
+    return not isinstance(cover, Tensor) and cover == 0.0
+
+
+def _product(one: Cover, other: Cover) -> Cover:
+    both = one * other
+    return 0.0 if isinstance(both, Tensor) and not bool(both.any()) else both
+
+
+def _mask(mask: Tensor | None, cover: Cover) -> Tensor | None:
+    if not isinstance(cover, Tensor):
+        return mask
+    return cover if mask is None else mask * cover

@@ -1,0 +1,244 @@
+"""From graph to plan: the unique predictions of a graph, and which of them one guider call needs.
+
+    D = sum_j a_j * D(x; m_j, c_j)
+
+``a_j`` collects +1 for the base and every weight in which prediction j takes part. A prediction whose coefficient is
+zero in a call is not evaluated; everything else about the arithmetic is left to combine.py.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from .coverage import WHOLE, Reach, intersection
+from .graph import GuidanceGraph, GuidanceTerm, Side
+from .sampling_progress import Progress
+from .weights import term_weight
+
+BASE = 0
+"""Index of the base prediction, and of the base model."""
+
+CANCELLED = 1e-12
+"""A sum of weights this small beside its parts is rounding: 1 - 0.3 - 0.7 counts as zero."""
+CANCELLED_MAP = 2.0**-22
+"""The same for float32 masks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """D(x; models[model], condition), which exists where the condition is in force."""
+
+    model: int
+    condition: object
+    reach: Reach = WHOLE
+
+
+class Coefficient:
+    """a_j: a number plus a number for each mask, a_j = c + sum_k c_k * M_k."""
+
+    def __init__(self) -> None:
+        self.parts: dict[int | None, list[float]] = defaultdict(list)
+
+    def add(self, weight: float, mask: int | None = None) -> None:
+        self.parts[mask].append(weight)
+
+    def is_zero(self, masks: Sequence[Tensor | None]) -> bool:
+        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms; where a map is not known
+        yet, or their sizes differ, the answer is False."""
+        sums = {}
+        for key, weights in self.parts.items():
+            total = sum(weights)
+            sums[key] = 0.0 if abs(total) <= CANCELLED * sum(map(abs, weights)) else total
+        scale = sum(map(abs, sums.values()))
+        if scale == 0.0:
+            return True
+        keys = [key for key, total in sums.items() if key is not None and total != 0.0]
+        mapped = [sums[key] * mask for key in keys if (mask := masks[key]) is not None]
+        if not mapped or len(mapped) < len(keys) or not _fit_each_other(mapped):
+            return False
+        return bool((sum(mapped[1:], mapped[0]) + sums.get(None, 0.0)).abs().max() <= CANCELLED_MAP * scale)
+
+
+def _fit_each_other(masks: Sequence[Tensor]) -> bool:
+    """One height and width, and counts that broadcast."""
+    if len({mask.shape[-2:] for mask in masks}) > 1:
+        return False
+    return len({mask.shape[:-2].numel() for mask in masks} - {1}) <= 1
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A compiled graph.
+
+    Attributes:
+        models: the distinct models, the base model first.
+        predictions: the distinct predictions, the base prediction first.
+        sides: for every term, the indices of its positive and its reference prediction.
+        primary: the first term that is D_base(c) - D_base, the pair that ComfyUI's cfg hooks are given; or None.
+        _required: answers of ``required`` so far; they hold the masks that they were asked with.
+    """
+
+    graph: GuidanceGraph
+    models: tuple[object, ...]
+    predictions: tuple[Prediction, ...]
+    sides: tuple[tuple[int, int], ...]
+    primary: int | None
+    _required: dict[tuple[object, ...], frozenset[int]] = field(default_factory=dict, repr=False)
+
+    @property
+    def terms(self) -> tuple[GuidanceTerm, ...]:
+        return self.graph.terms
+
+    def for_one_run(self) -> Plan:
+        """The same plan, which keeps nothing of other runs."""
+        return replace(self, _required={})
+
+    def reach(self, i: int) -> Reach:
+        """Where term i can act: in its window, and where the conditions of both its sides are in force."""
+        return intersection([self.predictions[side].reach for side in self.sides[i]]).within(self.terms[i].window)
+
+    def is_in_force(self, i: int, sigma: float, progress: Progress) -> bool:
+        """Whether the conditions of both sides of term i are in force."""
+        return all(self.predictions[side].reach.is_active(sigma, progress) for side in self.sides[i])
+
+    def weights(self, sigma: float, progress: Progress) -> tuple[float, ...]:
+        """Each term's weight at ``sigma``, 0 where it does not act."""
+        return tuple(
+            term_weight(term, sigma, progress) if self.is_in_force(i, sigma, progress) else 0.0
+            for i, term in enumerate(self.terms)
+        )
+
+    def is_projected(self, i: int) -> bool:
+        """Whether term i has a direction to be projected away from; without a primary term beside it there is none."""
+        modifiers = self.terms[i].modifiers
+        return modifiers.projects and (modifiers.projection != "primary term" or self.primary not in (None, i))
+
+    def _needs_difference(self, i: int) -> bool:
+        """True where the difference itself is used, so both sides must be evaluated whatever their coefficients."""
+        modifiers = self.terms[i].modifiers
+        return self.is_projected(i) or modifiers.norm_cap > 0.0 or modifiers.refresh > 1
+
+    def needed_differences(self, weights: Sequence[float]) -> frozenset[int]:
+        """Active terms whose difference itself is used (modifiers), by them or by another term's projection."""
+        active = [i for i, weight in enumerate(weights) if weight != 0.0]
+        needed = set(filter(self._needs_difference, active))
+        for i in filter(self.is_projected, active):
+            projection = self.terms[i].modifiers.projection
+            if projection == "primary term" and self.primary in active:
+                needed.add(self.primary)
+            elif projection == "other terms":
+                needed.update(active)
+        return frozenset(needed)
+
+    def rescale_target(self, weights: Sequence[float]) -> int | None:
+        """The prediction whose deviation the result is rescaled to: the first active term's positive side."""
+        if self.graph.rescale == 0.0:
+            return None
+        return next((self.sides[i][0] for i, weight in enumerate(weights) if weight != 0.0), None)
+
+    @property
+    def mapped(self) -> frozenset[int]:
+        """The terms whose mask, or whose conditions, make their weight a map."""
+        return frozenset(
+            i for i, term in enumerate(self.terms) if term.mask is not None or not self.reach(i).is_everywhere
+        )
+
+    def coefficients(
+        self, weights: Sequence[float], exact: frozenset[int] = frozenset(), mapped: frozenset[int] | None = None
+    ) -> list[Coefficient]:
+        """a_j of every prediction.
+
+        Args:
+            exact: terms to leave out, since their differences are added as they are.
+            mapped: terms whose weight is a map; default what is known of it before a run.
+        """
+        mapped = self.mapped if mapped is None else mapped
+        coefficients = [Coefficient() for _ in self.predictions]
+        coefficients[BASE].add(1.0)
+        for i, (weight, (positive, reference)) in enumerate(zip(weights, self.sides, strict=True)):
+            if weight != 0.0 and i not in exact:
+                mask = i if i in mapped else None
+                coefficients[positive].add(weight, mask)
+                coefficients[reference].add(-weight, mask)
+        return coefficients
+
+    def required(
+        self,
+        weights: Sequence[float],
+        masks: Sequence[Tensor | None] | None = None,
+        *,
+        reused: frozenset[int] = frozenset(),
+        kept: frozenset[int] = frozenset(),
+        partial: frozenset[int] = frozenset(),
+    ) -> frozenset[int]:
+        """The predictions that one call must evaluate.
+
+        Args:
+            weights: each term's weight in this call, 0 outside its window.
+            masks: each term's mask at latent size, None where it is 1 everywhere; default as given by the user.
+            reused: terms whose stored difference is used again (refresh).
+            kept: predictions to evaluate whatever their coefficient (hooks that want a real pair).
+            partial: predictions that exist in a part of the picture; the base prediction stands for the rest of those
+                that are used as a whole.
+        """
+        mapped = None if masks is None else frozenset(i for i, mask in enumerate(masks) if mask is not None)
+        masks = [term.mask for term in self.terms] if masks is None else masks
+        key = (tuple(weights), reused, kept, partial, mapped, tuple(masks))
+        if key not in self._required:
+            needed = self.needed_differences(weights)
+            alive = set(kept)
+            for i in needed - reused:
+                alive.update(self.sides[i])
+            if (target := self.rescale_target(weights)) is not None:
+                alive.update({target, BASE} if target in partial else {target})
+            coefficients = self.coefficients(weights, needed | reused, mapped)
+            alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(masks))
+            self._required[key] = frozenset(alive)
+        return self._required[key]
+
+
+def compile_plan(
+    graph: GuidanceGraph,
+    same_model: Callable[[object, object], bool] = lambda one, other: one is other,
+    reach_of: Callable[[object], Reach] = lambda condition: WHOLE,
+) -> Plan:
+    """Find the distinct models (by ``same_model``) and predictions (model and the very same condition object).
+
+    Args:
+        reach_of: where a condition is in force.
+    """
+    models: list[object] = [graph.base.model]
+    predictions: list[Prediction] = [Prediction(BASE, graph.base.condition, reach_of(graph.base.condition))]
+
+    def model_index(model: object | None) -> int:
+        if model is None:
+            return BASE
+        for index, known in enumerate(models):
+            if known is model or same_model(known, model):
+                return index
+        models.append(model)
+        return len(models) - 1
+
+    def prediction_index(side: Side) -> int:
+        model = model_index(side.model)
+        condition = graph.base.condition if side.condition is None else side.condition
+        for index, known in enumerate(predictions):
+            if known.model == model and known.condition is condition:
+                return index
+        predictions.append(Prediction(model, condition, reach_of(condition)))
+        return len(predictions) - 1
+
+    sides = tuple((prediction_index(term.positive), prediction_index(term.reference)) for term in graph.terms)
+    primary = next(
+        (
+            i
+            for i, (positive, reference) in enumerate(sides)
+            if reference == BASE and positive != BASE and predictions[positive].model == BASE
+        ),
+        None,
+    )
+    return Plan(graph, tuple(models), tuple(predictions), sides, primary)

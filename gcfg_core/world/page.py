@@ -1,0 +1,127 @@
+"""The page that a small world's folder is known by, world.json, and the names of what lies beside it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..concept.metadata import PREDICTION_TYPES
+from ..errors import ConceptFileError
+from .pixel_latents import PIXEL_FORMATS
+
+WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"
+FORMAT = 1
+CODEC = "pixels"
+# Noise levels of every world: Stable Diffusion's, the only ones that a concept checkpoint of format 1 can mean.
+SCHEDULE: dict[str, Any] = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "num_train_timesteps": 1000,
+}
+TYPES = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}
+AGAIN = "Copy or download the world again."
+
+
+@dataclass(frozen=True)
+class WorldPage:
+    """What world.json says.
+
+    Attributes:
+        title: a name for people.
+        resolution: side of its pictures in pixels.
+        latent_format: one of `PIXEL_FORMATS`.
+        prediction_type: "epsilon" or "v_prediction".
+        zero_terminal_snr: the noise schedule was rescaled to zero terminal SNR (arXiv 2305.08891).
+        unet, text_encoder: digests (`tensor_digest.digest_of`) that tie the files together: other weights are refused.
+    """
+
+    title: str
+    resolution: int
+    latent_format: str
+    prediction_type: str
+    zero_terminal_snr: bool
+    unet: str
+    text_encoder: str
+
+    @property
+    def block(self) -> int:
+        """The side in pixels of what one place of a latent holds."""
+        return next(block for block, name in PIXEL_FORMATS.items() if name == self.latent_format)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `parse_world_page` reads: plain strings, numbers and one object."""
+        return {
+            "format": FORMAT,
+            "title": self.title,
+            "resolution": self.resolution,
+            "codec": CODEC,
+            "latent_format": self.latent_format,
+            "schedule": {
+                **SCHEDULE,
+                "prediction_type": self.prediction_type,
+                "zero_terminal_snr": self.zero_terminal_snr,
+            },
+            "unet": self.unet,
+            "text_encoder": self.text_encoder,
+        }
+
+
+def read_world_page(folder: Path) -> WorldPage:
+    """The page of a world's folder.
+
+    Raises:
+        ConceptFileError: there is none, it is damaged, or of a newer format.
+    """
+    try:
+        given = json.loads((folder / WORLD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConceptFileError(WORLD, "a file", "nothing there", f"Is the folder complete? {AGAIN}") from None
+    except (ValueError, OSError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise ConceptFileError(WORLD, "a JSON object", "something else", AGAIN)
+    return parse_world_page(given)
+
+
+def parse_world_page(given: Mapping[str, Any]) -> WorldPage:
+    """A page from the object that `WorldPage.to_json` made.
+
+    Raises:
+        ConceptFileError: the first thing in it that is not as it must be.
+    """
+    version = given.get("format", FORMAT)
+    if type(version) is int and version > FORMAT:
+        remedy = "Update this node pack: the world was made by a later version of it."
+        raise ConceptFileError(f"{WORLD}: format", f"format {FORMAT}", f"the newer format {version}", remedy)
+    given = {"format": FORMAT, "codec": CODEC, **given}
+    _check(given, "", {
+        "format": (FORMAT,), "title": str, "resolution": int, "codec": (CODEC,),
+        "latent_format": tuple(PIXEL_FORMATS.values()), "schedule": dict, "unet": str, "text_encoder": str,
+    })  # fmt: skip
+    if given["resolution"] < 1:
+        raise ConceptFileError(f"{WORLD}: resolution", "a number above 0", str(given["resolution"]), AGAIN)
+    schedule = given["schedule"]
+    _check(schedule, "schedule.", {
+        **{key: (value,) for key, value in SCHEDULE.items()},
+        "prediction_type": tuple(PREDICTION_TYPES), "zero_terminal_snr": bool,
+    })  # fmt: skip
+    return WorldPage(
+        **{key: given[key] for key in ("title", "resolution", "latent_format", "unet", "text_encoder")},
+        **{key: schedule[key] for key in ("prediction_type", "zero_terminal_snr")},
+    )
+
+
+def _check(given: Mapping[str, Any], path: str, known: Mapping[str, type | tuple[Any, ...]]) -> None:
+    """Raise unless ``given`` has exactly the known keys, each of the type or one of the values that stand there."""
+    for key, wanted in known.items():
+        value = given.get(key)
+        fits = type(value) is wanted if isinstance(wanted, type) else value in wanted
+        if not fits:
+            expected = TYPES[wanted] if isinstance(wanted, type) else " or ".join(map(str, wanted))
+            got = repr(value)[:60] if key in given else "none"
+            raise ConceptFileError(f"{WORLD}: {path}{key}", expected, got, AGAIN)
+    odd = sorted(set(given) - set(known))
+    if odd:
+        raise ConceptFileError(f"{WORLD}: {path}{odd[0]}", f"the keys {', '.join(known)} alone", "this one too", AGAIN)

@@ -1,0 +1,36 @@
+"""Whether a number is one that an input's widget takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...gcfg_core.errors import InputError
+
+
+def check_number(widget: Any, value: object) -> float | int:
+    """The value as ComfyUI gives it to the node.
+
+    Args:
+        widget: a schema's Int or Float input.
+
+    Raises:
+        InputError: it is no number, not a whole one where that is asked for, or out of range.
+    """
+    whole = isinstance(widget, io.Int.Input)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)) or (whole and value != int(value)):
+        raise InputError(widget.id, "a whole number" if whole else "a number", shown(value), "Enter one.")
+    if not widget.min <= value <= widget.max:
+        expected = f"a number from {widget.min:g} to {widget.max:g}"
+        raise InputError(widget.id, expected, shown(value), "Enter one in this range.")
+    return int(value) if whole else float(value)
+
+
+def shown(value: object) -> str:
+    """A value for people: of a long one its beginning."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write the longest ones
+        return "a number of very many digits"
+    return repr(value)[:60]

@@ -1,0 +1,83 @@
+"""From a file to a MODEL: our own reader for concept files, ComfyUI's for every other model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.sd
+import torch
+
+from ...gcfg_core.concept.concept_file import is_concept_file, read_concept
+from ...gcfg_core.concept.file_kinds import kind_of
+from ...gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
+from ...gcfg_core.concept.tensor_file import tensor_names
+from ...gcfg_core.errors import ConceptFileError
+from .concept_model import build_concept_model
+from .lora_concept_model import apply_lora_concept
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+# The choices of ComfyUI's own Load Diffusion Model, and its options for each.
+WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
+    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
+    "fp8_e5m2": {"dtype": torch.float8_e5m2},
+}
+
+
+def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelPatcher | None = None) -> ModelPatcher:
+    """A MODEL from a format 1 file, a null-text file of arXiv 2312.08195's authors, or any ordinary diffusion model.
+
+    Args:
+        base_model: what a LoRA concept was trained from; other files do not need it.
+
+    Raises:
+        ConceptFileError: the file cannot be used; the message says why and what to do.
+    """
+    if is_lora_concept(path):
+        return _load_lora_concept(path, base_model)
+    if is_concept_file(path):
+        return load_concept_file(path, weight_dtype)
+    try:
+        return comfy.sd.load_diffusion_model(path, model_options=dict(WEIGHT_DTYPES[weight_dtype]))
+    except RuntimeError as error:
+        if "Could not detect model type" not in str(error):
+            raise
+        raise _no_model(path) from error
+
+
+def _no_model(path: str) -> ConceptFileError:
+    """The error about a file that is no diffusion model, which names what it is."""
+    kind = kind_of(tensor_names(path)[0])
+    got, remedy = "a file", "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one."
+    if kind is not None:
+        got, remedy = kind.name, f"{kind.name[0].upper()}{kind.name[1:]} is not one. {kind.remedy}"
+    expected = "a diffusion model or a concept"
+    return ConceptFileError(Path(path).name, expected, f"{got} that ComfyUI does not recognise as a model", remedy)
+
+
+def _load_lora_concept(path: str, base_model: ModelPatcher | None) -> ModelPatcher:
+    lora, name = read_lora_concept(path), Path(path).name
+    if base_model is None:
+        raise ConceptFileError(
+            f"base_model for {name}", "a MODEL, since this file is a LoRA concept", "nothing connected",
+            f"Load the model it was trained from ({lora.base or 'not named in the file'}) and connect it.",
+        )  # fmt: skip
+    return apply_lora_concept(base_model, lora, name)
+
+
+def load_concept_file(path: str, weight_dtype: str = "default", disable_dynamic: bool = False) -> ModelPatcher:
+    """A MODEL from a concept file; newer hosts call it again when they need a second, independent copy."""
+    concept = read_concept(path)
+    for assumption in concept.assumptions:
+        logging.info("GCFG: %s does not describe itself; assumed: %s", Path(path).name, assumption)
+    options = WEIGHT_DTYPES[weight_dtype]
+    patcher = build_concept_model(
+        concept, options.get("dtype"), bool(options.get("fp8_optimizations")), dynamic=not disable_dynamic
+    )
+    patcher.cached_patcher_init = (load_concept_file, (path, weight_dtype))
+    return patcher

@@ -1,0 +1,180 @@
+"""A concept as a real ComfyUI model: BaseModel and ModelPatcher, built from the file's own description.
+
+The network is laid out on the meta device, its text layers are taken out there, and only then do the file's tensors
+become its parameters: no cross-attention weight ever exists.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.supported_models
+import comfy.utils
+import torch
+
+from ...gcfg_core.concept.architectures import family_of
+from ...gcfg_core.concept.concept import Concept
+from ...gcfg_core.concept.metadata import DESCRIPTION, describe, pack_description
+from ...gcfg_core.concept.null_text import FEATURE, NullTextAttention, remove_text_attention
+from ...gcfg_core.concept.unet_layout import UNetLayout, layout_of
+from ...gcfg_core.errors import ConceptFileError
+from ..comfyui.versions import patcher_class, remember_dtypes
+from .pixel_formats import PIXEL_BLOCKS
+from .unet_config import host_names, host_unet_config
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+FAMILIES = {
+    "sd15": comfy.supported_models.SD15,
+    "sd2": comfy.supported_models.SD20,
+    "sdxl": comfy.supported_models.SDXL,
+}
+
+
+def build_concept_model(
+    concept: Concept, dtype: torch.dtype | None = None, fp8_matmul: bool = False, dynamic: bool = True
+) -> ModelPatcher:
+    """A MODEL from a concept.
+
+    Args:
+        concept: checked, as `read_concept` gives it.
+        dtype: of the weights; None lets ComfyUI choose, as its own loader does.
+        fp8_matmul: multiply in fp8 where the device can.
+        dynamic: newer hosts may stream the weights; False asks for the plain patcher.
+    """
+    layout = layout_of(concept.config)
+    config = _model_config(concept, layout, dtype, fp8_matmul)
+    model = _empty_model(concept, layout, config)
+    offload_device = comfy.model_management.unet_offload_device()
+    _fill(model, concept, config, offload_device)
+    return patcher_class(dynamic)(
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+    )
+
+
+class PatchableNullText(NullTextAttention):
+    """The null-text layer inside ComfyUI's transformer block."""
+
+    def forward(
+        self, hidden_states: torch.Tensor, *args: object, transformer_options: dict | None = None, **kwargs: object
+    ) -> torch.Tensor:
+        """As in NullTextAttention; a tensor of its own where output patches may write into it."""
+        constant = super().forward(hidden_states)
+        patched = "attn2_output_patch" in (transformer_options or {}).get("patches", {})
+        return constant.clone() if patched else constant
+
+
+class NullTextSDXL(comfy.model_base.SDXL):
+    """SDXL whose added embedding (pooled text and size ids) is the one it was trained with, whatever it is given."""
+
+    constant_adm: torch.Tensor  # [1, adm_in_channels]
+
+    def encode_adm(self, **kwargs: Any) -> torch.Tensor:
+        return self.constant_adm
+
+
+def constant_embedding(text_embeds: torch.Tensor, time_ids: torch.Tensor, time_id_dim: int) -> torch.Tensor:
+    """SDXL's added embedding [1, adm_in_channels] of a pooled text vector [1, D] and size ids [1, 6]."""
+    sizes = comfy.model_base.Timestep(time_id_dim)(time_ids.flatten()).flatten()
+    return torch.cat([text_embeds, sizes[None]], dim=1)
+
+
+class _SavesAsConcept:
+    """For Save Model and Save Checkpoint: the tensors keep diffusers' names and the description goes with them, so that
+    Load Concept Model reads the file again."""
+
+    def process_unet_state_dict_for_saving(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        theirs = {ours: name for name, ours in host_names(self.unet_config).items()}  # type: ignore[attr-defined]
+        return {theirs[ours]: value for ours, value in state_dict.items()} | self.saved_extras  # type: ignore[attr-defined]
+
+
+def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | None, fp8_matmul: bool) -> Any:
+    """ComfyUI's configuration object: the family's own class, with this network and this file's facts."""
+    family = FAMILIES[family_of(concept.config)]
+    is_ours = concept.null_text or concept.architecture == "custom"  # no other loader would know its network
+    bases = (_SavesAsConcept, family) if is_ours else (family,)
+    unet_config = host_unet_config(layout)
+    config: Any = type(f"Concept{family.__name__}", bases, {})(unet_config)
+    config.unet_config |= {key: unet_config[key] for key in ("num_heads", "num_head_channels")}
+    config.latent_format = _latent_format(concept.latents)
+    config.saved_extras = _saved_extras(concept)
+    if concept.zero_terminal_snr:
+        config.sampling_settings["zsnr"] = True
+    management = comfy.model_management
+    supported = list(config.supported_inference_dtypes)
+    if dtype is None:
+        parameters = comfy.utils.calculate_parameters(concept.tensors)
+        stored = comfy.utils.weight_dtype(concept.tensors)
+        dtype = management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=stored)
+    cast = management.unet_manual_cast(dtype, management.get_torch_device(), supported)
+    config.set_inference_dtype(dtype, cast)
+    config.optimizations["fp8"] = fp8_matmul
+    return config
+
+
+def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
+    return {**concept.constants, DESCRIPTION: pack_description(describe(concept, "concept"))}
+
+
+def _latent_format(name: str) -> Any:
+    found = PIXEL_BLOCKS.get(name) or getattr(comfy.latent_formats, name, None)
+    abstract = comfy.latent_formats.LatentFormat
+    if not (isinstance(found, type) and issubclass(found, abstract) and found is not abstract):
+        raise ConceptFileError(
+            "gcfg.latent_format", "a latent format of this ComfyUI, such as SD15 or SDXL", repr(name), "Update ComfyUI."
+        )
+    return found()
+
+
+def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
+    """The model with all layers of the file and no storage behind them (meta device)."""
+    kind = {"epsilon": "EPS", "v_prediction": "V_PREDICTION"}[concept.prediction_type]
+    model_type = comfy.model_base.ModelType[kind]
+    meta = torch.device("meta")
+    if layout.added_dim is None:
+        model = comfy.model_base.BaseModel(config, model_type, device=meta)
+    else:
+        model = (NullTextSDXL if concept.null_text else comfy.model_base.SDXL)(config, model_type, device=meta)
+        model.embedder = comfy.model_base.Timestep(layout.time_id_dim)
+    if isinstance(model, NullTextSDXL):
+        assert concept.text_embeds is not None and concept.time_ids is not None
+        model.constant_adm = constant_embedding(concept.text_embeds, concept.time_ids, layout.time_id_dim)
+    latent_channels = config.latent_format.latent_channels
+    if layout.in_channels == 2 * latent_channels + 1:
+        model.set_inpaint()
+    elif layout.in_channels != latent_channels:
+        raise ConceptFileError(
+            "unet_config.in_channels", f"the {latent_channels} channels of latent format {concept.latents}",
+            str(layout.in_channels), "Correct gcfg.latent_format in the file's metadata.",
+        )  # fmt: skip
+    if concept.null_text:
+        remove_text_attention(model.diffusion_model, layer=PatchableNullText)
+    return model
+
+
+def _fill(model: Any, concept: Concept, config: Any, device: torch.device) -> None:
+    """Make the file's tensors the parameters, in the weight dtype.
+
+    The constants are tiny and are added to the activations directly: they stay in the dtype of the computation."""
+    dtype = config.unet_config["dtype"]
+    names = host_names(config.unet_config)
+    compute = config.manual_cast_dtype or dtype
+    weights = {
+        names[name]: tensor.to(device=device, dtype=compute if name.endswith(FEATURE) else dtype, copy=True)
+        for name, tensor in concept.tensors.items()
+    }
+    network = model.diffusion_model
+    network.load_state_dict(weights, strict=True, assign=True)
+    network.eval()
+    model.device = device
+    if comfy.model_management.force_channels_last():
+        network.to(memory_format=torch.channels_last)
+    remember_dtypes(network)
+    logging.info(
+        "GCFG: %s, %s, %s", concept.kind, concept.architecture, "text-free" if concept.null_text else "with text"
+    )

@@ -1,0 +1,31 @@
+"""From a small world's folder to MODEL, CLIP and VAE."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...gcfg_core.world.page import UNET
+from ...gcfg_core.world.world import read_world_files
+from .concept_loader import load_concept_file
+from .pixel_vae import pixel_vae
+from .world_clip import world_clip
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from comfy.sd import CLIP, VAE
+
+
+def load_world(folder: Path) -> tuple[ModelPatcher, CLIP, VAE]:
+    """A world as ComfyUI's own objects, for every node that takes them.
+
+    Raises:
+        ConceptFileError: the folder cannot be used; the message says why and what to do.
+    """
+    world = read_world_files(folder)
+    page = world.page
+    model = load_concept_file(str(folder / UNET))
+    clip = world_clip(world.text_encoder, page.title or folder.name)
+    logging.info("GCFG: world %r, pictures of %d x %d", page.title, page.resolution, page.resolution)
+    return model, clip, pixel_vae(page.block)

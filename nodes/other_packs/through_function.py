@@ -1,0 +1,95 @@
+"""One guider call in which another pack's function predicts the primary pair.
+
+The function is given the pair, the weight and the model options that CFGGuider would give it, so that a graph of one
+term is CFGGuider to the bit. Where the graph adds to its result, the primary term's difference is what the function
+made of it, (result - D_base) / weight, and the post-cfg functions run on the total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ...gcfg_core.guidance.combine import Call, classifier_free_guidance
+from ...gcfg_core.guidance.plan import BASE
+from .pair_function import POST_CFG, Answer, PairFunction
+from .replaced import modules_of, replaced_functions
+from .result_hooks import ResultHooks, StoredTerms
+
+
+@dataclass
+class PairCall(ResultHooks):
+    """The hooks of one call; the function runs them, and the post-cfg functions only where its result is the whole.
+
+    Attributes:
+        primary: the term whose pair the function is given; None for the base condition on both sides.
+        is_whole: the graph adds nothing to its result.
+        answer: what it made of the pair.
+        predictions: those that it evaluated, as far as they can be seen.
+    """
+
+    primary: int | None = field(init=False, default=None)
+    is_whole: bool = field(init=False, default=False)
+    answer: Answer = field(init=False)
+    predictions: dict[int, torch.Tensor] = field(init=False)
+
+    def ask(self, function: PairFunction, call: Call, conds: Mapping[int, list]) -> None:
+        """Call the function. ``conds``: the base model's conditions, by prediction.
+
+        Raises:
+            RuntimeError: its result is not a prediction, and the graph would add to it.
+        """
+        plan = call.plan
+        self.primary = plan.primary if self.see_primary and plan.primary not in call.reused else None
+        self.is_whole = _is_pair_alone(call, self.primary)
+        self.positive = BASE if self.primary is None else plan.sides[self.primary][0]
+        self.conds = [conds[self.positive], conds[BASE]]
+        hidden = () if self.is_whole else (POST_CFG,)
+        self.answer = function.pair(*self.conds, self.weight, self.model_options, hidden)
+        if not self.is_whole and not isinstance(self.answer.result, torch.Tensor):
+            raise RuntimeError(
+                f"{modules_of(replaced_functions())} predicts in the place of ComfyUI's CFGGuider and returns "
+                f"{type(self.answer.result).__name__}, to which GCFG cannot add other terms: use one Guidance Term on "
+                "the base model, without mask and modifiers, or a sampler of ComfyUI's."
+            )
+        seen = {BASE: self.answer.uncond, self.positive: self.answer.cond}
+        if self.primary is None and self.answer.cond is None:
+            seen = {BASE: self.answer.result}
+        self.predictions = {j: value for j, value in seen.items() if value is not None}
+
+    def settle(self, predictions: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Find the pair (cond, D_base), cond being where plain guidance leads to the function's result.
+
+        Args:
+            predictions: of the whole call. Returned with cond where the function does not show the positive.
+        """
+        result = self.answer.result
+        base = predictions[BASE] if BASE in predictions else torch.zeros_like(result)
+        if self.is_whole:
+            self.pair = predictions.get(self.positive, result), base
+            return predictions
+        self.pair = (result if self.weight in (0.0, 1.0) else base + (result - base) / self.weight), base
+        return {self.positive: self.pair[0], **predictions}
+
+    def guide(self, cond: torch.Tensor, uncond: torch.Tensor, weight: float) -> torch.Tensor:
+        """The function's own result, unless a modifier replaced the difference."""
+        return self.answer.result if cond is self.pair[0] else classifier_free_guidance(cond, uncond, weight)
+
+    def finish(self, denoised: torch.Tensor) -> torch.Tensor:
+        return denoised if self.is_whole else super().finish(denoised)
+
+    def stored(self, computed: StoredTerms) -> StoredTerms:
+        """Differences to be used again, the primary term's as the function made it."""
+        if self.primary not in computed:
+            return computed
+        return {**computed, self.primary: (self.pair[0] - self.pair[1], self.pair[0])}
+
+
+def _is_pair_alone(call: Call, primary: int | None) -> bool:
+    """Whether the graph adds nothing to what a function makes of the primary term's pair, and changes nothing of it."""
+    plan, weights = call.plan, call.weights
+    if set(call.active) - {primary} or plan.needed_differences(weights) or plan.rescale_target(weights) is not None:
+        return False
+    return primary is None or call.coverage.masks[primary] is None

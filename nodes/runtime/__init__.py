@@ -1,1 +1,0 @@
-"""The side of the nodes that talks to ComfyUI."""

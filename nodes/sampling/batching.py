@@ -1,0 +1,76 @@
+"""Ask a model for several predictions: in one batch, or as ComfyUI asks, for one (cond, uncond) pair at most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import comfy.samplers
+import torch
+
+from ...gcfg_core.guidance.plan import Plan
+from ..other_packs.pair_function import BATCH_FUNCTION
+
+COND, UNCOND = 0, 1
+"""What patches find in cond_or_uncond; some index a pair with it, so never more than these two."""
+
+
+def prediction_roles(plan: Plan) -> dict[int, int]:
+    """COND for the positive side of a term (or the only prediction there is), UNCOND for what is only a reference."""
+    positives = {positive for positive, _ in plan.sides}
+    return {j: COND if j in positives or not plan.terms else UNCOND for j in range(len(plan.predictions))}
+
+
+def prediction_pair(plan: Plan, roles: Mapping[int, int], model: int) -> tuple[int, ...]:
+    """The (cond, uncond) of a model: the primary term's sides, else those of the first term with both on that model."""
+    primary = [] if plan.primary is None else [plan.sides[plan.primary]]
+    for positive, reference in [*primary, *plan.sides]:
+        is_own = plan.predictions[positive].model == plan.predictions[reference].model == model
+        if is_own and (roles[positive], roles[reference]) == (COND, UNCOND):
+            return positive, reference
+    return ()
+
+
+def prediction_pairs(plan: Plan) -> list[tuple[int, ...]]:
+    """The (cond, uncond) of each model of the plan."""
+    roles = prediction_roles(plan)
+    return [prediction_pair(plan, roles, model) for model in range(len(plan.models))]
+
+
+def in_one_batch(
+    model: Any, conds: Sequence[list], roles: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, options: dict
+) -> list[torch.Tensor]:
+    """Denoised predictions of ``conds`` at (x [B, C, ...], sigma [B]), in one forward where memory allows."""
+    options = with_roles(options, list(roles))
+    return comfy.samplers.calc_cond_batch(model, list(conds), x, sigma, options)
+
+
+def as_pair(
+    model: Any, conds: Sequence[list], roles: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, options: dict
+) -> list[torch.Tensor]:
+    """The same for at most one condition of each role, as core's sampling_function asks for its (cond, uncond)."""
+    asked: list[list | None] = [None, None]
+    for cond, role in zip(conds, roles, strict=True):
+        asked[role] = cond
+    if BATCH_FUNCTION in options:
+        arguments = {"conds": asked, "input": x, "sigma": sigma, "model": model, "model_options": options}
+        outputs = options[BATCH_FUNCTION](arguments)
+    else:
+        outputs = comfy.samplers.calc_cond_batch(model, asked, x, sigma, options)
+    return [outputs[role] for role in roles]
+
+
+def with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
+    """Options under which patches find 0 or 1 in cond_or_uncond, whatever the number of predictions."""
+    if roles == list(range(len(roles))):
+        return options
+    inner = options.get("model_function_wrapper")
+
+    def named_by_role(apply_model: Any, arguments: dict[str, Any]) -> torch.Tensor:
+        named = [roles[index] for index in arguments["cond_or_uncond"]]
+        arguments["c"]["transformer_options"]["cond_or_uncond"] = named
+        if inner is None:
+            return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+        return inner(apply_model, {**arguments, "cond_or_uncond": named})
+
+    return {**options, "model_function_wrapper": named_by_role}

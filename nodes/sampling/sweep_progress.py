@@ -1,0 +1,71 @@
+"""Progress over all pictures of a sweep, and the grid so far as a preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import latent_preview
+import torch
+from PIL import Image
+
+from .sample_latent import Callback
+
+SHOWN = 2048
+"""Pixels of the longer side of the finished grid as it is shown on the node."""
+
+
+class SweepProgress:
+    """One bar over every step of every picture; the previews stand where their pictures will.
+
+    Args:
+        model: whose latents are previewed, by the method that is chosen in ComfyUI.
+        shape: columns and rows of the grid.
+        steps: of each picture.
+    """
+
+    def __init__(self, model: Any, shape: tuple[int, int], count: int, steps: int) -> None:
+        self.shape, self.steps = shape, steps
+        self.bar = comfy.utils.ProgressBar(count * steps)
+        self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self.sheet: Image.Image | None = None
+
+    def callback(self, cell: int) -> Callback:
+        """What the sampler of this cell reports to."""
+
+        def report(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+            share = min((step + 1) / max(steps, 1), 1.0)
+            self.bar.update_absolute(round((cell + share) * self.steps), preview=self._preview(cell, x0))
+
+        return report
+
+    def show(self, grid: torch.Tensor) -> None:
+        """The finished grid [H, W, 3] as the last preview; not where somebody has pressed Cancel since sampling ended,
+        which the host finds before the next node and here would cost the grid."""
+        if comfy.model_management.processing_interrupted():
+            return
+        picture = Image.fromarray(grid.mul(255.0).round().byte().numpy())
+        picture.thumbnail((SHOWN, SHOWN))
+        self.bar.update_absolute(self.bar.current, preview=("JPEG", picture, None))
+
+    def _preview(self, cell: int, x0: torch.Tensor) -> Any:
+        """(format, picture, largest side) as the host's previews are; what other packs' previewers give, as it is."""
+        if self.previewer is None:
+            return None
+        shown = self.previewer.decode_latent_to_preview_image("JPEG", x0)
+        if not (isinstance(shown, tuple) and len(shown) == 3 and isinstance(shown[1], Image.Image)):
+            return shown
+        kind, picture, most = shown
+        return kind, self._on_the_sheet(cell, picture, most), most
+
+    def _on_the_sheet(self, cell: int, picture: Image.Image, most: int) -> Image.Image:
+        """The grid with this picture in it, no larger than ``most`` pixels; a copy, which the host sends later."""
+        columns, rows = self.shape
+        tile = picture.copy()
+        tile.thumbnail([max(most // max(columns, rows), 1)] * 2)
+        if self.sheet is None:
+            self.sheet = Image.new("RGB", (columns * tile.width, rows * tile.height))
+        row, column = divmod(cell, columns)
+        self.sheet.paste(tile, (column * tile.width, row * tile.height))
+        return self.sheet.copy()

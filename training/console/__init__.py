@@ -1,0 +1,1 @@
+"""The command line: arguments, settings as flags, progress, output, early ends."""

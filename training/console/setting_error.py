@@ -1,0 +1,77 @@
+"""What pydantic finds wrong with settings, in a line for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from gcfg_core.errors import InputError
+
+from .arguments import nearest
+
+# Kinds of pydantic's errors -> what was expected, with the words of the error's context.
+EXPECTED = {
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number not below {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number not above {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "extra_forbidden": "a known setting",
+    "too_short": "at least {min_length} values",
+    "too_long": "at most {max_length} values",
+}
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "path": "a path",
+    "list": "a list of values",
+    "tuple": "a list of values",
+    "model": "a table of settings",
+}
+
+
+def setting_error(error: ValidationError, model: type[BaseModel], where: str = "") -> InputError:
+    """The first setting that is wrong.
+
+    Args:
+        error: of validating ``model``.
+        model: whose field names, joined by dots, name the setting; the rest of pydantic's path is its own.
+        where: stands before the name, such as a file's.
+    """
+    first = error.errors()[0]
+    path, _ = _found(first["loc"], model)
+    same = (e for e in error.errors() if _found(e["loc"], model)[0] == path)
+    told = max(same, key=lambda e: len(e["loc"]))  # of a value that may be a list: what is wrong in the list
+    name = ": ".join(part for part in (where, path) if part)
+    if told["type"] == "extra_forbidden":
+        return InputError(name, "a known setting", "an unknown one", nearest(*_found(told["loc"], model)[1]))
+    if told["type"] == "missing":
+        inside = len(told["loc"]) > path.count(".") + 1  # of a list
+        return InputError(name, "more values" if inside else "a value", "none", "Give it.")
+    return InputError(name, _expected(told), repr(told["input"]), "Correct it.")
+
+
+def _found(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
+    """The names of settings in pydantic's path, joined by dots; the last of them, and all of its section."""
+    names: list[str] = []
+    section: Any = model
+    for part in place:
+        names.append(str(part))
+        kind = section.model_fields[part].annotation if part in section.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            break
+        section = kind
+    return ".".join(names), (names[-1] if names else "", list(section.model_fields))
+
+
+def _expected(error: Any) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in EXPECTED:
+        return EXPECTED[kind].format(**context)
+    told = next((words for name, words in TYPES.items() if kind.startswith(name)), None)
+    message = error["msg"].removeprefix("Value error, ").removeprefix("expected ").removeprefix("Input should be ")
+    return told or message[0].lower() + message[1:]

@@ -1,0 +1,45 @@
+"""Whether a null-text file is of the base that it shall be trained on."""
+
+import torch
+from torch import Tensor
+
+from gcfg_core.concept.concept import Concept
+from gcfg_core.errors import InputError
+
+from ..base.model import Base
+from ..export.facts import base_hash, base_line
+
+REMEDY = "Prepare it from this very base, read with the same settings."
+CLOSE = 1e-3  # SDXL's constants: a file may hold them in half precision
+
+
+def check_start(concept: Concept, base: Base) -> None:
+    """Compare all that a concept file says about where it came from; shapes are compared where it is read in.
+
+    Raises:
+        InputError: another prediction, other noise levels, another base or other constants of SDXL.
+    """
+    schedule = base.schedule
+    pairs = []
+    if not concept.assumptions:  # a bare state dict says nothing
+        pairs.append(("prediction_type", schedule.prediction_type, concept.prediction_type))
+        pairs.append(("zero_terminal_snr", str(schedule.zero_terminal_snr), str(concept.zero_terminal_snr)))
+    noted, own_hash = base_hash(concept.base), base_hash(base_line(base))
+    if noted and own_hash:
+        pairs.append(("sha256 of its base", own_hash[:12], noted[:12]))
+    for name, expected, got in pairs:
+        if expected != got:
+            raise InputError("start", f"{name} {expected} as in {base.name}", got, REMEDY)
+    for name, own, its in (
+        ("pooled vector", base.null.pooled, concept.text_embeds),
+        ("size ids", base.null.time_ids, concept.time_ids),
+    ):
+        if not _same(own, its):
+            raise InputError("start", f"the empty prompt's {name} as in {base.name}", "another", REMEDY)
+
+
+def _same(own: Tensor | None, its: Tensor | None) -> bool:
+    """A file that holds none says nothing against it."""
+    if own is None or its is None:
+        return its is None
+    return own.shape == its.shape and torch.allclose(own.float(), its.float(), rtol=CLOSE, atol=CLOSE)

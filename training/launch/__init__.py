@@ -1,0 +1,1 @@
+"""Starting a run: its plan, its costs, its session, its result."""

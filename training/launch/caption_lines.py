@@ -1,0 +1,46 @@
+"""Lines of the plan about captions that the model does not read, or not to their end."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from gcfg_core.errors import some
+
+from ..base.model import Base
+from ..data.picture import Picture, printable
+from ..sample.words import cut_texts, unknown_words
+from ..settings.config import RunConfig
+
+UNREAD = "the model learns to draw these pictures under the empty prompt alone"
+
+
+def caption_lines(config: RunConfig, base: Base, pictures: Sequence[Picture]) -> list[str]:
+    """Captions that are not read, that the base does not know, or that are longer than what it reads.
+
+    Args:
+        pictures: of the scan, those held out too.
+    """
+    asked = config.data.captions != "none"
+    if config.model.kind != "text":
+        why = f"a {config.model.kind} model learns from pictures alone; --kind text reads captions"
+        return [f"captions  are not read: {why}"] if asked else []
+    captioned = {picture.name: picture.caption for picture in pictures if asked and picture.caption}
+    if not captioned:
+        return [f"captions  {'none are there' if asked else 'none are read'}: {UNREAD}"]
+    return [*_unknown(base, captioned), *_cut(base, captioned)]
+
+
+def _unknown(base: Base, captioned: dict[str, str]) -> list[str]:
+    found = [words for caption in captioned.values() if (words := unknown_words(base, caption))]
+    if not found:
+        return []
+    told = some([*map(repr, dict.fromkeys(chain.from_iterable(found)))], 10)
+    return [f"captions  {len(found)} of {len(captioned)} with words that {base.name} does not know: {told}"]
+
+
+def _cut(base: Base, captioned: dict[str, str]) -> list[str]:
+    limit, lengths = cut_texts(base, list(captioned.values()))
+    if not lengths:
+        return []
+    names = list(captioned)
+    told = some([f"{printable(names[index])} with {length}" for index, length in lengths.items()])
+    return [f"captions  {len(lengths)} of {len(names)} are cut, being longer than {limit} tokens: {told}"]

@@ -1,0 +1,121 @@
+"""The cost of a step in memory and time: counted where it can be, measured on random data where that is cheap."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..loop.step import Batch
+from ..settings.config import RunConfig
+from ..state.ema import trainable
+from ..state.profiles import profiles
+
+CHEAP = 1e12  # operations of all passes up to which a CPU is asked for them: some twenty seconds of two cores
+TIMED = 2  # passes
+PASSES = 1 + TIMED  # the first one warms up
+BOTH_WAYS = 3  # a forward and a backward pass take three times the operations of the forward pass
+OPTIMIZER_BYTES = {"adamw": 8, "adamw8bit": 2}  # two moments of each parameter
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device; activations are None where they were not measured."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    averages: int
+    activations: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """All but the activations."""
+        return self.weights + self.gradients + self.optimizer + self.averages
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One forward and backward pass of a microbatch: activations kept for the backward pass, and seconds."""
+
+    activations: int
+    seconds: float
+
+
+def memory_of(network: nn.Module, config: RunConfig, activations: int | None = None) -> Memory:
+    """Memory of a network and of what is kept beside it while it is trained; sharding (FSDP) divides it."""
+    trained = list(trainable(network).values())
+    count = sum(value.numel() for value in trained)
+    return Memory(
+        weights=sum(value.nbytes for value in network.parameters()),
+        gradients=sum(value.nbytes for value in trained),
+        optimizer=count * OPTIMIZER_BYTES[config.optimizer.optimizer],
+        averages=count * 4 * len(profiles(config.ema)),
+        activations=activations,
+    )
+
+
+def checkpoint_bytes(network: nn.Module, config: RunConfig) -> int:
+    """Size of one checkpoint on the disk."""
+    count = sum(value.numel() for value in trainable(network).values())
+    return count * (4 + 4 * len(profiles(config.ema)) + OPTIMIZER_BYTES[config.optimizer.optimizer])
+
+
+def operations(network: nn.Module, batch: Batch) -> float:
+    """Floating point operations of a forward and backward pass; counted, not run.
+
+    Args:
+        batch: of the size that is trained.
+    """
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+        time_ids = None if batch.time_ids is None else torch.empty_like(batch.time_ids)
+        network(torch.empty_like(batch.latents), torch.full((len(batch.latents),), 500), batch.captions, time_ids)
+    return float(BOTH_WAYS * counter.get_total_flops())
+
+
+def why_not_measured(network: nn.Module, batch: Batch, accelerator: Accelerator) -> str:
+    """The reason for which the passes of `measure` would take long; empty on a GPU, or where there is little to do."""
+    if accelerator.device.type != "cpu":
+        return ""
+    count = operations(network, batch)
+    return f"{count / 1e12:.3g} TFLOP a forward and backward pass, long on a CPU" if count * PASSES > CHEAP else ""
+
+
+def measure(network: nn.Module, batch: Batch, accelerator: Accelerator) -> Measured:
+    """Run a microbatch forward and backward; the first pass, which warms up, counts the activations.
+
+    Args:
+        network: on its device.
+        batch: random latents of the size that is trained.
+    """
+    kept: dict[int, int] = {}
+    own = {value.untyped_storage().data_ptr() for value in network.parameters()}
+
+    def count(value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda value: value):
+        _pass(network, batch, accelerator)
+    began = time.perf_counter()
+    for _ in range(TIMED):
+        _pass(network, batch, accelerator)
+    seconds = (time.perf_counter() - began) / TIMED
+    network.zero_grad()
+    return Measured(sum(kept.values()), seconds)
+
+
+def _pass(network: nn.Module, batch: Batch, accelerator: Accelerator) -> None:
+    device = accelerator.device
+    x = batch.latents.to(device)
+    ids = None if batch.time_ids is None else batch.time_ids.to(device)
+    with accelerator.autocast():
+        output = network(x, torch.full((len(x),), 500, device=device), batch.captions, ids)
+    output.float().square().mean().backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

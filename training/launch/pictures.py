@@ -1,0 +1,118 @@
+"""Pictures while a run goes on, always from the same noise: a concept alone and mixed with its base, or the trained
+model under its own prompt where the run trains one that reads text."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gcfg_core.concept.lora import LoraConcept, merge_lora
+
+from ..base.model import Base
+from ..device import DTYPES
+from ..export.facts import TrainingFacts
+from ..sample.concept_model import concept_denoiser
+from ..sample.denoiser import base_denoiser
+from ..sample.scene import Drawing, Scene, fitting_side, make_scene
+from ..sample.text_model import take_text
+from ..sample.weight_grid import BASE_ALONE, CONCEPT_ALONE, weight_grid
+from ..settings.config import RunConfig
+from .result import concept_from
+
+STEPS = 25
+FOLDER = "samples"
+Drawn = TypeVar("Drawn")
+
+
+@dataclass(eq=False)
+class Painter:
+    """Draws with a run's weights; the first process alone has one.
+
+    Attributes:
+        config: of the run.
+        fresh_base: reads the base again, unchanged; called once.
+        frozen: the null-text constants that are not trained.
+        device: to draw on.
+    """
+
+    config: RunConfig
+    fresh_base: Callable[[], Base]
+    frozen: Mapping[str, Tensor]
+    device: torch.device
+    base: Base | None = None
+
+    def grid(self, weights: Mapping[str, Tensor], step: int) -> Image.Image:
+        """A concept, its base and both mixed, or a text model under its prompt; also saved in the run's folder.
+
+        Raises:
+            InputError: a prompt and no text encoder.
+            OSError: it could not be saved.
+        """
+        with self._scene(weights, self.config.record.prompt) as (scene, how):
+            picture = weight_grid(scene, how, title=f"step {step}")
+        folder = Path(self.config.output) / FOLDER
+        folder.mkdir(exist_ok=True)
+        picture.save(folder / f"step-{step:08d}.png")
+        return picture
+
+    def as_tensor(self, weights: Mapping[str, Tensor], step: int) -> Tensor | None:
+        """`grid` as numbers [3, H, W] from 0 to 1; None where it cannot be drawn, which shall not end a run."""
+        picture = _drawn(f"sample grid at step {step}", lambda: self.grid(weights, step).convert("RGB"))
+        if picture is None:
+            return None
+        values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+        return values.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255.0
+
+    def thumbnail(self, weights: Mapping[str, Tensor]) -> Image.Image:
+        """One picture of the trained model, without a prompt."""
+        with self._scene(weights, None) as (scene, how):
+            return scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, how)[0]
+
+    @contextmanager
+    def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> Iterator[tuple[Scene, Drawing]]:
+        """The models on the device while the block runs; after it, and after any error, it is the training's again."""
+        try:
+            yield self._placed(weights, prompt)
+        finally:
+            if self.base is not None:
+                torch.nn.Module.to(self.base.unet, device="cpu", dtype=torch.float32)
+                self.base.codec.to("cpu")
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _placed(self, weights: Mapping[str, Tensor], prompt: str | None) -> tuple[Scene, Drawing]:
+        if self.base is None:
+            self.base = self.fresh_base()
+        base = self.base
+        concept = concept_from(self.config, base, weights, self.frozen, TrainingFacts())
+        if isinstance(concept, LoraConcept):
+            concept = merge_lora(concept, base.unet.state_dict())
+        dtype = DTYPES[self.config.loop.precision] if self.device.type == "cuda" else torch.float32
+        trained = concept_denoiser(concept, base).to(self.device, dtype)
+        base.codec.to(self.device)
+        how = Drawing(self.config.loop.seed, STEPS, size=fitting_side(base, max(self.config.data.resolutions)), batch=1)
+        if self.config.model.kind == "text":
+            take_text(base, weights)
+            return make_scene(base, trained, None, prompt), how
+        return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), how
+
+
+def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image | None:
+    """A picture for the concept's file; None where none can be drawn, which shall not lose the file."""
+    return _drawn("thumbnail", lambda: painter.thumbnail(weights))
+
+
+def _drawn(what: str, draw: Callable[[], Drawn]) -> Drawn | None:
+    """What ``draw`` gives; a warning of one line and None where it fails: a run is there to train, not to draw."""
+    try:
+        return draw()
+    except Exception as error:  # whatever a device, a disk or a format may say
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        print(f"\nwarning: no {what} could be drawn: {told}", file=sys.stderr, flush=True)
+        return None

@@ -1,0 +1,131 @@
+"""What comes out of a run: the average of its weights as a concept file, or as a world."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.lora import LoraConcept
+
+from ..base.model import Base
+from ..base.world_text import WordText
+from ..base.world_write import write_world
+from ..device import DTYPES
+from ..export.concept import concept_of, export_run, lora_concept_of
+from ..export.facts import TrainingFacts
+from ..loop.trainer import Trainer
+from ..settings.config import RunConfig
+from ..state.names import WORLD
+
+
+def concept_from(
+    config: RunConfig, base: Base, weights: Mapping[str, Tensor], frozen: Mapping[str, Tensor], facts: TrainingFacts
+) -> Concept | LoraConcept:
+    """A concept of a network's trained weights.
+
+    Args:
+        base: what it was trained from.
+        weights: by their names in the network.
+        frozen: the null-text constants that were not trained, by their names in the UNet.
+        facts: about the run.
+    """
+    model, title = config.model, title_of(config)
+    trained = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
+    state = {**frozen, **trained}
+    if model.kind == "null-text-lora":
+        alpha = float(model.lora_alpha or model.lora_rank)
+        return lora_concept_of(base, state, facts, rank=model.lora_rank, alpha=alpha, title=title)
+    return concept_of(base, state, facts, null_text=model.kind == "null-text", title=title)
+
+
+def facts_of(trainer: Trainer, average: str) -> TrainingFacts:
+    """What the concept file and its card say about the run."""
+    feed = trainer.feed
+    return run_facts(trainer.config, trainer.step, average, feed.pictures, feed.digest, trainer.images)
+
+
+def run_facts(config: RunConfig, step: int, average: str, pictures: int, digest: str, batch: int) -> TrainingFacts:
+    """What a concept file and its card say about a run.
+
+    Args:
+        step: optimization steps done.
+        average: whose weights these are, "" for the last weights themselves.
+        pictures: that were trained on.
+        digest: of the data.
+        batch: samples of a step over all processes.
+    """
+    return TrainingFacts(
+        steps=step,
+        images=pictures,
+        resolution=max(config.data.resolutions),
+        ema=average or None,
+        seed=config.loop.seed,
+        dataset_sha256=digest,
+        settings=_settings(config, batch),
+    )
+
+
+def _settings(config: RunConfig, batch: int) -> dict[str, Any]:
+    loop, optimizer = config.loop, config.optimizer
+    return {
+        "kind": config.model.kind,
+        "train_constant": config.model.train_constant,
+        "batch": batch,
+        "optimizer": optimizer.optimizer,
+        "lr": optimizer.lr,
+        "lr_schedule": optimizer.lr_schedule,
+        "warmup_steps": optimizer.warmup_steps,
+        "precision": loop.precision,
+        "min_snr_gamma": config.loss.min_snr_gamma,
+        "noise_offset": config.loss.noise_offset,
+        "captions": config.data.captions,
+        "flip": config.data.flip,
+        "background": config.data.background,
+        "alpha_mask": config.data.alpha_mask,
+    }
+
+
+def title_of(config: RunConfig) -> str:
+    """The run's title: what was given, or the name of its folder."""
+    return config.record.title or Path(config.output).resolve().name
+
+
+def file_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings that change the file that comes out, but not its weights."""
+    told = config.record.model_dump(include={"description", "author", "license", "export_dtype"})
+    return {**told, "title": title_of(config)}
+
+
+def is_world(config: RunConfig, base: Base) -> bool:
+    """Whether what comes out of a run is a world, not a concept file."""
+    return config.model.train_text or isinstance(base.text, WordText) and config.model.kind == "text"
+
+
+def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:
+    """Write the concept file and its card into the run's folder; a world of one's own becomes a folder there.
+
+    Raises:
+        InputError, ConceptFileError: the weights are no finite numbers, or not whole.
+        OSError: it could not be written.
+    """
+    config, facts = trainer.config, facts_of(trainer, average)
+    if is_world(config, trainer.base):
+        folder = trainer.folder / WORLD
+        dtype = DTYPES[config.record.export_dtype]
+        write_world(folder, trainer.base, weights, title=title_of(config), training=facts.as_json(), dtype=dtype)
+        return folder
+    record = config.record
+    path, _ = export_run(
+        trainer.folder,
+        concept_from(config, trainer.base, weights, trainer.frozen, facts),
+        facts,
+        dtype=record.export_dtype,
+        thumbnail=thumbnail,
+        description=record.description,
+        author=record.author,
+        license_line=record.license,
+    )
+    return path

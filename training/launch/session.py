@@ -1,0 +1,182 @@
+"""A run from its settings to its result: everything is opened in the order in which it depends on each other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from gcfg_core.errors import InputError
+
+from ..base.model import Base
+from ..base.read import OPTIONS, read_base
+from ..base.world_config import is_recipe, read_world_config
+from ..base.world_new import world_from_recipe
+from ..console.endings import Interrupted
+from ..console.output import make_folder
+from ..console.program import PROGRAM
+from ..console.progress_bar import bar
+from ..data.scan import Scan
+from ..device import full_float32
+from ..kinds.build import null_text_network, read_start, text_network
+from ..kinds.network import Network
+from ..loop.image_feed import ImageFeed, cache_folder, open_images, scan_images
+from ..loop.trainer import Trainer, open_trainer
+from ..prepare.calibrate import calibrate
+from ..processes.agreement import agree
+from ..processes.machine import global_batch, machine
+from ..processes.shared_disk import check_shared
+from ..settings.config import RunConfig
+from ..state.best import best_kept
+from ..state.leftovers import remove_leftovers
+from ..state.lock import RunLock
+from ..state.profiles import first_average
+from ..state.record import add_facts, open_record, result_settings
+from ..state.start import kept_constants
+from .outline import memory_line, training_lines
+from .pictures import Painter, thumbnail_of
+from .places import check_places
+from .rehearsal import rehearse
+from .result import file_settings, write_result
+from .status import status_of
+
+LEVELS = 10  # noise levels at which the constants are measured
+
+
+def train(config: RunConfig) -> str:
+    """Begin a run, or go on with the one in the output folder, up to its result.
+
+    Returns:
+        What came out, for people; nothing in other processes than the first.
+
+    Raises:
+        InputError: something given cannot be used.
+        Interrupted: a signal asked to stop; the state is saved.
+        ConceptFileError, OSError, SafetensorError: something cannot be read or written.
+    """
+    with machine(config.loop) as accelerator, RunLock() as lock:
+        agree(accelerator, lambda: check_places(config))
+        return _train(config, accelerator, lock)
+
+
+def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
+    trainer, painter = open_run(config, accelerator, lock)
+    trainer.resume()
+    main = accelerator.is_main_process
+    status = agree(accelerator, lambda: status_of(config, trainer.step, trainer.unseen))
+    if status.is_finished:
+        return f"the run {status.text()}" if main else ""
+    if main:
+        print(f"run       {status.text()}", flush=True)
+    finished = trainer.run()
+    best = best_kept(trainer.folder, first_average(config.ema)) if main else None
+    if best is not None:
+        add_facts(trainer.folder, best=best.as_json())
+    if not finished:
+        where = f"stopped at step {trainer.step}; the same command goes on from there"
+        raise Interrupted(trainer.stopped_by, where if main else "")
+    weights, average = trainer.result_weights()
+    if not main:
+        return ""
+    path = write_result(trainer, weights, average, thumbnail_of(painter, weights))
+    result = {"file": path.name, "average": average, "steps": trainer.step, "settings": file_settings(config)}
+    add_facts(trainer.folder, result=result)
+    told = f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
+    if best is None or best.step == trainer.step:
+        return told
+    return f"{told}\n{best.text()}: `{PROGRAM} export {trainer.folder} OUT.safetensors --best` writes it"
+
+
+def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
+    """Everything a run needs, on its device and before its first step; the first process tells the plan.
+
+    A base or settings that cannot be used leave no folder behind; for a new world, whose words the pictures give, the
+    settings are tried out once these have been looked at.
+
+    Args:
+        lock: is taken as soon as there is a folder; without it, nobody else may be in the folder.
+    """
+    folder, main = Path(config.output), accelerator.is_main_process
+    base = trained_base(config)
+    if base is not None:
+        rehearse(config, base)
+    agree(accelerator, lambda: make_folder(folder))
+    if lock is not None:
+        agree(accelerator, lambda: _take(lock, folder))
+    check_shared(accelerator, [folder, cache_folder(config)])
+    scan = agree(accelerator, lambda: scan_images(config.data, folder))
+    batch = global_batch(config.loop, accelerator)
+    if main:
+        print(scan.report(), flush=True)
+    if base is None:
+        base = open_base(config, scan)
+        rehearse(config, base)
+    settings = result_settings(config, base, scan.digest, batch)
+    facts = {"base": {"name": base.name, "sha256": base.sha256}, "images": len(scan.pictures),
+             "processes": accelerator.num_processes, "device": str(accelerator.device)}  # fmt: skip
+    agree(accelerator, lambda: open_record(folder, config, settings, facts, scan.pictures))
+    feed = open_images(config, scan, base.codec, accelerator, batch)
+    frozen = frozen_constants(config, base, feed, accelerator)
+    network = open_network(config, base, frozen)
+    if main:
+        print(training_lines(config, base, network, feed.plan, scan.pictures, accelerator))
+        print(memory_line(config, network), flush=True)
+    trainer = open_trainer(config, accelerator, base, feed, network, frozen)
+    painter = Painter(config, lambda: open_base(config, scan), frozen, accelerator.device)
+    if main:
+        trainer.paint = painter.as_tensor
+    return trainer, painter
+
+
+def _take(lock: RunLock, folder: Path) -> None:
+    """Take the folder and tidy it up; where nothing can be locked, another run may be writing, and all stays."""
+    lock.take(folder)
+    if lock.is_held:
+        remove_leftovers(folder)
+
+
+def trained_base(config: RunConfig) -> Base | None:
+    """The base that the settings name; None for the recipe of a new world, whose words the pictures' captions give.
+
+    Raises:
+        InputError: neither can be used.
+    """
+    model = config.model
+    if not is_recipe(config.base):
+        return read_base(config.base, **{key: getattr(model, key) for key in OPTIONS})
+    if not (model.kind == "text" and model.train_text):
+        raise InputError(config.base, "a trained base", "a recipe for a new world",
+                         "Train it first: --kind text --train-text.")  # fmt: skip
+    read_world_config(config.base)
+    return None
+
+
+def open_base(config: RunConfig, scan: Scan) -> Base:
+    """The base that the settings name; a new world, its words the captions', where they name a recipe."""
+    captions = (picture.caption or "" for picture in scan.pictures)
+    return trained_base(config) or world_from_recipe(config.base, list(captions))
+
+
+def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator: Accelerator) -> dict[str, Tensor]:
+    """Tensors that a null-text run starts from, by their names in the UNet: the constants, and what `start` holds."""
+    if config.model.kind == "text":
+        return {}
+    if config.model.start is not None:
+        return read_start(Path(config.model.start), base, config.model)
+    seed, device, folder = config.loop.seed, accelerator.device, Path(config.output)
+    count = min(config.model.calibration_images, feed.pictures)
+
+    def measured() -> Mapping[str, Tensor]:
+        latents = feed.calibration(count)
+        with bar("measuring null-text constants", "picture", count, iterable=latents) as shown:
+            return calibrate(base, shown, levels=LEVELS, seed=seed, device=device).constants
+
+    with full_float32():
+        return agree(accelerator, lambda: kept_constants(folder, measured))
+
+
+def open_network(config: RunConfig, base: Base, start: dict[str, Tensor]) -> Network:
+    """The network that is trained; the base's UNet becomes a part of it."""
+    if config.model.kind == "text":
+        return text_network(base, config.data.captions != "none", config.model.train_text)
+    return null_text_network(base, start, config.model, config.loop.seed)

@@ -1,0 +1,144 @@
+"""Samples from a folder of pictures, through the cache of their latents."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from gcfg_core.errors import InputError
+
+from ..base.model import LatentCodec
+from ..console.progress_bar import bar, on
+from ..data.buckets import Bucket
+from ..data.config import DataConfig
+from ..data.dataset import batches
+from ..data.latent_cache import LatentCache
+from ..data.latent_reader import LatentReader, wanted_latents
+from ..data.order import BatchPlan
+from ..data.placement import placement
+from ..data.scan import Scan, scan_folder
+from ..seeds import generator
+from ..settings.config import RunConfig
+from .step import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeed:
+    """A `Feed` of pictures whose latents are on the disk.
+
+    Attributes:
+        scan: of the folder.
+        plan: which pictures each step has.
+        kept_out: buckets of the pictures that are not trained on, each of these in one.
+        reader: of the latents.
+        workers: processes that read ahead.
+        pin_memory: for copies to a GPU.
+    """
+
+    scan: Scan
+    plan: BatchPlan
+    kept_out: Sequence[Bucket]
+    reader: LatentReader
+    workers: int
+    pin_memory: bool
+
+    @property
+    def digest(self) -> str:
+        return self.scan.digest
+
+    @property
+    def pictures(self) -> int:
+        return len(self.scan.pictures) - sum(len(bucket.members) for bucket in self.kept_out)
+
+    def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
+        """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
+        if start_step >= steps:
+            return
+        given = batches(
+            self.plan, self.reader, self.scan, start_step, steps - start_step, rank, world,
+            workers=self.workers, pin_memory=self.pin_memory,
+        )  # fmt: skip
+        for one in given:
+            yield Batch(one.latents, one.captions, one.positions, one.time_ids, one.mask)
+
+    def held_out(self) -> Sequence[Batch]:
+        """The pictures that are not trained on, one a batch: the mean of each latent, not mirrored."""
+        found = []
+        for bucket in self.kept_out:
+            for member in bucket.members:
+                picture = self.scan.pictures[member]
+                latent = self.reader.get(picture, bucket.size, False)
+                ids = torch.tensor([placement(picture.size, bucket.size, False).time_ids()])
+                mask = self.reader.masks([latent])
+                found.append(Batch(latent.mean[None], [picture.caption or ""], [len(found)], ids, mask))
+        return found
+
+    def calibration(self, count: int) -> Iterator[Tensor]:
+        """Latents [C, h, w] of up to ``count`` pictures that are trained on, drawn by the seed."""
+        places = [(member, bucket.size) for bucket in self.plan.buckets for member in bucket.members]
+        order = torch.randperm(len(places), generator=generator(self.plan.seed, "calibration")).tolist()
+        for place in order[:count]:
+            member, size = places[place]
+            yield self.reader.get(self.scan.pictures[member], size, self.plan.flip >= 1.0).mean
+
+
+def scan_images(config: DataConfig, output: Path, quiet: bool = False, keep: bool = True) -> Scan:
+    """Look at the folder, with a progress bar; ``keep``: facts about the files go into the cache."""
+    with bar("looking at files", "file", quiet=quiet) as shown:
+        return scan_folder(with_cache(config, output), on(shown), keep)
+
+
+def with_cache(config: DataConfig, output: Path) -> DataConfig:
+    """The same settings with a folder for the cache: one in the run where none is named."""
+    return config if config.cache is not None else config.model_copy(update={"cache": output / "cache"})
+
+
+def cache_folder(config: RunConfig) -> Path:
+    """Where a run's latents are."""
+    return with_cache(config.data, Path(config.output)).cache  # type: ignore[return-value]
+
+
+def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
+    """Buckets to train on, and buckets of the ``held_out`` pictures, drawn by the seed; each of these is in one bucket.
+
+    Raises:
+        InputError: too few pictures.
+    """
+    count = len(scan.pictures)
+    if held_out >= count:
+        raise InputError("held_out", f"fewer than the {count} pictures there are", str(held_out), "Lower it.")
+    order = torch.randperm(count, generator=generator(seed, "held out")).tolist()
+    out = frozenset(order[:held_out])
+    buckets = scan.buckets()
+    training = [replace(b, members=tuple(m for m in b.members if m not in out)) for b in buckets]
+    kept, left = [], set(out)
+    for bucket in buckets:
+        kept.append(replace(bucket, members=tuple(m for m in bucket.members if m in left)))
+        left -= set(bucket.members)
+    return tuple(b for b in training if b.members), tuple(b for b in kept if b.members)
+
+
+def open_images(
+    config: RunConfig, scan: Scan, codec: LatentCodec, accelerator: Accelerator, global_batch: int
+) -> ImageFeed:
+    """The feed of a scanned folder; makes the latents that are missing, shared among the processes.
+
+    Raises:
+        InputError: too few pictures, or latents that cannot be made or kept.
+    """
+    training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
+    plan = BatchPlan(training, global_batch, config.loop.seed, config.data.flip)
+    cache = LatentCache(cache_folder(config), codec, {"precision": "float32"}, config.data.transparency)
+    wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
+    with bar("latents", "picture", quiet=not accelerator.is_main_process) as shown:
+        cache.fill(
+            wanted, accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+            workers=config.data.workers, progress=on(shown),
+        )  # fmt: skip
+    codec.to("cpu")
+    accelerator.wait_for_everyone()
+    pin = accelerator.device.type == "cuda"
+    return ImageFeed(scan, plan, kept_out, cache.reader(), config.data.workers, pin)

@@ -1,0 +1,241 @@
+"""The loop: step after step, with what has to be written down between them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..base.model import Base
+from ..kinds.network import Network
+from ..processes.agreement import agree
+from ..processes.machine import global_batch
+from ..settings.config import RunConfig
+from ..state.best import best_kept
+from ..state.checkpoint import (
+    CHECKPOINTS,
+    UNSEEN,
+    Checkpoint,
+    is_unseen,
+    mark_seen,
+    read_checkpoint,
+    recover,
+    write_checkpoint,
+)
+from ..state.ema import Averages
+from ..state.gather import gather, restore, trained_weights
+from ..state.profiles import first_average, profiles
+from .feed import Feed
+from .metrics import Metrics
+from .moments import Moments
+from .optimizer import build_optimizer, learning_rate, set_learning_rate
+from .step import Stepper
+from .stop import Stop
+from .validation import validate
+
+
+@dataclass(eq=False)
+class Trainer:
+    """A run in memory.
+
+    Attributes:
+        network, optimizer: as accelerate prepared them.
+        averages: of the network's weights.
+        frozen: null-text constants that are not trained, by their names in the UNet.
+        paint: draws a picture [3, H, W] from 0 to 1 of weights at a step, or gives None where that fails; None in all
+            but the first process.
+        step: optimization steps done.
+        stopped_by: the signal that ended `run` before its last step, 0 for none.
+        unseen: what the record wants to see at this step, a validation or samples, is still to be done.
+    """
+
+    config: RunConfig
+    accelerator: Accelerator
+    base: Base
+    feed: Feed
+    network: nn.Module
+    optimizer: Any
+    averages: Averages
+    frozen: Mapping[str, Tensor] = field(default_factory=dict)
+    paint: Callable[[Mapping[str, Tensor], int], Tensor | None] | None = None
+    step: int = 0
+    stopped_by: int = 0
+    unseen: bool = False
+    moments: Moments = field(default_factory=Moments)
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return Path(self.config.output)
+
+    @property
+    def images(self) -> int:
+        """Samples of a step over all processes."""
+        return global_batch(self.config.loop, self.accelerator)
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
+        path, unseen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        if path is not None:
+            checkpoint = read_checkpoint(Path(path))
+            restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
+            self.step, self.unseen = checkpoint.step, unseen
+        self.accelerator.wait_for_everyone()
+
+    def run(self) -> bool:
+        """Train up to the last step, or until a signal asks to stop; the state is saved either way.
+
+        Returns:
+            Whether the last step was reached.
+
+        Raises:
+            InputError: a checkpoint could not be written, or the loss is no number any more.
+        """
+        config, rank, world = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        stepper = self._stepper()
+        saved, steps = self.step, config.loop.steps
+        main = self.accelerator.is_main_process
+        with Stop(self.step) as stop, Metrics(self.folder, self.step, steps, self.images, main, self.unseen) as metrics:
+            self.network.train()
+            if self.unseen:
+                self._look(metrics)
+            for batch in self.feed.batches(self.step, steps, rank, world):
+                rate = learning_rate(config.optimizer, self.step, steps)
+                set_learning_rate(self.optimizer, rate)
+                loss, norm = stepper.run(batch, self.step)
+                self.step += 1
+                self.averages.update(self.step)
+                self.moments.add(self.step, rate, loss, norm)
+                log = self._every(config.record.log_every)
+                self.stopped_by = stop.agreed(self.accelerator, self.step, log)
+                save = self._every(config.record.save_every) or self.stopped_by != 0
+                if log or save:
+                    metrics.steps(self.moments.take(self.accelerator))
+                self.unseen = self._is_time_to_look()
+                if save:
+                    self.save(metrics)
+                    saved = self.step
+                if self.unseen and (not self.stopped_by or self.step >= steps):
+                    self._look(metrics)  # one that is asked to stop looks when it goes on, if it does
+                if self.stopped_by:
+                    break
+            metrics.steps(self.moments.take(self.accelerator))
+            if saved != self.step:
+                self.save(metrics)
+        return self.step >= steps
+
+    def save(self, metrics: Metrics) -> None:
+        """Write a checkpoint; all processes take part, the first one writes.
+
+        Raises:
+            InputError: it could not be written; the one before is whole.
+        """
+        metrics.flush()
+        state = {"world": self.accelerator.num_processes, "global_batch": self.images, UNSEEN: self.unseen}
+        checkpoint = gather(self.accelerator, self.network, self.optimizer, self.averages, self.step, **state)
+        agree(self.accelerator, lambda: self._write(checkpoint))
+        metrics.pause()
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        best = best_kept(self.folder, first_average(self.config.ema))
+        keep = () if best is None else (best.step,)
+        write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last, keep)
+
+    def _is_time_to_look(self) -> bool:
+        record = self.config.record
+        return self._every(record.sample_every) or self._every(record.validate_every) and self.config.loop.held_out > 0
+
+    def _look(self, metrics: Metrics) -> None:
+        """Validate and sample where their time has come; the checkpoint of this step is told when that is done."""
+        record = self.config.record
+        if self._every(record.validate_every) and self.config.loop.held_out:
+            found = validate(
+                self.accelerator, self.network, self.averages, self.feed.held_out(), self.base.schedule,
+                self.config.loop.seed, max(1, self.config.loop.batch_size // 2),
+            )  # fmt: skip
+            metrics.numbers(self.step, found)
+            metrics.pause()
+
+        if self._every(record.sample_every):
+            weights, _ = self.result_weights()
+            agree(self.accelerator, lambda: self._paint(metrics, weights))
+            metrics.pause()
+        metrics.flush()
+        self.unseen = False
+        if self.accelerator.is_main_process:
+            mark_seen(self.folder / CHECKPOINTS, self.step)
+
+    def _paint(self, metrics: Metrics, weights: Mapping[str, Tensor]) -> None:
+        picture = None if self.paint is None else self.paint(weights, self.step)
+        if picture is not None:
+            metrics.picture(self.step, "samples", picture)
+
+    def result_weights(self) -> tuple[dict[str, Tensor], str]:
+        """The weights a run is for and the name of the average they are; all processes take part.
+
+        By their names in the network, on the CPU: the first average, or the weights themselves ("") where none is kept.
+        """
+        names = self.averages.names
+        if not names:
+            return trained_weights(self.network), ""
+        with self.averages.applied(names[0]):
+            return trained_weights(self.network), names[0]
+
+    def _every(self, steps: int) -> bool:
+        return steps > 0 and (self.step % steps == 0 or self.step == self.config.loop.steps)
+
+    def _stepper(self) -> Stepper:
+        loop = self.config.loop
+        return Stepper(
+            accelerator=self.accelerator,
+            network=self.network,
+            optimizer=self.optimizer,
+            schedule=self.base.schedule,
+            loss=self.config.loss,
+            seed=loop.seed,
+            global_batch=self.images,
+            micro_batch=loop.batch_size,
+            max_grad_norm=self.config.optimizer.max_grad_norm,
+        )
+
+
+def open_trainer(
+    config: RunConfig,
+    accelerator: Accelerator,
+    base: Base,
+    feed: Feed,
+    network: Network,
+    frozen: Mapping[str, Tensor] | None = None,
+) -> Trainer:
+    """Put a network on the machine, with its optimizer and averages; the arguments are as in `Trainer`.
+
+    Raises:
+        InputError: an optimizer or average that cannot be had.
+    """
+    wanted = profiles(config.ema)
+    unet: Any = network.unet
+    network.train()
+    if config.loop.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    if config.loop.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.loop.compile:
+        unet.compile()
+    fused = accelerator.device.type == "cuda"
+    network.to(accelerator.device)
+    network.frozen_text_to(accelerator.device)
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    optimizer = build_optimizer(config.optimizer, parameters, fused)
+    prepared, optimizer = accelerator.prepare(network, optimizer)
+    return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted), frozen or {})
+
+
+def _recover(folder: Path) -> tuple[str | None, bool]:
+    """The newest whole checkpoint, and whether what was to be seen at its step is still to be."""
+    path, told = recover(folder)
+    for sentence in told:
+        print(sentence, flush=True)
+    return (None, False) if path is None else (str(path), is_unseen(path))

@@ -1,0 +1,1 @@
+"""Several processes: who leads, what they agree on, what they share."""

@@ -1,0 +1,1 @@
+"""The settings of a training run: sections, presets, files and flags."""

@@ -1,0 +1,26 @@
+"""What results depend on in a base beside the weights of its UNet, by names as in run.json."""
+
+import hashlib
+import json
+from typing import Any
+
+from gcfg_core.concept.tensor_digest import digest_of
+
+from ..base.model import Base
+from ..base.text_digest import text_digest, tokenizer_digest
+
+BASE = "base."  # how their names begin
+
+
+def base_settings(base: Base, kind: str) -> dict[str, Any]:
+    """Noise levels, codec and configuration of a base, and its text encoder where ``kind`` is text."""
+    config = json.dumps(base.config, sort_keys=True, default=str)
+    found = {
+        "prediction_type": base.schedule.prediction_type,
+        "alphas_cumprod": digest_of({"alphas_cumprod": base.schedule.alphas_cumprod}),
+        "codec": base.codec.digest,
+        "unet_config": hashlib.sha256(config.encode()).hexdigest(),
+    }
+    if kind == "text" and base.text is not None:
+        found |= {"text_encoder": text_digest(base.text), "tokenizer": tokenizer_digest(base.text)}
+    return {BASE + name: value for name, value in found.items()}

@@ -1,0 +1,194 @@
+"""Checkpoints on disk: RUN/checkpoints/step-00001234/ with tensors (safetensors), state.json and manifest.json.
+
+A checkpoint is written to a folder of another name, flushed and renamed, and old ones go only after that: whenever the
+process dies, the last whole one is still there. The manifest holds the hash of every file, so a torn one is seen.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gcfg_core.concept.tensor_file import flush_folder
+from gcfg_core.errors import InputError
+
+from ..durable import flush_file, sha256_of
+
+CHECKPOINTS = "checkpoints"  # the folder of them in a run's
+STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
+SEEN = "seen"  # a file beside the others, once what was to be seen at this step has been written down
+UNSEEN = "unseen"  # in the state: something was to be seen at this step
+SAVING, TORN, OLD = ".partial-", "torn-", ".old-"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a run goes on from.
+
+    Attributes:
+        step: optimization steps done.
+        tensors: {"weights": {name: tensor}, "optimizer": ..., one for each average}, all on the CPU.
+        state: the rest, anything JSON holds.
+    """
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int, keep_steps: Collection[int] = ()) -> Path:
+    """Write a checkpoint, then remove the oldest so that ``keep_last`` and those of ``keep_steps`` stay.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written; the checkpoints before are as they were.
+    """
+    target = folder / f"{STEP}{checkpoint.step:08d}"
+    partial = folder / f"{SAVING}{uuid.uuid4().hex}"
+    try:
+        partial.mkdir(parents=True)
+        _write_files(partial, checkpoint)
+        _move_in(partial, target)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        whole = latest_checkpoint(folder)
+        kept = f"{whole.name} is whole" if whole else "there is none before it"
+        raise InputError(str(target), "a checkpoint written whole", f"{error}",
+                         f"Free some space and give the same command again: {kept}.") from error  # fmt: skip
+    prune(folder, keep_last, keep_steps)
+    return target
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+    for name, tensors in checkpoint.tensors.items():
+        save_file(dict(tensors), folder / f"{name}.safetensors")
+    state = {"step": checkpoint.step, **checkpoint.state}
+    (folder / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    files = {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": files}, indent=2), encoding="utf-8")
+    for path in folder.iterdir():
+        flush_file(path)
+    flush_folder(folder)
+
+
+def _move_in(partial: Path, target: Path) -> None:
+    """Rename to the final name; a checkpoint of this step that is there already goes aside first."""
+    if target.exists():
+        os.replace(target, _aside(target))
+    os.replace(partial, target)
+    flush_folder(target.parent)
+
+
+def _aside(path: Path) -> Path:
+    """Another name for a checkpoint that is to go, from which `recover` knows its own."""
+    return path.with_name(f"{OLD}{path.name}-{uuid.uuid4().hex}")
+
+
+def mark_seen(folder: Path, step: int) -> None:
+    """Note in the checkpoint of a step, where there is one, that validation and samples of this step are done."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / f"{STEP}{step:08d}" / SEEN).touch()
+
+
+def is_unseen(path: Path) -> bool:
+    """Whether something was to be seen at the step of a whole checkpoint, and `mark_seen` was not called for it."""
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    return bool(state.get(UNSEEN)) and not (path / SEEN).exists()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The content of a checkpoint whose files are known to be whole."""
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+    return Checkpoint(state.pop("step"), tensors, state)
+
+
+def fault_of(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None when all are there and whole."""
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        for name, told in files.items():
+            file = path / name
+            if file.stat().st_size != told["bytes"] or sha256_of(file) != told["sha256"]:
+                return f"{name} is not what the manifest says"
+    except OSError as error:
+        return f"{Path(error.filename or path).name}: {error.strerror or error}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is damaged"
+    return None
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint folder's name."""
+    return int(path.name.removeprefix(STEP))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders there are, whole or not, oldest first."""
+    found = folder.glob(f"{STEP}*")
+    return sorted(path for path in found if path.is_dir() and path.name.removeprefix(STEP).isdecimal())
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    return next((path for path in reversed(checkpoints(folder)) if fault_of(path) is None), None)
+
+
+def recover(folder: Path) -> tuple[Path | None, list[str]]:
+    """Make a checkpoint folder ready to go on from.
+
+    Removes what an interrupted save left, puts back what it had set aside, and gives torn checkpoints another name;
+    they are removed when the run has come past them.
+
+    Returns:
+        The newest whole checkpoint, and one sentence for each torn one that was newer.
+    """
+    for leftover in folder.glob(f"{SAVING}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for old in folder.glob(f"{OLD}*"):
+        own = folder / old.name.removeprefix(OLD).rpartition("-")[0]
+        if own.name.startswith(STEP) and not own.exists() and fault_of(old) is None:
+            os.replace(old, own)
+        shutil.rmtree(old, ignore_errors=True)
+    told = []
+    for path in reversed(checkpoints(folder)):
+        fault = fault_of(path)
+        if fault is None:
+            _remove_torn(folder, step_of(path))
+            return path, told
+        aside = path.with_name(f"{TORN}{path.name}-{uuid.uuid4().hex[:8]}")
+        os.replace(path, aside)
+        told.append(f"{path.name} is torn ({fault}); it is set aside as {aside.name}")
+    return None, told
+
+
+def _remove_torn(folder: Path, step: int) -> None:
+    """Remove torn checkpoints of steps up to this one."""
+    for torn in folder.glob(f"{TORN}{STEP}*"):
+        own = torn.name.removeprefix(TORN + STEP).partition("-")[0]
+        if own.isdecimal() and int(own) <= step:
+            shutil.rmtree(torn, ignore_errors=True)
+
+
+def prune(folder: Path, keep_last: int, keep_steps: Collection[int] = ()) -> None:
+    """Remove all but the newest ``keep_last`` checkpoints and those of ``keep_steps``; each gets another name first, so
+    that none is ever half."""
+    for path in checkpoints(folder)[:-keep_last]:
+        if step_of(path) in keep_steps:
+            continue
+        doomed = _aside(path)
+        os.replace(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    for leftover in folder.glob(f"{OLD}*"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""Moving averages of the weights, in float32, beside the weights that are trained.
+
+Power function (EDM2, arXiv 2312.02696, Eq. 1 to 5):   avg_t = beta_t * avg_{t-1} + (1 - beta_t) * w_t
+                                                     beta_t = (1 - 1/t)^(gamma + 1)
+where gamma follows from sigma_rel, the width of the profile as a part of the run's length. Constant: beta_t is `decay`
+after a warm-up, min(decay, (1 + t) / (warmup + t)).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from gcfg_core.errors import InputError
+
+WIDEST = 1.0 / 12.0**0.5  # sigma_rel of gamma 0, the uniform average
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How fast an average forgets.
+
+    Attributes:
+        name: of its tensors' file: "ema-0.05" for sigma_rel 0.05, "ema" for a constant one.
+        gamma: exponent of the power function; None for a constant decay.
+        decay, warmup: of the constant one.
+    """
+
+    name: str
+    gamma: float | None = None
+    decay: float = 0.9999
+    warmup: int = 10
+
+    def beta(self, t: int) -> float:
+        """Weight of the old average at step t, counted from 1; the first step copies the weights."""
+        if self.gamma is not None:
+            return (1.0 - 1.0 / t) ** (self.gamma + 1.0)
+        return 0.0 if t == 1 else min(self.decay, (1.0 + t) / (self.warmup + t))
+
+
+def sigma_rel_of(gamma: float) -> float:
+    """Relative width of a power function profile (EDM2, Algorithm 2): sqrt((g+1) / ((g+2)^2 (g+3)))."""
+    return ((gamma + 1.0) / ((gamma + 2.0) ** 2 * (gamma + 3.0))) ** 0.5
+
+
+def gamma_of(sigma_rel: float) -> float:
+    """The exponent whose profile has this relative width, by bisection of `sigma_rel_of`.
+
+    Raises:
+        InputError: a width that no power function with gamma >= 0 has.
+    """
+    if not 0.0 < sigma_rel < WIDEST:
+        raise InputError(
+            "sigma_rels", f"numbers between 0 and {WIDEST:.3f}", str(sigma_rel), "EDM2 keeps 0.05 and 0.1."
+        )
+    low, high = 0.0, 4.0 / sigma_rel
+    for _ in range(200):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if sigma_rel_of(middle) > sigma_rel else (low, middle)
+    return (low + high) / 2.0
+
+
+def power_profile(sigma_rel: float) -> Profile:
+    """The power function profile of a relative width, named after it."""
+    return Profile(f"ema-{sigma_rel:g}", gamma=gamma_of(sigma_rel))
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name."""
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+
+def local(value: Any) -> Tensor:
+    """The part of a parameter that this process holds: all of it, unless it is sharded (FSDP)."""
+    data = value.detach()
+    return data.to_local() if hasattr(data, "to_local") else data
+
+
+def shard_again(module: nn.Module) -> None:
+    """Drop whole copies of sharded weights (FSDP) that a forward pass without a backward pass has left: they would hide
+    what is put into the shards."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
+class Averages:
+    """One or more averages of a module's trained parameters; under FSDP each process keeps those of its shards.
+
+    Args:
+        module: the module, already on its device and wrapped.
+        profiles: one for each average; none at all is allowed.
+    """
+
+    def __init__(self, module: nn.Module, profiles: Iterable[Profile]) -> None:
+        self.profiles = tuple(profiles)
+        self._module = module
+        self._parameters = list(trainable(module).values())
+        self._shadows = {profile.name: [w.float().clone() for w in self._weights] for profile in self.profiles}
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        return [local(value) for value in self._parameters]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._shadows)
+
+    @torch.no_grad()
+    def update(self, t: int) -> None:
+        """Take in the weights after step t, counted from 1."""
+        weights = [w.float() for w in self._weights]
+        for profile in self.profiles:
+            torch._foreach_lerp_(self._shadows[profile.name], weights, 1.0 - profile.beta(t))
+
+    @contextmanager
+    def applied(self, name: str) -> Iterator[None]:
+        """Put an average into the module while the block runs; the weights come back to the bit."""
+        kept = [w.clone() for w in self._weights]
+        self._put(self._shadows[name])
+        try:
+            yield
+        finally:
+            self._put(kept)
+
+    @torch.no_grad()
+    def take(self, name: str) -> None:
+        """Make what the module holds now the average of this name: how a checkpoint is read back."""
+        for shadow, weight in zip(self._shadows[name], self._weights, strict=True):
+            shadow.copy_(weight)
+
+    @torch.no_grad()
+    def _put(self, values: list[Tensor]) -> None:
+        shard_again(self._module)
+        for weight, value in zip(self._weights, values, strict=True):
+            weight.copy_(value)

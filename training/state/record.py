@@ -1,0 +1,224 @@
+"""run.json: everything that is needed to repeat a run, and what a run that is continued must agree with."""
+
+import json
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gcfg_core.errors import InputError
+
+from ..base.model import Base
+from ..console.program import PROGRAM
+from ..data.picture import Picture
+from ..durable import sha256_of, write_json
+from ..settings.config import RunConfig
+from ..settings.read import section_of
+from .base_settings import BASE, base_settings
+from .checkpoint import CHECKPOINTS, checkpoints
+from .dataset_list import changes, write_pictures
+from .found_paths import FOLDER
+from .names import RECORD
+from .start import CONSTANTS
+from .way_on import way_on
+
+HASH = re.compile("[0-9a-f]{64}")
+PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
+# Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
+FREE = {
+    "base", "output", "data.images", "data.cache", "data.workers", "data.max_pixels", "data.min_side", "model.start",
+    "model.tokenizer", "model.vae", "model.variant", "loop.batch_size", "loop.accumulation",
+    "loop.gradient_checkpointing", "loop.compile", "loop.channels_last", "loop.device",
+}  # fmt: skip
+
+
+def result_settings(config: RunConfig, base: Base, data: str, global_batch: int) -> dict[str, Any]:
+    """Every setting that results depend on, by its dotted name; files are named by their content.
+
+    Args:
+        base: that is trained.
+        data: hash of the pictures.
+        global_batch: samples of a step over all processes.
+
+    Raises:
+        InputError: `start` cannot be read.
+    """
+    settings: dict[str, Any] = {"images": data, "base": base.sha256, "global_batch": global_batch}
+    settings["start"] = _start(config.model.start)
+    return settings | given_settings(config) | base_settings(base, config.model.kind)
+
+
+def given_settings(config: RunConfig) -> dict[str, Any]:
+    """Those of `result_settings` that the configuration alone says."""
+    settings: dict[str, Any] = {}
+    for section, values in config.model_dump(mode="json").items():
+        if isinstance(values, dict) and section != "record":
+            settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
+    if config.optimizer.lr_schedule == "constant":
+        del settings["loop.steps"]  # such a run may be made longer
+    if config.optimizer.optimizer == "adamw8bit":
+        settings["loop.channels_last"] = config.loop.channels_last  # its state lies in blocks of the weights' layout
+    return settings
+
+
+def _start(path: str | None) -> str | None:
+    try:
+        return None if path is None else sha256_of(Path(path))
+    except OSError as error:
+        told = error.strerror or str(error)
+        raise InputError(f"start {path}", "a null-text file", told, f"Make one with `{PROGRAM} prepare`.") from None
+
+
+def open_record(
+    folder: Path,
+    config: RunConfig,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
+) -> None:
+    """Write run.json, or check that the one that is there is of the same run.
+
+    One that is there binds nobody before the run's first checkpoint: settings that turned out not to work, or not to
+    fit into memory, can be corrected.
+
+    Args:
+        folder: of the run.
+        config: all settings.
+        settings: of `result_settings`.
+        facts: more about the run, for people.
+        pictures: of the run; those that it began with are noted beside.
+
+    Raises:
+        InputError: the run there has other settings.
+    """
+    check_record(folder, settings, pictures)
+    record = _found_record(folder)
+    if not _is_binding(folder, record) and record.get("settings") != _plain(settings):
+        (folder / CONSTANTS).unlink(missing_ok=True)  # of the run that did not come to its first checkpoint
+        started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record = {"format": 1, "started": started, "settings": _plain(settings)}
+        write_pictures(folder, pictures)
+    record["settings"] = {**_plain(settings), **record["settings"]}  # what an older version did not note
+    place = {FOLDER: str(Path.cwd()), "versions": versions()}
+    record |= {"config": config.model_dump(mode="json"), **place, **facts}
+    write_json(folder / RECORD, record)
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (folder / RECORD).exists()
+
+
+def _found_record(folder: Path) -> dict[str, Any]:
+    """The content of run.json, nothing before the run began; InputError for checkpoints that have lost theirs."""
+    if is_begun(folder):
+        return read_record(folder)
+    if checkpoints(folder / CHECKPOINTS):
+        raise InputError(str(folder / RECORD), "the record of the run whose checkpoints lie there", "none",
+                         "Put it back to continue the run, or give another output folder.")  # fmt: skip
+    return {}
+
+
+def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether there are steps that another setting would have made otherwise: a checkpoint, or a result."""
+    return bool(checkpoints(folder / CHECKPOINTS)) or "result" in record
+
+
+def check_record(
+    folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = (), some: bool = False
+) -> None:
+    """Raise InputError where the folder holds steps of a run that another setting, or other pictures, would end
+    differently.
+
+    A setting that the version which began the run did not know yet had its default; what it did not note of the base
+    cannot be compared.
+
+    Args:
+        some: these are not all settings of `result_settings`, but those that are known before more work is done.
+    """
+    record = _found_record(folder)
+    if not _is_binding(folder, record):
+        return
+    told = _plain(settings)
+    before = {**_defaults(told), **record["settings"]}
+    for key in told if some else [*before, *told]:
+        if before.get(key) == told.get(key):
+            continue
+        found = changes(folder, pictures) if key == "images" else None
+        if found is not None:
+            raise InputError("images", f"the pictures that the run in {folder} began with", found,
+                             f"Put them back to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+        raise InputError(key, f"{_told(before.get(key))} as in the run in {folder}", _told(told.get(key)),
+                         f"Give the same settings to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+
+
+def _other_way(key: str, folder: Path, record: Mapping[str, Any]) -> str:
+    """A sentence: from the result of a run one can train on with other settings, but not with another network."""
+    fixed = key == "base" or key.startswith((BASE, "model."))
+    return ("" if fixed else way_on(folder, record)) or "Or give another output folder."
+
+
+def _defaults(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What each of these settings is where nobody gives it; what has no default is as it is told."""
+    found = dict(told)
+    for key in told:
+        section, _, name = key.partition(".")
+        if name and not key.startswith(BASE):
+            field = section_of(RunConfig.model_fields[section]).model_fields[name]  # type: ignore[union-attr]
+            if not field.is_required():
+                found[key] = _plain({key: field.get_default(call_default_factory=True)})[key]
+    return found
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of run.json.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _no_record(path, error.strerror or str(error)) from None
+    except ValueError:
+        raise _no_record(path, "a damaged file (no JSON)") from None
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("settings", "config")):
+        raise _no_record(path, "JSON without the settings of one")
+    return record
+
+
+def _no_record(path: Path, got: str) -> InputError:
+    return InputError(str(path), "the record of a run", got, "Give the folder of a run, or another output.")
+
+
+def add_facts(folder: Path, **facts: Any) -> None:
+    """Add facts to run.json, such as what came out."""
+    write_json(folder / RECORD, {**read_record(folder), **facts})
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return json.loads(json.dumps(settings))
+
+
+def _told(value: Any) -> str:
+    """A setting for people: of a hash, its beginning."""
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"sha256 {text[:12]}" if HASH.fullmatch(text) else text
+
+
+def versions() -> dict[str, str]:
+    """Python, system and the packages that results depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found

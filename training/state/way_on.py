@@ -1,0 +1,26 @@
+"""The way to train on from a run with settings that it cannot be continued with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..console.program import PROGRAM
+from .names import WORLD
+
+
+def way_on(folder: Path, record: Mapping[str, Any]) -> str:
+    """A sentence that names it; empty for a run whose result nothing can start from.
+
+    Args:
+        folder: of the run.
+        record: the content of its run.json.
+    """
+    again = "To train on from it with other settings, give another --output and"
+    if record.get("config", {}).get("model", {}).get("kind") == "text":
+        world = folder / WORLD
+        return f"{again} --base {world}." if world.is_dir() else ""
+    result = record.get("result")
+    file = folder / str(result.get("file")) if isinstance(result, dict) else None
+    if file is not None and file.is_file():
+        return f"{again} --start {file}."
+    return f"{again} --start START.safetensors, which `{PROGRAM} export {folder} START.safetensors` writes."
