@@ -56,7 +56,7 @@ class Studio:
                 positive=graph.Side(self.model(term.model) if term.model else None, prompt if term.prompt else None),
                 weight=term.weight,
                 window=window(term.start, term.end),
-                modifiers=modifiers.Modifiers(refresh=term.refresh),
+                modifiers=(modifiers.Refresh(term.refresh),),
             )
             for term in setting.terms
         ]

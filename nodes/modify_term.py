@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..gcfg_core.guidance.graph import GuidanceTerm
-from ..gcfg_core.guidance.modifiers import PROJECTIONS, Modifiers, Projection
+from ..gcfg_core.guidance.modifiers import PROJECTIONS, NormCap, Project, Projection, Refresh
 from .comfyui.types import CATEGORY, Terms, search_aliases
 
 
@@ -51,4 +51,5 @@ class ModifyTermNode(io.ComfyNode):
         if not terms:
             raise ValueError("terms: the chain is empty, so there is no term to modify; connect a Guidance Term.")
         *earlier, newest = terms
-        return io.NodeOutput((*earlier, newest.with_modifiers(Modifiers(projection, parallel, norm_cap, refresh))))
+        modified = newest.with_modifiers(NormCap(norm_cap), Project(projection, parallel), Refresh(refresh))
+        return io.NodeOutput((*earlier, modified))

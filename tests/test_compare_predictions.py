@@ -83,7 +83,7 @@ class TestKeeping:
         )
         plan = gcfg(pack, micro_model(0), U, *TERMS).plan
         keeper = module.PredictionKeeper(1.0)
-        keeper.begin(torch.tensor([10.0, 1.0, 0.0]), schedule.Progress(lambda percent: 10.0 * (1.0 - percent)))
+        keeper.begin(torch.tensor([10.0, 1.0, 0.0]), schedule.SamplingProgress(lambda percent: 10.0 * (1.0 - percent)))
         for sigma in (10.0, 3.0):
             assert not keeper.wants(torch.tensor([sigma]))
             keeper.hold(plan, {0: torch.full((2, 4, 8, 8), sigma)}, torch.zeros(2, 4, 8, 8), torch.tensor([sigma] * 2))

@@ -48,17 +48,15 @@ class TestTime:
         assert [record.weights for record in late.trace.records] == [record.weights for record in window.trace.records]
 
     def test_formula_and_cost_name_the_range(self, pack: Any) -> None:
-        formula, schedule = (
-            pack.module("gcfg_core.guidance.formula"),
-            pack.module("gcfg_core.guidance.sampling_progress"),
-        )
+        names = ("formula", "cost", "sampling_progress")
+        formula, price, schedule = (pack.module(f"gcfg_core.guidance.{name}") for name in names)
         late = ranged(pack, OTHER, 0.5, 1.0)
         guider = gcfg(pack, MODEL, BASE, {"positive": PROMPT}, {"model": SECOND, "positive": late, "end_percent": 0.8})
         assert "2.5{@ 50%-80%} * (model2(c2) - base(null))" in formula.formula(guider.plan)
-        assert [phase.evaluations for phase in formula.evaluation_phases(guider.plan)] == [2, 3, 2]
-        progress = schedule.Progress(MODEL.get_model_object("model_sampling").percent_to_sigma)
+        assert [phase.evaluations for phase in price.evaluation_phases(guider.plan)] == [2, 3, 2]
+        progress = schedule.SamplingProgress(MODEL.get_model_object("model_sampling").percent_to_sigma)
         ask(guider)
-        assert formula.cost(guider.plan, SIGMAS, progress).evaluations == guider.trace.evaluations
+        assert price.cost(guider.plan, SIGMAS, progress).evaluations == guider.trace.evaluations
 
     def test_one_term_rests_outside_its_range_and_is_cfg_inside(self, pack: Any) -> None:
         late = ranged(pack, PROMPT, 0.5, 1.0)

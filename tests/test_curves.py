@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from gcfg_core.guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp, parse_keyframes
 from gcfg_core.guidance.graph import GuidanceTerm
-from gcfg_core.guidance.sampling_progress import Progress, Window
-from gcfg_core.guidance.weights import term_weight
+from gcfg_core.guidance.sampling_progress import SamplingProgress, Window
 from rigs.counter import count_forwards
 from rigs.micro import UNET, micro_cond, micro_latent, micro_model
 
@@ -100,14 +99,14 @@ SCHEDULES = {
 class TestProgress:
     def test_percent_is_the_inverse_of_percent_to_sigma(self, name: str) -> None:
         to_sigma = SCHEDULES[name].percent_to_sigma
-        progress = Progress(to_sigma)
+        progress = SamplingProgress(to_sigma)
         for percent in np.linspace(0.01, 0.99, 45):
             assert progress.percent(float(to_sigma(percent))) == pytest.approx(percent, abs=2e-6)
 
     def test_percent_asks_the_host_seldom(self, name: str) -> None:
         """The host's percent_to_sigma takes about 60 us, and a curve needs the percent of every call's sigma."""
         asked: list[float] = []
-        progress = Progress(lambda percent: asked.append(percent) or SCHEDULES[name].percent_to_sigma(percent))
+        progress = SamplingProgress(lambda percent: asked.append(percent) or SCHEDULES[name].percent_to_sigma(percent))
         sigmas = [float(SCHEDULES[name].percent_to_sigma(p)) for p in np.linspace(0.005, 0.995, 50)]
         for sigma in sigmas + sigmas:
             progress.percent(sigma)
@@ -115,7 +114,7 @@ class TestProgress:
 
     def test_runs_from_0_to_1_on_the_models_own_sigmas(self, name: str) -> None:
         model_sampling = SCHEDULES[name]
-        progress = Progress(model_sampling.percent_to_sigma)
+        progress = SamplingProgress(model_sampling.percent_to_sigma)
         assert progress.percent(float(model_sampling.sigma_max)) == pytest.approx(0.0, abs=2e-3)
         percents = [progress.percent(float(s)) for s in model_sampling.sigmas.flip(0)]
         assert all(a <= b + 1e-9 for a, b in zip(percents, percents[1:], strict=False))
@@ -124,7 +123,7 @@ class TestProgress:
     def test_window_edges(self, name: str) -> None:
         """Active for end < sigma <= start."""
         to_sigma = SCHEDULES[name].percent_to_sigma
-        progress, window = Progress(to_sigma), Window(0.25, 0.75)
+        progress, window = SamplingProgress(to_sigma), Window(0.25, 0.75)
         start, end = float(to_sigma(0.25)), float(to_sigma(0.75))
         assert progress.is_active(window, start)
         assert not progress.is_active(window, math.nextafter(start, math.inf))
@@ -132,19 +131,19 @@ class TestProgress:
         assert not progress.is_active(window, end)
 
     def test_windows_that_meet_share_no_call_and_leave_none_out(self, name: str) -> None:
-        progress = Progress(SCHEDULES[name].percent_to_sigma)
+        progress = SamplingProgress(SCHEDULES[name].percent_to_sigma)
         windows = [Window(0.0, 0.3), Window(0.3, 0.6), Window(0.6, 1.0)]
         for sigma in [*map(float, SCHEDULES[name].sigmas[::37]), float(SCHEDULES[name].percent_to_sigma(0.3))]:
             assert sum(progress.is_active(window, sigma) for window in windows) == 1
 
     def test_the_last_sigma_of_the_schedule_is_the_end(self, name: str) -> None:
         """A ramp is exactly 0 there, so that its term is not evaluated for nothing."""
-        progress = Progress(SCHEDULES[name].percent_to_sigma)
+        progress = SamplingProgress(SCHEDULES[name].percent_to_sigma)
         assert progress.percent(float(SCHEDULES[name].sigma_min)) == pytest.approx(1.0, abs=5e-3)
         assert progress.percent(0.0) == 1.0
 
     def test_start_of_0_and_end_of_1_have_no_edge(self, name: str) -> None:
-        progress = Progress(SCHEDULES[name].percent_to_sigma)
+        progress = SamplingProgress(SCHEDULES[name].percent_to_sigma)
         assert progress.is_active(Window(0.0, 0.5), 1e12)
         assert progress.is_active(Window(0.5, 1.0), 0.0)
         assert progress.is_active(Window(0.99, 1.0), 1e-12)
@@ -153,16 +152,16 @@ class TestProgress:
 
 class TestTermWeight:
     def test_curve_runs_over_the_window(self) -> None:
-        progress = Progress(lambda percent: 1.0 - percent)
+        progress = SamplingProgress(lambda percent: 1.0 - percent)
         term = GuidanceTerm(weight=2.0, window=Window(0.2, 0.6), curve=Linear(0.0))
-        found = {p: term_weight(term, 1.0 - p, progress) for p in (0.1, 0.2, 0.3, 0.4, 0.59, 0.61, 0.9)}
+        found = {p: term.weight_at(1.0 - p, progress) for p in (0.1, 0.2, 0.3, 0.4, 0.59, 0.61, 0.9)}
         assert list(found.values()) == pytest.approx([0, 2, 1.5, 1, 0.05, 0, 0], abs=1e-6)
 
     def test_a_plain_term_never_asks_for_progress(self) -> None:
         def refuse(percent: float) -> float:
             raise AssertionError("asked")
 
-        assert term_weight(GuidanceTerm(weight=2.0), 1.0, Progress(refuse)) == 2.0
+        assert GuidanceTerm(weight=2.0).weight_at(1.0, SamplingProgress(refuse)) == 2.0
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t")  # torchsde, about the last bits of its times

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
+from gcfg_core.guidance.cost import evaluation_phases
 from gcfg_core.guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp
-from gcfg_core.guidance.formula import evaluation_phases
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
 from gcfg_core.guidance.plan import compile_plan
-from gcfg_core.guidance.sampling_progress import Progress, Window
-from gcfg_core.guidance.weights import term_weight, weight_profile
+from gcfg_core.guidance.sampling_progress import SamplingProgress, Window
 from rigs.posted import node, papers_graph
 
 PAPER = ["D = base(null)", "+ 2.5 * (concept(null) - base(null))", "+ 2.5 * (base(control) - base(null))"]
@@ -23,16 +22,16 @@ class TestProfile:
     @pytest.mark.parametrize("window", [Window(), Window(0.0, 0.4), Window(0.25, 0.75), Window(0.5, 1.0)])
     def test_lies_on_the_weights_that_sampling_uses(self, curve: Any, window: Window) -> None:
         term = GuidanceTerm(weight=-2.5, curve=curve, window=window)
-        points = weight_profile(term)
+        points = term.weight_profile()
         assert points[0][0] == 0.0 and points[-1][0] == 1.0
         assert [percent for percent, _ in points] == sorted(percent for percent, _ in points)
-        progress = Progress(lambda percent: 1.0 - percent)
+        progress = SamplingProgress(lambda percent: 1.0 - percent)
         for (percent, weight), (following, _) in zip(points, points[1:], strict=False):
             if percent < following:  # where two points share a percent the later one acts
-                assert term_weight(term, 1.0 - percent, progress) == pytest.approx(weight, abs=1e-5)
+                assert term.weight_at(1.0 - percent, progress) == pytest.approx(weight, abs=1e-5)
 
     def test_an_empty_window_never_acts(self) -> None:
-        assert {weight for _, weight in weight_profile(GuidanceTerm(weight=2.0, window=Window(0.5, 0.5)))} == {0.0}
+        assert {weight for _, weight in GuidanceTerm(weight=2.0, window=Window(0.5, 0.5)).weight_profile()} == {0.0}
 
 
 class TestPhases:

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 import torch
 
+from gcfg_core.guidance.cost import cost, most_evaluations
 from gcfg_core.guidance.curves import Linear
-from gcfg_core.guidance.formula import cost, formula, model_names, most_evaluations, prediction_names, term_names
+from gcfg_core.guidance.formula import formula, model_names, prediction_names, term_names
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.modifiers import NormCap, Project, Refresh
 from gcfg_core.guidance.plan import Plan, compile_plan
-from gcfg_core.guidance.sampling_progress import Progress, Window
+from gcfg_core.guidance.sampling_progress import SamplingProgress, Window
 from rigs.micro import micro_cond, micro_latent, micro_model
 
 NULL, PROMPT = object(), object()
-LINE = Progress(lambda percent: 1.0 - percent)
+LINE = SamplingProgress(lambda percent: 1.0 - percent)
 
 
 def plan_of(*terms: GuidanceTerm, rescale: float = 0.0) -> Plan:
@@ -44,7 +45,7 @@ class TestFormula:
         )
 
     def test_modifiers_stand_in_the_order_they_act(self) -> None:
-        term = CONTROL.with_modifiers(Modifiers("own positive", 0.25, 5.0, 3))
+        term = CONTROL.with_modifiers(NormCap(5.0), Project("own positive", 0.25), Refresh(3))
         assert "every[3]away[own positive, 0.25]cap[5](base(c1) - base(null))" in formula(plan_of(term)).replace(
             " * ", ""
         )
@@ -93,13 +94,13 @@ class TestCost:
     def test_window(self) -> None:
         """Active at 0.8, 0.7, 0.6 and not at its end, 0.5."""
         term = GuidanceTerm(Side("c"), weight=2.5, window=Window(0.2, 0.5))
-        spent = cost(plan_of(term), self.SIGMAS, Progress(lambda percent: round(1.0 - percent, 6)))
+        spent = cost(plan_of(term), self.SIGMAS, SamplingProgress(lambda percent: round(1.0 - percent, 6)))
         assert (spent.evaluations, spent.smallest, spent.largest) == (13, 1, 2)
         assert str(spent) == "1.3 evaluations per call (1 to 2), 13 in 10 calls"
 
     @pytest.mark.parametrize(("every", "fresh"), [(1, 10), (2, 5), (3, 4), (4, 3), (100, 1)])
     def test_refresh(self, every: int, fresh: int) -> None:
-        term = CONCEPT.with_modifiers(Modifiers(refresh=every))
+        term = CONCEPT.with_modifiers(Refresh(every))
         assert cost(plan_of(term), self.SIGMAS, LINE).evaluations == 10 + fresh
 
     def test_nothing_to_sample(self) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcfg_core.guidance.modifiers import Modifiers, cap_norm, project_away
-from gcfg_core.guidance.rescale import rescale_result
+from gcfg_core.guidance.combine import rescale_result
+from gcfg_core.guidance.modifiers import Modifier, NormCap, Project, cap_norm, project_away
 from rigs.by_hand import ByHand
 from rigs.graphs import chain
 from rigs.micro import micro_cond, micro_model
@@ -49,7 +49,7 @@ class TestProjection:
     def test_parallel_of_one_is_neutral(self) -> None:
         d, v = noise(0, 2, 4, 8, 8), noise(1, 2, 4, 8, 8)
         assert torch.equal(project_away(d, v, 1.0), d)
-        assert not Modifiers(projection="own positive", parallel=1.0).projects
+        assert not Project("own positive", parallel=1.0).acts(0, None)
 
     def test_a_zero_direction_removes_nothing(self) -> None:
         d = noise(0, 2, 4, 8, 8)
@@ -157,8 +157,16 @@ def test_modify_acts_on_the_newest_term_alone(pack: Any, conds: list) -> None:
     (terms,) = pack.run("GCFG_GuidanceTerm", terms=terms, positive=conds[2], label="b")
     (changed,) = pack.run("GCFG_ModifyTerm", terms=terms, projection="other terms", norm_cap=3.0, refresh=2)
     assert changed[0] is terms[0]
-    assert (changed[1].modifiers.projection, changed[1].modifiers.norm_cap) == ("other terms", 3.0)
-    assert terms[1].modifiers.projection == "off"  # the chain that went in is as it was
+    modifiers = pack.module("gcfg_core.guidance.modifiers")
+    assert changed[1].modifiers == (modifiers.NormCap(3.0), modifiers.Project("other terms"), modifiers.Refresh(2))
+    assert terms[1].modifiers == ()  # the chain that went in is as it was
+
+
+@pytest.mark.parametrize("name", sorted(Modifier.__abstractmethods__))
+def test_a_modifier_that_leaves_a_question_open_cannot_be_made(name: str) -> None:
+    answers = {other: getattr(NormCap, other) for other in Modifier.__abstractmethods__ if other != name}
+    with pytest.raises(TypeError, match=name):
+        type("Forgetful", (Modifier,), answers)()
 
 
 def test_merge_keeps_the_order(pack: Any, conds: list) -> None:

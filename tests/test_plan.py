@@ -5,7 +5,7 @@ import torch
 
 import gcfg_core.guidance.plan
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.modifiers import NormCap, Project, Projection, Refresh
 from gcfg_core.guidance.plan import BASE, Plan, compile_plan
 
 BASE_MODEL, CONCEPT, OTHER = "base", "concept", "other"
@@ -17,9 +17,13 @@ def term(
     positive: tuple = (),
     reference: tuple = (),
     mask: torch.Tensor | None = None,
-    **modifiers: object,
+    projection: Projection = "off",
+    parallel: float = 0.0,
+    norm_cap: float = 0.0,
+    refresh: int = 1,
 ) -> GuidanceTerm:
-    return GuidanceTerm(Side(*positive), Side(*reference), weight, mask=mask, modifiers=Modifiers(**modifiers))
+    modifiers = (NormCap(norm_cap), Project(projection, parallel), Refresh(refresh))
+    return GuidanceTerm(Side(*positive), Side(*reference), weight, mask=mask, modifiers=modifiers)
 
 
 def plan_of(*terms: GuidanceTerm, rescale: float = 0.0) -> Plan:
@@ -198,17 +202,17 @@ def test_what_is_required_is_worked_out_once_for_each_set_of_weights(monkeypatch
 class TestProjectionFromAPrimaryTermThatIsNotThere:
     def test_costs_nothing(self) -> None:
         plan = plan_of(term(1.0, (CONCEPT, PROMPT), projection="primary term"))
-        assert not plan.is_projected(0)
+        assert not plan.acting(0)
         assert needs(plan) == {(CONCEPT, PROMPT)}
 
     def test_nor_does_the_primary_term_itself(self) -> None:
         plan = plan_of(term(1.0, CONTROL, projection="primary term"))
-        assert not plan.is_projected(0)
+        assert not plan.acting(0)
         assert needs(plan) == {BASE_PROMPT}
 
     def test_beside_one_both_sides_are_kept(self) -> None:
         plan = plan_of(term(1.0, CONTROL), term(1.0, (CONCEPT, PROMPT), CONTROL, projection="primary term"))
-        assert plan.is_projected(1)
+        assert plan.acting(1)
         assert needs(plan) == {BASE_NULL, BASE_PROMPT, (CONCEPT, PROMPT)}
 
 

@@ -10,11 +10,11 @@ from gcfg_core.errors import InputError
 from gcfg_core.guidance.axis_values import MOST_CELLS, parse_values
 from gcfg_core.guidance.curves import Cosine, Linear, Ramp
 from gcfg_core.guidance.graph import GuidanceTerm
-from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.modifiers import NormCap
 from gcfg_core.guidance.sampling_progress import Window
 from gcfg_core.guidance.sweep import PARAMETERS, Axis, Settings, plan_sweep
 
-CONCEPT = GuidanceTerm(weight=2.0, curve=Linear(0.5), label="concept", modifiers=Modifiers(norm_cap=3.0))
+CONCEPT = GuidanceTerm(weight=2.0, curve=Linear(0.5), label="concept", modifiers=(NormCap(3.0),))
 CONTROL = GuidanceTerm(weight=3.0, curve=Ramp(0.2), window=Window(0.1, 0.5), label="control")
 UNNAMED = GuidanceTerm(weight=-1.0, curve=Cosine(0.1))
 WIRED = Settings((CONCEPT, CONTROL, UNNAMED), 0.3, 7)

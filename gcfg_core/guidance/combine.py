@@ -9,15 +9,16 @@ prediction that the plan skipped has a zero coefficient: taking it as zero every
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from .coverage import Coverage
-from .modifiers import cap_norm, project_away
+from .parameterization import denoised_to_v, denoised_to_velocity, v_to_denoised, velocity_to_denoised
 from .plan import BASE, Plan
-from .refresh import StoredDifference
+from .reuse import StoredDifference
 
 Guide = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -46,30 +47,40 @@ class Combined:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The inputs of one guider call.
+    """One guider call: what was decided before anything is evaluated, then the predictions.
 
     Attributes:
         weights: each term's weight, 0 where it does not act.
-        predictions: prediction index -> denoised [B, C, ...], at least those of ``plan.required``; ``filled``.
         coverage: where predictions and terms exist, and the terms' masks at latent size.
-        reused: stored differences that replace the term's own (refresh).
+        reused: stored differences that replace the term's own.
+        sees_primary: hooks are given the primary term's pair; otherwise the base prediction on both sides.
+        required: the predictions to evaluate.
+        predictions: prediction index -> denoised [B, C, ...], at least the required ones; ``Coverage.filled``.
         pair: (cond, uncond) as hooks left them: the primary term's, or where no primary acts the base on both sides.
-        pair_weight: the weight that belongs to ``pair`` where the primary term's own is 0.
-        pair_is_primary: ``pair`` is the primary term's.
     """
 
     plan: Plan
     weights: Sequence[float]
-    predictions: Mapping[int, Tensor]
     coverage: Coverage
-    reused: Mapping[int, StoredDifference]
+    reused: Mapping[int, StoredDifference] = field(default_factory=dict)
+    sees_primary: bool = False
+    required: frozenset[int] = frozenset()
+    predictions: Mapping[int, Tensor] = field(default_factory=dict)
     pair: tuple[Tensor, Tensor] | None = None
-    pair_weight: float = 1.0
-    pair_is_primary: bool = False
+
+    def with_predictions(self, predictions: Mapping[int, Tensor], pair: tuple[Tensor, Tensor] | None = None) -> Call:
+        """The call after its evaluations; ``predictions`` as they were evaluated."""
+        return replace(self, predictions=self.coverage.filled(predictions, BASE), pair=pair)
 
     @property
     def active(self) -> list[int]:
         return [i for i, weight in enumerate(self.weights) if weight != 0.0]
+
+    @property
+    def hook_weight(self) -> float:
+        """The weight that belongs to the pair that hooks are given."""
+        primary = self.plan.primary
+        return self.weights[primary] if self.sees_primary and primary is not None else 1.0
 
     def prediction(self, j: int) -> Tensor:
         found = self.predictions.get(j)
@@ -82,11 +93,23 @@ class Call:
         positive, reference = self.plan.sides[i]
         return self.prediction(positive) - self.prediction(reference)
 
-    def difference(self, i: int) -> Tensor:
-        """Term i's difference before modifiers, zero where one of its sides does not exist."""
+    @property
+    def differences(self) -> Mapping[int, Tensor]:
+        """Each active term's difference before modifiers, zero where one of its sides does not exist."""
+        return self._differences
+
+    @cached_property
+    def _differences(self) -> dict[int, Tensor]:
+        return {i: self._difference(i) for i in self.active}
+
+    def _difference(self, i: int) -> Tensor:
         if i == self.plan.primary and self.pair is not None:
-            return self.coverage.inside(i, self.pair[0] - self.pair[1])
-        return self.coverage.inside(i, self.reused[i].difference if i in self.reused else self.raw_difference(i))
+            return self.inside(i, self.pair[0] - self.pair[1])
+        return self.inside(i, self.reused[i].tensor if i in self.reused else self.raw_difference(i))
+
+    def inside(self, i: int, difference: Tensor) -> Tensor:
+        """The difference where term i's conditions are in force, zero elsewhere."""
+        return self.coverage.inside(i, difference)
 
     def own_positive(self, i: int) -> Tensor | None:
         return self.reused[i].positive if i in self.reused else self.predictions.get(self.plan.sides[i][0])
@@ -103,8 +126,8 @@ class Call:
 def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
     """Mix the predictions of one call; ``guide`` turns the primary term's pair and weight into one prediction."""
     plan, active = call.plan, call.active
-    differences = {i: call.difference(i) for i in active}
-    modified = {i: _modify(call, i, differences) for i in active}
+    differences = call.differences
+    modified = {i: _modified(call, i) for i in active}
     added = {i: call.weighted(i, modified[i]) for i in active}
 
     result = call.prediction(BASE)
@@ -112,19 +135,19 @@ def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
     if primary is not None:
         result = _primary_result(call, primary, differences[primary], modified[primary], guide)
     elif call.pair is not None:
-        guided = guide(*call.pair, call.pair_weight)
-        result = _inside_mask(call, plan.primary, guided) if call.pair_is_primary else guided
+        guided = guide(*call.pair, call.hook_weight)
+        result = _inside_mask(call, plan.primary, guided) if call.sees_primary else guided
     for i in active:
         if i != primary:
             result = result + added[i]
 
     whole = [i for i in active if call.is_whole(i)]
-    refreshing = [i for i in whole if i not in call.reused and plan.terms[i].modifiers.refresh > 1]
+    stored = [i for i in whole if i not in call.reused and plan.terms[i].may_reuse(1)]
     return Combined(
         result=result,
         differences={i: differences[i] for i in whole},
         added={i: added[i] for i in whole},
-        computed={i: (call.raw_difference(i), call.own_positive(i)) for i in refreshing},
+        computed={i: (call.raw_difference(i), call.own_positive(i)) for i in stored},
     )
 
 
@@ -144,22 +167,32 @@ def _inside_mask(call: Call, primary: int | None, guided: Tensor) -> Tensor:
     return guided if mask is None else base + (guided - base) * mask
 
 
-def _modify(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor:
-    """Term i's difference after norm cap and projection, in APG's order; the same tensor where neither applies."""
-    modifiers, difference = call.plan.terms[i].modifiers, differences[i]
-    if modifiers.norm_cap > 0.0:
-        difference = cap_norm(difference, modifiers.norm_cap)
-    if call.plan.is_projected(i) and (direction := _direction(call, i, differences)) is not None:
-        difference = project_away(difference, call.coverage.inside(i, direction), modifiers.parallel)
+def _modified(call: Call, i: int) -> Tensor:
+    """Term i's difference after its modifiers, in their order; the same tensor where none acts."""
+    difference = call.differences[i]
+    for modifier in call.plan.acting(i):
+        difference = modifier.change(difference, i, call.plan.primary, call)
     return difference
 
 
-def _direction(call: Call, i: int, differences: Mapping[int, Tensor]) -> Tensor | None:
-    """What term i is projected away from, or None where that direction does not act in this call."""
-    projection, primary = call.plan.terms[i].modifiers.projection, call.plan.primary
-    if projection == "own positive":
-        return call.own_positive(i)
-    if projection == "primary term":
-        return None if primary is None else differences.get(primary)
-    others = [call.weighted(j, other) for j, other in differences.items() if j != i]
-    return sum(others[1:], others[0]) if others else None
+def _std(v: Tensor) -> Tensor:
+    """Standard deviation of each sample: [B, ...] -> [B, 1, ...]."""
+    return v.flatten(1).std(1).view(-1, *[1] * (v.ndim - 1))
+
+
+def rescale_result(
+    x: Tensor, denoised: Tensor, positive: Tensor, sigma: Tensor, share: float, *, flow: bool = False
+) -> Tensor:
+    """Pull the result's standard deviation towards that of one unguided prediction (arXiv 2305.08891, Eq. 16).
+
+    Deviation: the paper knows one positive prediction; a graph has several, so the caller names one. As in the paper
+    the deviation is measured on the v (for flow models the velocity) of each prediction.
+
+    Args:
+        x, denoised, positive: [B, ...]; sigma: [B]; share: phi of the paper, 0 neutral, the paper uses 0.7.
+    """
+    sigma = sigma.view(-1, *[1] * (x.ndim - 1))
+    forward, back = (denoised_to_velocity, velocity_to_denoised) if flow else (denoised_to_v, v_to_denoised)
+    guided = forward(x, denoised, sigma)
+    rescaled = guided * (_std(forward(x, positive, sigma)) / _std(guided))
+    return back(x, share * rescaled + (1.0 - share) * guided, sigma)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from .sampling_progress import ALWAYS, Progress, Window
+from .sampling_progress import ALWAYS, SamplingProgress, Window
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Reach:
     def is_always(self) -> bool:
         return len(self.windows) == 1 and self.windows[0].is_whole
 
-    def is_active(self, sigma: float, progress: Progress) -> bool:
+    def is_active(self, sigma: float, progress: SamplingProgress) -> bool:
         return self.is_always or any(progress.reaches(window, sigma) for window in self.windows)
 
     def within(self, window: Window) -> Reach:
@@ -79,6 +79,9 @@ def _joined(windows: Iterable[Window]) -> tuple[Window, ...]:
 Cover: TypeAlias = float | Tensor
 """1.0 everywhere, 0.0 nowhere, or a map [B or 1, 1, ...] of zeros and ones."""
 
+UNKNOWN = torch.full((1, 1, 1, 1), torch.nan)
+"""A map that only a run will tell: no sum of weights under it counts as zero."""
+
 
 class Coverage:
     """The covers of one call, and of all calls in which the same conditions are in force.
@@ -88,6 +91,7 @@ class Coverage:
         partial: the predictions that exist in a part of the picture.
         terms: each term's cover.
         masks: mask times cover of each term, None where that is 1 everywhere.
+        mapped: the terms that have such a mask.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Coverage:
         self.partial = frozenset(j for j, cover in enumerate(predictions) if isinstance(cover, Tensor))
         self.terms = tuple(_product(predictions[positive], predictions[reference]) for positive, reference in sides)
         self.masks = tuple(_mask(mask, cover) for mask, cover in zip(masks, self.terms, strict=True))
+        self.mapped = frozenset(i for i, mask in enumerate(self.masks) if mask is not None)
 
     def rests(self, i: int) -> bool:
         """Whether term i acts nowhere."""
@@ -131,6 +136,8 @@ def is_nowhere(cover: Cover) -> bool:
 
 
 def _product(one: Cover, other: Cover) -> Cover:
+    if is_nowhere(one) or is_nowhere(other):
+        return 0.0
     both = one * other
     return 0.0 if isinstance(both, Tensor) and not bool(both.any()) else both
 

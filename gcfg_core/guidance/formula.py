@@ -1,17 +1,13 @@
-"""What a graph means and what it costs, as text, before anything runs."""
+"""The formula of a graph as text, and the names of its models, conditions and predictions."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from .coverage import Reach
 from .curves import Constant, Curve
 from .graph import names_of
-from .hook_needs import NO_HOOKS, HookNeeds
 from .plan import BASE, Plan
-from .sampling_progress import Progress
 
 UNKNOWN = "?"
 """Stands for a weight that only a run will tell."""
@@ -100,13 +96,8 @@ def _term_text(plan: Plan, i: int, is_unknown: bool) -> str:
     term, names = plan.terms[i], prediction_names(plan)
     positive, reference = (names[side] for side in plan.sides[i])
     difference = f"({positive} - {reference})"
-    modifiers = term.modifiers
-    if modifiers.norm_cap > 0.0:
-        difference = f"cap[{_number(modifiers.norm_cap)}]{difference}"
-    if plan.is_projected(i):
-        difference = f"away[{modifiers.projection}, {_number(modifiers.parallel)}]{difference}"
-    if modifiers.refresh > 1:
-        difference = f"every[{modifiers.refresh}]{difference}"
+    for modifier in plan.acting(i):
+        difference = modifier.text() + difference
     schedule = (_curve_text(term.curve) + _windows_text(plan.reach(i))).strip()
     weight = UNKNOWN if is_unknown else _number(abs(term.weight))
     places = _places_text(plan, i, condition_names(plan))
@@ -131,83 +122,3 @@ def formula_lines(plan: Plan, unknown: Collection[int] = ()) -> list[str]:
     if plan.graph.rescale > 0.0:
         lines[-1] += f", rescaled by {_number(plan.graph.rescale)}"
     return lines
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Evaluations (NFE: one prediction of one latent batch) over the guider calls of a run, one call per sigma."""
-
-    calls: int
-    evaluations: int
-    smallest: int
-    largest: int
-
-    def __str__(self) -> str:
-        mean = self.evaluations / max(self.calls, 1)
-        spread = "" if self.smallest == self.largest else f" ({self.smallest} to {self.largest})"
-        noun = "evaluation" if mean == 1 else "evaluations"
-        return f"{mean:.4g} {noun} per call{spread}, {self.evaluations} in {self.calls} calls"
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of sampling, from ``start`` to ``end`` percent (0 to 1), and the evaluations of each of its calls."""
-
-    start: float
-    end: float
-    evaluations: int
-
-
-def evaluation_phases(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> list[Phase]:
-    """The most predictions that one call may evaluate, for each part of sampling in which it is the same number.
-
-    Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
-    of which saves a prediction for longer than a moment.
-    """
-    windows = [window for i in range(len(plan.terms)) for window in plan.reach(i).windows]
-    edges = sorted({0.0, 1.0, *(edge for window in windows for edge in (window.start, window.end))})
-    progress = Progress(lambda percent: 1.0 - percent)
-    phases: list[Phase] = []
-    for start, end in zip(edges, edges[1:], strict=False):
-        middle = 0.5 * (start + end)
-        weights = _typical_weights(plan, middle)
-        kept = hooks.kept(plan, weights, _sees_primary(plan, hooks, weights, 1.0 - middle, progress))
-        count = len(plan.required(weights, kept=kept))
-        if phases and phases[-1].evaluations == count:
-            start = phases.pop().start
-        phases.append(Phase(start, end, count))
-    return phases
-
-
-def most_evaluations(plan: Plan, hooks: HookNeeds = NO_HOOKS) -> int:
-    """The most predictions that one call may evaluate, over all of sampling."""
-    return max(phase.evaluations for phase in evaluation_phases(plan, hooks))
-
-
-def _sees_primary(plan: Plan, hooks: HookNeeds, weights: Sequence[float], sigma: float, progress: Progress) -> bool:
-    rests = plan.primary is not None and not plan.is_in_force(plan.primary, sigma, progress)
-    return hooks.see_primary(plan, weights, sigma, progress, rests=rests)
-
-
-def _typical_weights(plan: Plan, percent: float) -> list[float]:
-    """Each term's weight at ``percent``; on a curve a value that neither vanishes nor cancels another."""
-    weights: list[float] = []
-    for i, term in enumerate(plan.terms):
-        share = 1.0 if isinstance(term.curve, Constant) else math.pi ** -(i + 1)
-        acts = any(window.start <= percent <= window.end for window in plan.reach(i).windows)
-        weights.append(term.weight * share if acts else 0.0)
-    return weights
-
-
-def cost(plan: Plan, sigmas: Sequence[float], progress: Progress, hooks: HookNeeds = NO_HOOKS) -> Cost:
-    """Count the evaluations of a run that calls the guider once at each of ``sigmas`` (descending, without the 0)."""
-    counts = []
-    computed: dict[int, int] = {}
-    for call, sigma in enumerate(sigmas):
-        weights = plan.weights(sigma, progress)
-        active = [i for i, weight in enumerate(weights) if weight != 0.0]
-        reused = frozenset(i for i in active if i in computed and call - computed[i] < plan.terms[i].modifiers.refresh)
-        computed.update({i: call for i in active if i not in reused})
-        kept = hooks.kept(plan, weights, _sees_primary(plan, hooks, weights, sigma, progress), reused)
-        counts.append(len(plan.required(weights, reused=reused, kept=kept)))
-    return Cost(len(counts), sum(counts), min(counts, default=0), max(counts, default=0))

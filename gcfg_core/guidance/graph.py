@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import SupportsFloat
 
 from torch import Tensor
 
-from .curves import CONSTANT, Curve
-from .modifiers import NEUTRAL, Modifiers
-from .sampling_progress import ALWAYS, Window
+from .curves import CONSTANT, Constant, Curve, Keyframes
+from .modifiers import Modifier
+from .sampling_progress import ALWAYS, SamplingProgress, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ BASE_SIDE = Side()
 class GuidanceTerm:
     """w(sigma) * M * (D_positive - D_reference).
 
-    ``weight`` may have any sign and 0 is neutral; ``curve`` multiplies it; ``mask`` is [H, W] or [N, H, W], 0 to 1.
+    ``weight`` may have any sign and 0 is neutral; ``curve`` multiplies it; ``mask`` is [H, W] or [N, H, W], 0 to 1;
+    ``modifiers`` act on the difference in their order.
     """
 
     positive: Side = BASE_SIDE
@@ -41,7 +43,7 @@ class GuidanceTerm:
     window: Window = ALWAYS
     curve: Curve = CONSTANT
     mask: Tensor | None = None
-    modifiers: Modifiers = NEUTRAL
+    modifiers: tuple[Modifier, ...] = ()
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -50,8 +52,47 @@ class GuidanceTerm:
                 f"mask: expected [H, W] or [N, H, W], got {list(self.mask.shape)}; connect a MASK, not an image."
             )
 
-    def with_modifiers(self, modifiers: Modifiers) -> GuidanceTerm:
+    def with_modifiers(self, *modifiers: Modifier) -> GuidanceTerm:
         return replace(self, modifiers=modifiers)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the weight does not depend on sigma."""
+        return self.window.is_whole and isinstance(self.curve, Constant)
+
+    def weight_at(self, sigma: SupportsFloat, progress: SamplingProgress) -> float:
+        """weight * curve inside the window, 0 outside; ``sigma`` is looked at only where that depends on it."""
+        if self.is_fixed:
+            return self.weight
+        level = float(sigma)
+        if not progress.is_active(self.window, level):
+            return 0.0
+        if isinstance(self.curve, Constant):
+            return self.weight
+        return self.weight * self.curve(self.window.position(progress.percent(level)))
+
+    def may_reuse(self, age: int) -> bool:
+        """Whether a difference that was evaluated ``age`` guider calls ago may stand for this call's."""
+        return any(modifier.may_reuse(age) for modifier in self.modifiers)
+
+    def weight_profile(self, steps: int = 64) -> list[tuple[float, float]]:
+        """The weight over sampling, as the corners of a line to draw.
+
+        Returns:
+            (percent, weight) from percent 0 to 1. Outside the window the weight is 0; at its edges two points share a
+            percent. Inside it, ``steps`` even parts, and every keyframe.
+        """
+        window, curve = self.window, self.curve
+        if window.end <= window.start:
+            return [(0.0, 0.0), (1.0, 0.0)]
+        positions = {0.0, 1.0} if isinstance(curve, Constant) else {step / steps for step in range(steps + 1)}
+        if isinstance(curve, Keyframes):
+            positions.update(position for position, _ in curve.points)
+        width = window.end - window.start
+        inside = [(window.start + width * position, self.weight * curve(position)) for position in sorted(positions)]
+        before = [(0.0, 0.0), (window.start, 0.0)] if window.start > 0.0 else []
+        after = [(window.end, 0.0), (1.0, 0.0)] if window.end < 1.0 else []
+        return [*before, *inside, *after]
 
 
 def names_of(terms: Sequence[GuidanceTerm]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import SupportsFloat
 
 from .plan import BASE, Plan
-from .sampling_progress import Progress
+from .sampling_progress import SamplingProgress
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class HookNeeds:
     want_weight_0: bool = False
 
     def see_primary(
-        self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: Progress, *, rests: bool = False
+        self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: SamplingProgress, rests: bool
     ) -> bool:
         """Whether the hooks are given the primary term's pair: it acts, or they want it although its weight is 0.
 
@@ -60,4 +60,4 @@ class HookNeeds:
         return frozenset({positive, BASE} if needs_base else {positive})
 
 
-NO_HOOKS = HookNeeds()
+NO_NEEDS = HookNeeds()

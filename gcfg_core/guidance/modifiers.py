@@ -1,9 +1,15 @@
-"""Per-term modifiers: what may be done to one term's difference before it is weighted. Reductions are per sample."""
+"""Modifiers: what may be done to one term's difference before it is weighted. Reductions are per sample.
+
+A modifier is one object that answers every question of `Modifier`; a missing answer is a TypeError when it is made. A
+new one is a class here and an input in nodes/modify_term.py.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -12,37 +18,170 @@ Projection = Literal["off", "own positive", "primary term", "other terms"]
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
-@dataclass(frozen=True)
-class Modifiers:
-    """How one term's difference is changed.
-
-    Attributes:
-        projection: the direction whose parallel part is scaled: the term's own positive prediction (APG, arXiv
-            2410.02416), the primary term's difference (Perp-Neg, arXiv 2304.04968) or the weighted sum of the others.
-        parallel: share of the parallel part that stays; 0 removes it, 1 is neutral (eta of APG).
-        norm_cap: largest L2 norm of a sample's difference, applied before the projection (r of APG); 0 is off.
-        refresh: the difference is recomputed every so many guider calls and reused between; 1 is neutral.
-    """
-
-    projection: Projection = "off"
-    parallel: float = 0.0
-    norm_cap: float = 0.0
-    refresh: int = 1
-
-    def __post_init__(self) -> None:
-        if self.projection not in PROJECTIONS:
-            raise ValueError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {self.projection!r}.")
-        if self.norm_cap < 0.0:
-            raise ValueError(f"norm_cap: expected 0 (off) or a positive norm, got {self.norm_cap}.")
-        if self.refresh < 1:
-            raise ValueError(f"refresh: expected 1 (every call) or more, got {self.refresh}.")
+class TermsOfCall(Protocol):
+    """What a modifier of term i may look at in a call; tensors are [B, C, ...]."""
 
     @property
-    def projects(self) -> bool:
-        return self.projection != "off" and self.parallel != 1.0
+    def differences(self) -> Mapping[int, Tensor]:
+        """Of each active term, before modifiers."""
+        ...
+
+    def own_positive(self, i: int) -> Tensor | None:
+        """The term's positive prediction, None where it is not at hand."""
+        ...
+
+    def weighted(self, i: int, difference: Tensor) -> Tensor:
+        """A term's difference times its weight and mask."""
+        ...
+
+    def inside(self, i: int, difference: Tensor) -> Tensor:
+        """The difference where the term's conditions are in force, zero elsewhere."""
+        ...
 
 
-NEUTRAL = Modifiers()
+class Modifier(ABC):
+    """What is done to the difference of a term. ``i``: that term; ``primary``: the graph's primary term, if any."""
+
+    @abstractmethod
+    def acts(self, i: int, primary: int | None) -> bool:
+        """Whether it changes anything in this graph."""
+
+    @property
+    @abstractmethod
+    def needs_difference(self) -> bool:
+        """Whether both sides of its term are evaluated even where a prediction's coefficient is zero."""
+
+    @abstractmethod
+    def reads(self, i: int, primary: int | None, active: Collection[int]) -> frozenset[int]:
+        """The other terms whose differences it looks at, among the ``active`` ones."""
+
+    @abstractmethod
+    def may_reuse(self, age: int) -> bool:
+        """Whether a difference that was evaluated ``age`` guider calls ago may stand for this call's."""
+
+    @abstractmethod
+    def change(self, difference: Tensor, i: int, primary: int | None, call: TermsOfCall) -> Tensor:
+        """The changed difference [B, C, ...]; the same tensor where nothing changes."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """Its name in the formula, before the difference: 'cap[5]'."""
+
+
+@dataclass(frozen=True)
+class NormCap(Modifier):
+    """``cap``: the largest L2 norm of a sample's difference (r of APG, arXiv 2410.02416); 0 is off."""
+
+    cap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cap < 0.0:
+            raise ValueError(f"norm_cap: expected 0 (off) or a positive norm, got {self.cap}.")
+
+    def acts(self, i: int, primary: int | None) -> bool:
+        return self.cap > 0.0
+
+    @property
+    def needs_difference(self) -> bool:
+        return True
+
+    def reads(self, i: int, primary: int | None, active: Collection[int]) -> frozenset[int]:
+        return frozenset()
+
+    def may_reuse(self, age: int) -> bool:
+        return False
+
+    def change(self, difference: Tensor, i: int, primary: int | None, call: TermsOfCall) -> Tensor:
+        return cap_norm(difference, self.cap)
+
+    def text(self) -> str:
+        return f"cap[{self.cap:.4g}]"
+
+
+@dataclass(frozen=True)
+class Project(Modifier):
+    """Scale the part of the difference along a direction.
+
+    Attributes:
+        direction: the term's own positive prediction (APG, arXiv 2410.02416), the primary term's difference (Perp-Neg,
+            arXiv 2304.04968), the weighted sum of the other terms, or off.
+        parallel: share of the parallel part that stays; 0 removes it, 1 is neutral (eta of APG).
+    """
+
+    direction: Projection = "off"
+    parallel: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.direction not in PROJECTIONS:
+            raise ValueError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {self.direction!r}.")
+
+    @property
+    def is_set(self) -> bool:
+        return self.direction != "off" and self.parallel != 1.0
+
+    def acts(self, i: int, primary: int | None) -> bool:
+        """Without a primary term beside term i, there is none to be projected away from."""
+        return self.is_set and (self.direction != "primary term" or primary not in (None, i))
+
+    @property
+    def needs_difference(self) -> bool:
+        return True
+
+    def reads(self, i: int, primary: int | None, active: Collection[int]) -> frozenset[int]:
+        if self.direction == "primary term":
+            return frozenset({primary} & set(active)) if primary is not None else frozenset()
+        return frozenset(active) - {i} if self.direction == "other terms" else frozenset()
+
+    def may_reuse(self, age: int) -> bool:
+        return False
+
+    def change(self, difference: Tensor, i: int, primary: int | None, call: TermsOfCall) -> Tensor:
+        direction = self._direction(i, primary, call)
+        if direction is None:
+            return difference
+        return project_away(difference, call.inside(i, direction), self.parallel)
+
+    def _direction(self, i: int, primary: int | None, call: TermsOfCall) -> Tensor | None:
+        """What term i is projected away from, or None where that direction does not act in this call."""
+        if self.direction == "own positive":
+            return call.own_positive(i)
+        if self.direction == "primary term":
+            return None if primary is None else call.differences.get(primary)
+        others = [call.weighted(j, other) for j, other in call.differences.items() if j != i]
+        return sum(others[1:], others[0]) if others else None
+
+    def text(self) -> str:
+        return f"away[{self.direction}, {self.parallel:.4g}]"
+
+
+@dataclass(frozen=True)
+class Refresh(Modifier):
+    """The difference is evaluated at every ``every``-th guider call and reused between; 1 is neutral."""
+
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"refresh: expected 1 (every call) or more, got {self.every}.")
+
+    def acts(self, i: int, primary: int | None) -> bool:
+        return self.every > 1
+
+    @property
+    def needs_difference(self) -> bool:
+        return True
+
+    def reads(self, i: int, primary: int | None, active: Collection[int]) -> frozenset[int]:
+        return frozenset()
+
+    def may_reuse(self, age: int) -> bool:
+        return age < self.every
+
+    def change(self, difference: Tensor, i: int, primary: int | None, call: TermsOfCall) -> Tensor:
+        return difference
+
+    def text(self) -> str:
+        return f"every[{self.every}]"
 
 
 def _per_sample(product: Tensor) -> Tensor:

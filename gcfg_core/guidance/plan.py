@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from .coverage import WHOLE, Reach, intersection
+from .coverage import UNKNOWN, WHOLE, Coverage, Reach, intersection
 from .graph import GuidanceGraph, GuidanceTerm, Side
-from .sampling_progress import Progress
-from .weights import term_weight
+from .modifiers import Modifier
 
 BASE = 0
 """Index of the base prediction, and of the base model."""
@@ -79,7 +78,7 @@ class Plan:
         predictions: the distinct predictions, the base prediction first.
         sides: for every term, the indices of its positive and its reference prediction.
         primary: the first term that is D_base(c) - D_base, the pair that ComfyUI's cfg hooks are given; or None.
-        _required: answers of ``required`` so far; they hold the masks that they were asked with.
+        _required, _coverages: answers of ``required`` and ``expected_coverage`` so far.
     """
 
     graph: GuidanceGraph
@@ -88,6 +87,7 @@ class Plan:
     sides: tuple[tuple[int, int], ...]
     primary: int | None
     _required: dict[tuple[object, ...], frozenset[int]] = field(default_factory=dict, repr=False)
+    _coverages: dict[tuple[bool, ...], Coverage] = field(default_factory=dict, repr=False)
 
     @property
     def terms(self) -> tuple[GuidanceTerm, ...]:
@@ -95,43 +95,41 @@ class Plan:
 
     def for_one_run(self) -> Plan:
         """The same plan, which keeps nothing of other runs."""
-        return replace(self, _required={})
+        return replace(self, _required={}, _coverages={})
 
     def reach(self, i: int) -> Reach:
         """Where term i can act: in its window, and where the conditions of both its sides are in force."""
         return intersection([self.predictions[side].reach for side in self.sides[i]]).within(self.terms[i].window)
 
-    def is_in_force(self, i: int, sigma: float, progress: Progress) -> bool:
-        """Whether the conditions of both sides of term i are in force."""
-        return all(self.predictions[side].reach.is_active(sigma, progress) for side in self.sides[i])
+    def expected_coverage(self, is_active: Callable[[Reach], bool] = lambda reach: True) -> Coverage:
+        """Where the predictions exist as far as it is known before a run.
 
-    def weights(self, sigma: float, progress: Progress) -> tuple[float, ...]:
-        """Each term's weight at ``sigma``, 0 where it does not act."""
-        return tuple(
-            term_weight(term, sigma, progress) if self.is_in_force(i, sigma, progress) else 0.0
-            for i, term in enumerate(self.terms)
-        )
+        Args:
+            is_active: whether a condition of this reach is in force; default all are.
+        """
+        active = tuple(is_active(prediction.reach) for prediction in self.predictions)
+        if active not in self._coverages:
+            covers = [
+                0.0 if not on else 1.0 if prediction.reach.is_everywhere else UNKNOWN
+                for on, prediction in zip(active, self.predictions, strict=True)
+            ]
+            self._coverages[active] = Coverage(covers, self.sides, [term.mask for term in self.terms])
+        return self._coverages[active]
 
-    def is_projected(self, i: int) -> bool:
-        """Whether term i has a direction to be projected away from; without a primary term beside it there is none."""
-        modifiers = self.terms[i].modifiers
-        return modifiers.projects and (modifiers.projection != "primary term" or self.primary not in (None, i))
-
-    def _needs_difference(self, i: int) -> bool:
-        """True where the difference itself is used, so both sides must be evaluated whatever their coefficients."""
-        modifiers = self.terms[i].modifiers
-        return self.is_projected(i) or modifiers.norm_cap > 0.0 or modifiers.refresh > 1
+    def acting(self, i: int) -> list[Modifier]:
+        """The modifiers of term i that change something in this graph."""
+        return [modifier for modifier in self.terms[i].modifiers if modifier.acts(i, self.primary)]
 
     def needed_differences(self, weights: Sequence[float]) -> frozenset[int]:
-        """Active terms whose difference itself is used (modifiers), by them or by another term's projection."""
+        """Active terms whose difference itself is used (modifiers), by them or by another term's modifier.
+
+        Both of their sides must be evaluated whatever their coefficients.
+        """
         active = [i for i, weight in enumerate(weights) if weight != 0.0]
-        needed = set(filter(self._needs_difference, active))
-        for i in filter(self.is_projected, active):
-            projection = self.terms[i].modifiers.projection
-            if projection == "primary term" and self.primary in active:
-                needed.add(self.primary)
-            elif projection == "other terms":
-                needed.update(active)
+        needed: set[int] = set()
+        for i in active:
+            for modifier in self.acting(i):
+                needed |= ({i} if modifier.needs_difference else set()) | modifier.reads(i, self.primary, active)
         return frozenset(needed)
 
     def rescale_target(self, weights: Sequence[float]) -> int | None:
@@ -140,23 +138,15 @@ class Plan:
             return None
         return next((self.sides[i][0] for i, weight in enumerate(weights) if weight != 0.0), None)
 
-    @property
-    def mapped(self) -> frozenset[int]:
-        """The terms whose mask, or whose conditions, make their weight a map."""
-        return frozenset(
-            i for i, term in enumerate(self.terms) if term.mask is not None or not self.reach(i).is_everywhere
-        )
-
     def coefficients(
-        self, weights: Sequence[float], exact: frozenset[int] = frozenset(), mapped: frozenset[int] | None = None
+        self, weights: Sequence[float], mapped: frozenset[int], exact: frozenset[int] = frozenset()
     ) -> list[Coefficient]:
         """a_j of every prediction.
 
         Args:
+            mapped: terms whose weight is a map.
             exact: terms to leave out, since their differences are added as they are.
-            mapped: terms whose weight is a map; default what is known of it before a run.
         """
-        mapped = self.mapped if mapped is None else mapped
         coefficients = [Coefficient() for _ in self.predictions]
         coefficients[BASE].add(1.0)
         for i, (weight, (positive, reference)) in enumerate(zip(weights, self.sides, strict=True)):
@@ -169,36 +159,37 @@ class Plan:
     def required(
         self,
         weights: Sequence[float],
-        masks: Sequence[Tensor | None] | None = None,
+        coverage: Coverage | None = None,
         *,
         reused: frozenset[int] = frozenset(),
         kept: frozenset[int] = frozenset(),
-        partial: frozenset[int] = frozenset(),
     ) -> frozenset[int]:
         """The predictions that one call must evaluate.
 
         Args:
-            weights: each term's weight in this call, 0 outside its window.
-            masks: each term's mask at latent size, None where it is 1 everywhere; default as given by the user.
-            reused: terms whose stored difference is used again (refresh).
+            weights: each term's weight in this call, 0 where it does not act.
+            coverage: where predictions and terms exist; default as far as it is known before a run.
+            reused: terms whose stored difference is used again.
             kept: predictions to evaluate whatever their coefficient (hooks that want a real pair).
-            partial: predictions that exist in a part of the picture; the base prediction stands for the rest of those
-                that are used as a whole.
         """
-        mapped = None if masks is None else frozenset(i for i, mask in enumerate(masks) if mask is not None)
-        masks = [term.mask for term in self.terms] if masks is None else masks
-        key = (tuple(weights), reused, kept, partial, mapped, tuple(masks))
+        coverage = coverage or self.expected_coverage()
+        key = (tuple(weights), reused, kept, coverage)
         if key not in self._required:
-            needed = self.needed_differences(weights)
-            alive = set(kept)
-            for i in needed - reused:
-                alive.update(self.sides[i])
-            if (target := self.rescale_target(weights)) is not None:
-                alive.update({target, BASE} if target in partial else {target})
-            coefficients = self.coefficients(weights, needed | reused, mapped)
-            alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(masks))
-            self._required[key] = frozenset(alive)
+            self._required[key] = self._find_required(weights, coverage, reused, kept)
         return self._required[key]
+
+    def _find_required(
+        self, weights: Sequence[float], coverage: Coverage, reused: frozenset[int], kept: frozenset[int]
+    ) -> frozenset[int]:
+        needed = self.needed_differences(weights)
+        alive = set(kept)
+        for i in needed - reused:
+            alive.update(self.sides[i])
+        if (target := self.rescale_target(weights)) is not None:  # the base stands where it does not exist
+            alive.update({target, BASE} if target in coverage.partial else {target})
+        coefficients = self.coefficients(weights, coverage.mapped, needed | reused)
+        alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(coverage.masks))
+        return frozenset(alive)
 
 
 def compile_plan(

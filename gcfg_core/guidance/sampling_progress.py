@@ -49,7 +49,7 @@ ALWAYS = Window()
 
 
 @dataclass
-class Progress:
+class SamplingProgress:
     """Sampling progress on one model's noise schedule; ``percent_to_sigma`` must fall as the percent rises."""
 
     percent_to_sigma: Callable[[float], float]

@@ -8,13 +8,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...gcfg_core.guidance.cost import Phase, evaluation_phases, most_evaluations
 from ...gcfg_core.guidance.coverage import WHOLE
-from ...gcfg_core.guidance.formula import Phase, evaluation_phases, formula_lines, most_evaluations
+from ...gcfg_core.guidance.formula import formula_lines
 from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from ...gcfg_core.guidance.hook_needs import NO_HOOKS, HookNeeds
+from ...gcfg_core.guidance.hook_needs import NO_NEEDS, HookNeeds
 from ...gcfg_core.guidance.plan import Plan, compile_plan
 from ...gcfg_core.guidance.sweep import Settings, plan_sweep
-from ...gcfg_core.guidance.weights import weight_profile
 from ...gcfg_core.trace.table import count
 from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
@@ -66,7 +66,7 @@ def _describe_term(posted: Posted, node_id: str) -> dict[str, Any]:
         raise ValueError(f"{posted.name(node_id)}: {error}") from None
     if isinstance(term.weight, UnknownWeight):
         raise NotKnownYet(chains.notes[0])
-    curve = [[round(percent, 6), round(weight, 6)] for percent, weight in weight_profile(term)]
+    curve = [[round(percent, 6), round(weight, 6)] for percent, weight in term.weight_profile()]
     if not all(math.isfinite(weight) for _, weight in curve):
         raise ValueError(f"{posted.name(node_id)}: keyframes: the weight is too large to compute; use smaller factors.")
     return {"curve": curve, "notes": chains.notes}
@@ -113,7 +113,7 @@ def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -
 def _hooks(node: PostedNode) -> HookNeeds:
     """What the sampler of a GCFG Sampler asks for; what hooks on the model ask for is known when it runs."""
     name = node.inputs.get("sampler_name")
-    return WITH_BOTH_SIDES if isinstance(name, str) and CFG_PP in name else NO_HOOKS
+    return WITH_BOTH_SIDES if isinstance(name, str) and CFG_PP in name else NO_NEEDS
 
 
 def _cost(plan: Plan, phases: list[Phase]) -> str:
@@ -122,6 +122,6 @@ def _cost(plan: Plan, phases: list[Phase]) -> str:
     fewer = [
         f"{phase.evaluations} from {phase.start:.0%} to {phase.end:.0%}" for phase in phases if phase.evaluations < most
     ]
-    at_most = "at most " if any(term.modifiers.refresh > 1 for term in plan.terms) else ""
+    at_most = "at most " if any(term.may_reuse(1) for term in plan.terms) else ""
     rest = f" ({', '.join(fewer)})" if fewer else ""
     return f"{at_most}{count(most, 'evaluation')} per step{rest}"

@@ -7,16 +7,16 @@ stands on both sides at weight 1, which every hook leaves as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from ...gcfg_core.guidance.combine import classifier_free_guidance
+from ...gcfg_core.guidance.call import Evaluate, Hooks
+from ...gcfg_core.guidance.combine import Call, classifier_free_guidance
 from ...gcfg_core.guidance.hook_needs import HookNeeds
-
-StoredTerms = dict[int, tuple[torch.Tensor, torch.Tensor | None]]
-"""term -> (difference, own positive), as in gcfg_core's Combined.computed"""
+from ...gcfg_core.guidance.plan import BASE
 
 RESULT_HOOKS = ("sampler_pre_cfg_function", "sampler_cfg_function", "sampler_post_cfg_function")
 
@@ -38,20 +38,40 @@ def hook_needs(model_options: dict[str, Any], is_function: bool = False) -> Hook
 
 
 @dataclass
-class ResultHooks:
-    """The base model's hooks in one guider call.
+class ResultHooks(Hooks):
+    """The base model's hooks in one guider call at (x [B, C, ...], sigma [B]).
 
     Attributes:
-        see_primary: they are given the primary term's pair; otherwise the base prediction on both sides.
+        of_prediction: the base model's processed conditions, by prediction.
+        needs: what the hooks ask to be evaluated.
         weight: what they see as cond_scale.
+        conds, pair: the (cond, uncond) that they are given, conditions and predictions.
     """
 
     model: Any
     model_options: dict[str, Any]
     x: torch.Tensor
     sigma: torch.Tensor
-    see_primary: bool
-    weight: float
+    of_prediction: Mapping[int, list]
+    needs: HookNeeds
+    weight: float = field(init=False, default=1.0)
+    conds: list[Any] = field(init=False)
+    pair: tuple[torch.Tensor, torch.Tensor] = field(init=False)
+
+    def evaluate(self, call: Call, evaluate: Evaluate) -> Call:
+        """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
+        self.weight = call.hook_weight
+        call = call.with_predictions(evaluate(call.required))
+        if not self.needs.are_used:
+            return call
+        base, primary = call.prediction(BASE), call.plan.primary
+        if not call.sees_primary or primary is None:
+            return replace(call, pair=self.begin([self.of_prediction[BASE]] * 2, base, base))
+        positive = call.plan.sides[primary][0]
+        is_reused = primary in call.reused
+        cond = base + call.reused[primary].tensor if is_reused else call.prediction(positive)
+        conds = [self.of_prediction[positive], self.of_prediction[BASE] if BASE in call.predictions else None]
+        return replace(call, pair=self.begin(conds, cond, base))
 
     def begin(self, conds: list[Any], cond: torch.Tensor, uncond: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the pre-cfg functions on the pair; keep it for the cfg and post-cfg functions."""
@@ -77,10 +97,6 @@ class ResultHooks:
             arguments = {**self._arguments(), **self._pair_arguments(*self.pair), "denoised": denoised}
             denoised = function({**arguments, "cond": self.conds[0], "uncond": self.conds[1]})
         return denoised
-
-    def stored(self, computed: StoredTerms) -> StoredTerms:
-        """Differences to be used again in later calls."""
-        return computed
 
     def _arguments(self) -> dict[str, Any]:
         return {

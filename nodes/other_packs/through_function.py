@@ -7,16 +7,17 @@ made of it, (result - D_base) / weight, and the post-cfg functions run on the to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 
+from ...gcfg_core.guidance.call import Evaluate
 from ...gcfg_core.guidance.combine import Call, classifier_free_guidance
 from ...gcfg_core.guidance.plan import BASE
 from .pair_function import POST_CFG, Answer, PairFunction
 from .replaced import modules_of, replaced_functions
-from .result_hooks import ResultHooks, StoredTerms
+from .result_hooks import ResultHooks
 
 
 @dataclass
@@ -24,42 +25,59 @@ class PairCall(ResultHooks):
     """The hooks of one call; the function runs them, and the post-cfg functions only where its result is the whole.
 
     Attributes:
+        function: predicts the primary pair.
+        ask: runs a question to the function with the base model's weights in place.
         primary: the term whose pair the function is given; None for the base condition on both sides.
         is_whole: the graph adds nothing to its result.
         answer: what it made of the pair.
-        predictions: those that it evaluated, as far as they can be seen.
     """
 
+    function: PairFunction
+    ask: Callable[[Callable[[], Answer]], Answer]
     primary: int | None = field(init=False, default=None)
     is_whole: bool = field(init=False, default=False)
     answer: Answer = field(init=False)
-    predictions: dict[int, torch.Tensor] = field(init=False)
 
-    def ask(self, function: PairFunction, call: Call, conds: Mapping[int, list]) -> None:
-        """Call the function. ``conds``: the base model's conditions, by prediction.
+    def evaluate(self, call: Call, evaluate: Evaluate) -> Call:
+        """The call as the function predicts its primary pair, the rest evaluated beside it.
 
         Raises:
             RuntimeError: its result is not a prediction, and the graph would add to it.
         """
         plan = call.plan
-        self.primary = plan.primary if self.see_primary and plan.primary not in call.reused else None
+        self.weight = call.hook_weight
+        self.primary = plan.primary if call.sees_primary and plan.primary not in call.reused else None
         self.is_whole = _is_pair_alone(call, self.primary)
-        self.positive = BASE if self.primary is None else plan.sides[self.primary][0]
-        self.conds = [conds[self.positive], conds[BASE]]
+        positive = BASE if self.primary is None else plan.sides[self.primary][0]
+        self.conds = [self.of_prediction[positive], self.of_prediction[BASE]]
         hidden = () if self.is_whole else (POST_CFG,)
-        self.answer = function.pair(*self.conds, self.weight, self.model_options, hidden)
+        self.answer = self.ask(lambda: self.function.pair(*self.conds, self.weight, self.model_options, hidden))
+        self._check_answer()
+        own = self._own_predictions(positive)
+        known = {positive, *own} if self.primary is not None else {BASE}
+        missing = frozenset() if self.is_whole else call.required - known
+        predictions = self._settle({**evaluate(missing), **own}, positive)
+        pair = self.pair
+        if call.sees_primary and plan.primary in call.reused:
+            pair = pair[1] + call.reused[plan.primary].tensor, pair[1]
+        return call.with_predictions(predictions, pair)
+
+    def _check_answer(self) -> None:
         if not self.is_whole and not isinstance(self.answer.result, torch.Tensor):
             raise RuntimeError(
                 f"{modules_of(replaced_functions())} predicts in the place of ComfyUI's CFGGuider and returns "
                 f"{type(self.answer.result).__name__}, to which GCFG cannot add other terms: use one Guidance Term on "
                 "the base model, without mask and modifiers, or a sampler of ComfyUI's."
             )
-        seen = {BASE: self.answer.uncond, self.positive: self.answer.cond}
+
+    def _own_predictions(self, positive: int) -> dict[int, torch.Tensor]:
+        """Those that the function evaluated, as far as they can be seen."""
+        seen = {BASE: self.answer.uncond, positive: self.answer.cond}
         if self.primary is None and self.answer.cond is None:
             seen = {BASE: self.answer.result}
-        self.predictions = {j: value for j, value in seen.items() if value is not None}
+        return {j: value for j, value in seen.items() if value is not None}
 
-    def settle(self, predictions: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+    def _settle(self, predictions: dict[int, torch.Tensor], positive: int) -> dict[int, torch.Tensor]:
         """Find the pair (cond, D_base), cond being where plain guidance leads to the function's result.
 
         Args:
@@ -68,10 +86,10 @@ class PairCall(ResultHooks):
         result = self.answer.result
         base = predictions[BASE] if BASE in predictions else torch.zeros_like(result)
         if self.is_whole:
-            self.pair = predictions.get(self.positive, result), base
+            self.pair = predictions.get(positive, result), base
             return predictions
         self.pair = (result if self.weight in (0.0, 1.0) else base + (result - base) / self.weight), base
-        return {self.positive: self.pair[0], **predictions}
+        return {positive: self.pair[0], **predictions}
 
     def guide(self, cond: torch.Tensor, uncond: torch.Tensor, weight: float) -> torch.Tensor:
         """The function's own result, unless a modifier replaced the difference."""
@@ -80,7 +98,9 @@ class PairCall(ResultHooks):
     def finish(self, denoised: torch.Tensor) -> torch.Tensor:
         return denoised if self.is_whole else super().finish(denoised)
 
-    def stored(self, computed: StoredTerms) -> StoredTerms:
+    def stored(
+        self, computed: dict[int, tuple[torch.Tensor, torch.Tensor | None]]
+    ) -> dict[int, tuple[torch.Tensor, torch.Tensor | None]]:
         """Differences to be used again, the primary term's as the function made it."""
         if self.primary not in computed:
             return computed

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...gcfg_core.guidance.formula import Cost, cost, formula, formula_lines, most_evaluations
+from ...gcfg_core.guidance.cost import Cost, cost, most_evaluations
+from ...gcfg_core.guidance.formula import formula, formula_lines
 from ...gcfg_core.guidance.hook_needs import HookNeeds
 from ...gcfg_core.guidance.plan import Plan
-from ...gcfg_core.guidance.sampling_progress import Progress
+from ...gcfg_core.guidance.sampling_progress import SamplingProgress
 from ...gcfg_core.guidance.sweep import Sweep
 from ...gcfg_core.trace.table import count
 from ..other_packs.result_hooks import hook_needs
@@ -68,7 +69,7 @@ def _most(plan: Plan) -> str:
 def _run_cost(plan: Plan, sigmas: torch.Tensor, sampler_name: str) -> Cost:
     base: Any = plan.models[0]
     hooks = WITH_BOTH_SIDES if CFG_PP in sampler_name else hook_needs(base.model_options)
-    progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
+    progress = SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
     return cost(plan, sigmas[:-1].tolist(), progress, hooks)
 
 

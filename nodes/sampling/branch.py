@@ -38,7 +38,7 @@ class Branch:
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
-        carrier: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
+        carrier: the branch that is loaded for this one's module, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         network_state: what patches keep on the module; one for all branches on it.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.

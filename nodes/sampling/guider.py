@@ -14,6 +14,7 @@ import torch
 
 from ...gcfg_core.guidance.formula import formula, model_names, term_names
 from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
+from ...gcfg_core.guidance.modifiers import Project
 from ...gcfg_core.guidance.plan import BASE, Plan, Prediction, compile_plan
 from ...gcfg_core.trace.trace import Trace
 from ..clones.delegates import without_streaming
@@ -107,7 +108,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         for index, (name, model) in list(enumerate(zip(self.trace.models, models, strict=True)))[1:]:
             log_unused(name, model, is_loaded=not any(map(model.is_clone, models[:index])))
         for i, (name, term) in enumerate(zip(self.trace.terms, self.plan.terms, strict=True)):
-            if term.modifiers.projects and not self.plan.is_projected(i):
+            idle = [one for one in term.modifiers if not one.acts(i, self.plan.primary)]
+            if any(isinstance(one, Project) and one.is_set for one in idle):
                 logging.warning(
                     "GCFG: Modify Guidance Term, input 'projection': %s is not projected, since the graph has no other "
                     "term that compares a prompt with the base condition on the base model (a primary term).",

@@ -10,7 +10,7 @@ import torch
 
 from ...gcfg_core.guidance.formula import prediction_names
 from ...gcfg_core.guidance.plan import Plan
-from ...gcfg_core.guidance.sampling_progress import Progress
+from ...gcfg_core.guidance.sampling_progress import SamplingProgress
 from ...gcfg_core.trace.trace import KeptPredictions
 
 RESULT = "result"
@@ -28,7 +28,7 @@ class PredictionKeeper:
         self.is_done = preview_at <= 0.0
         self._held: tuple[torch.Tensor, dict[str, torch.Tensor]] | None = None
 
-    def begin(self, sigmas: torch.Tensor, progress: Progress) -> None:
+    def begin(self, sigmas: torch.Tensor, progress: SamplingProgress) -> None:
         """Find the noise level to wait for. sigmas: the run's schedule, descending, [steps + 1]."""
         if self.is_done:
             return

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import comfy.hooks
@@ -12,18 +11,15 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
-from ...gcfg_core.guidance.combine import Call, combine
+from ...gcfg_core.guidance.call import Guided, GuiderCalls
 from ...gcfg_core.guidance.coverage import Coverage
 from ...gcfg_core.guidance.masks import fit_mask
 from ...gcfg_core.guidance.plan import BASE, Plan
-from ...gcfg_core.guidance.refresh import DifferenceStore
-from ...gcfg_core.guidance.rescale import rescale_result
-from ...gcfg_core.guidance.sampling_progress import Progress
-from ...gcfg_core.guidance.weights import is_fixed, term_weight
+from ...gcfg_core.guidance.sampling_progress import SamplingProgress
 from ...gcfg_core.trace.clock import Span, moment
 from ...gcfg_core.trace.trace import Trace
 from ..clones.devices import device_clones
-from ..other_packs.pair_function import PairFunction
+from ..other_packs.pair_function import Answer, PairFunction
 from ..other_packs.result_hooks import ResultHooks, hook_needs
 from ..other_packs.through_function import PairCall
 from .batching import UNCOND
@@ -50,14 +46,14 @@ class Run:
     ) -> None:
         self.trace = trace
         self.trace.begin()
-        self.progress = Progress(base.get_model_object("model_sampling").percent_to_sigma)
+        progress = SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
+        self.calls = GuiderCalls(plan, progress)
+        self.cfg = cfg
         self.keeper = PredictionKeeper(preview_at)
         self.resting = comfy.samplers.sampling_function  # before wrappers around the run replace it
-        self.follow(plan, cfg)
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
         self.branches = make_branches(plan, base, conds)
         self.loaded = share_modules(self.branches)
-        self.store = DifferenceStore(plan.terms)
         self.latent_shapes = LatentShapes()
         place(self.branches, self.trace.models)
         for branch in self.branches[1:]:
@@ -65,9 +61,12 @@ class Run:
 
     def follow(self, plan: Plan, cfg: float) -> None:
         """From now on these weights; the models and predictions of ``plan`` are those of the run."""
-        self.plan, self.cfg = plan.for_one_run(), cfg
-        # weights that no call changes: then sigma need not be fetched from the device
-        self.fixed_weights = tuple(term.weight for term in plan.terms) if all(map(is_fixed, plan.terms)) else None
+        self.calls.follow(plan)
+        self.cfg = cfg
+
+    @property
+    def plan(self) -> Plan:
+        return self.calls.plan
 
     @property
     def base(self) -> Branch:
@@ -89,9 +88,9 @@ class Run:
         guider.inner_model.current_patcher = base
         self.base.process(self.base.conds, noise, **options)
         # wrappers around the run and hooks may have changed the schedule since the run was made
-        self.progress = Progress(guider.inner_model.model_sampling.percent_to_sigma)
-        self.keeper.begin(sigmas, self.progress)
-        self.is_flow = is_flow(base)
+        self.calls.progress = SamplingProgress(guider.inner_model.model_sampling.percent_to_sigma)
+        self.calls.is_flow = is_flow(base)
+        self.keeper.begin(sigmas, self.calls.progress)
         masks = [self._fitted_mask(i, noise) for i in range(len(self.plan.terms))]
         self.coverage = ConditionCoverage(self.plan, self.branches, masks)
         self.sigmas, self.is_checked = sigmas, False
@@ -111,7 +110,7 @@ class Run:
         """
         with contextlib.ExitStack() as at_last:
             at_last.callback(self.latent_shapes.restore)
-            at_last.callback(self.trace.finish, self.progress.percent)
+            at_last.callback(self.trace.finish, self.calls.progress.percent)
             for branch in self.loaded:
                 at_last.callback(branch.network_state.leave)
             for branch in self.branches[1:]:
@@ -132,64 +131,35 @@ class Run:
             function: another pack's that predicts the primary pair; None where ComfyUI's own stands.
         """
         start = moment(x.device)
-        plan = self.plan
         self.base.conds.update(pair)
-        coverage = self._coverage(x, sigma)
-        weights = coverage.weights(self._weights(sigma))
-        reused = self.store.reusable(weights, float(sigma[0]), x.shape, coverage) if self.store.is_used else {}
+        tally = Tally(len(self.branches))
+
+        def evaluate(required: frozenset[int]) -> dict[int, torch.Tensor]:
+            return self._evaluate(required, x, sigma, (model_options, function), tally)
+
+        hooks = self._hooks(x, sigma, model_options, function, tally)
+        guided = self.calls.predict(x, sigma, self._coverage(x, sigma), evaluate, hooks)
+        self._record(guided, sigma, tally, (start, moment(x.device)))
+        return guided.result
+
+    def _hooks(
+        self, x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any], function: PairFunction | None,
+        tally: Tally,
+    ) -> ResultHooks:  # fmt: skip
         needs = hook_needs(model_options, is_function=function is not None)
-        rests = plan.primary is not None and coverage.rests(plan.primary)
-        sees_primary = needs.see_primary(plan, weights, sigma[0], self.progress, rests=rests)
-        kept = needs.kept(plan, weights, sees_primary, reused)
-        required = plan.required(weights, coverage.masks, reused=frozenset(reused), kept=kept, partial=coverage.partial)
-        weight = weights[plan.primary] if sees_primary and plan.primary is not None else 1.0
-        call = Call(plan, weights, {}, coverage, reused)
+        common = self.base.model, model_options, x, sigma, self.base.conds, needs
         if function is None:
-            hooks = ResultHooks(self.base.model, model_options, x, sigma, sees_primary, weight)
-            predictions, evaluations, spans = self._evaluate(required, x, sigma, model_options)
-            call = dataclasses.replace(call, predictions=coverage.filled(predictions, BASE))
-            if needs.are_used:
-                call = self._with_hooked_pair(call, hooks)
-        else:
-            hooks = PairCall(self.base.model, model_options, x, sigma, sees_primary, weight)
-            call, evaluations, spans = self._through(function, hooks, call, required)
-        combined = combine(call, hooks.guide)
-        result = combined.result
-        if (target := plan.rescale_target(weights)) is not None:
-            share = plan.graph.rescale
-            result = rescale_result(x, result, call.predictions[target], sigma, share, flow=self.is_flow)
-        if needs.are_used:
-            result = hooks.finish(result)
+            return ResultHooks(*common)
 
-        self.store.keep(hooks.stored(combined.computed))
-        span = start, moment(x.device)
-        self.trace.add(sigma, weights, combined.differences, combined.added, evaluations, span, spans)
-        is_wanted = self.keeper.wants(sigma)
-        self.keeper.hold(plan, call.predictions, result, sigma)
-        if is_wanted:
-            self.trace.kept = self.keeper.keep(self.base.model)
-        return result
+        def ask(question: Callable[[], Answer]) -> Answer:
+            start = moment(x.device)
+            self.base.find_state_of(self.pair)
+            with self.base.in_place():
+                answer = question()
+            tally.add(BASE, answer.evaluations, (start, moment(x.device)))
+            return answer
 
-    def _through(
-        self, function: PairFunction, hooks: PairCall, call: Call, required: frozenset[int]
-    ) -> tuple[Call, list[int], list[Span | None]]:
-        """The call as ``function`` predicts its primary pair, the rest evaluated beside it; else as ``_evaluate``."""
-        x, start = hooks.x, moment(hooks.x.device)
-        self.base.find_state_of(self.pair)
-        with self.base.in_place():
-            hooks.ask(function, call, self.base.conds)
-        known = {hooks.positive, *hooks.predictions}
-        missing = frozenset() if hooks.is_whole else required - (known if hooks.primary is not None else {BASE})
-        predictions, evaluations, spans = self._evaluate(missing, x, hooks.sigma, hooks.model_options, function)
-        evaluations[BASE] += hooks.answer.evaluations
-        spans[BASE] = start, (spans[BASE] or (start, moment(x.device)))[1]
-        settled = hooks.settle({**predictions, **hooks.predictions})
-        settled = call.coverage.filled(settled, BASE)
-        pair, i = hooks.pair, self.plan.primary
-        if hooks.see_primary and i in call.reused:
-            pair = pair[1] + call.reused[i].difference, pair[1]
-        given = {"pair": pair, "pair_weight": hooks.weight, "pair_is_primary": hooks.see_primary}
-        return dataclasses.replace(call, predictions=settled, **given), evaluations, spans
+        return PairCall(*common, function, ask)
 
     def _coverage(self, x: torch.Tensor, sigma: torch.Tensor) -> Coverage:
         if not self.is_checked:  # now that the base's own conditions are processed too
@@ -197,32 +167,22 @@ class Run:
             self.is_checked = True
         return self.coverage.at(x, sigma)
 
-    def _weights(self, sigma: torch.Tensor) -> tuple[float, ...]:
-        if self.fixed_weights is not None:
-            return self.fixed_weights
-        return tuple(term_weight(term, float(sigma[0]), self.progress) for term in self.plan.terms)
-
     def _evaluate(
-        self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any],
-        function: PairFunction | None = None,
-    ) -> tuple[dict[int, torch.Tensor], list[int], list[Span | None]]:  # fmt: skip
-        """The predictions, and per model how many they are and when it was asked for them.
+        self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, given: tuple[Any, ...], tally: Tally
+    ) -> dict[int, torch.Tensor]:
+        """The predictions, those of one model asked for together.
 
         Args:
-            function: the one to ask for the base model's.
+            given: model options and function of the sampling run, for the base model's.
         """
         predictions: dict[int, torch.Tensor] = {}
-        evaluations = [0] * len(self.branches)
-        spans: list[Span | None] = [None] * len(self.branches)
         for index, branch in enumerate(self.branches):
             own = [j for j in self._order if j in required and self.plan.predictions[j].model == index]
-            evaluations[index] = len(own)
             if own:
                 start = moment(branch.patcher.load_device)
-                given = (model_options, function) if index == BASE else ()
-                predictions |= branch.evaluate(own, x, sigma, *given)
-                spans[index] = start, moment(branch.patcher.load_device)
-        return predictions, evaluations, spans
+                predictions |= branch.evaluate(own, x, sigma, *(given if index == BASE else ()))
+                tally.add(index, len(own), (start, moment(branch.patcher.load_device)))
+        return predictions
 
     @property
     def _order(self) -> list[int]:
@@ -233,16 +193,23 @@ class Run:
         roles = self.base.roles
         return sorted(range(len(roles)), key=lambda j: (roles[j], (j in self.pair) == (roles[j] == UNCOND)))
 
-    def _with_hooked_pair(self, call: Call, hooks: ResultHooks) -> Call:
-        """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
-        base = call.prediction(BASE)
-        if not hooks.see_primary:
-            pair = hooks.begin([self.base.conds[BASE]] * 2, base, base)
-            return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight)
-        assert self.plan.primary is not None
-        i = self.plan.primary
-        positive = self.plan.sides[i][0]
-        cond = base + call.reused[i].difference if i in call.reused else call.prediction(positive)
-        conds = [self.base.conds[positive], self.base.conds[BASE] if BASE in call.predictions else None]
-        pair = hooks.begin(conds, cond, base)
-        return dataclasses.replace(call, pair=pair, pair_weight=hooks.weight, pair_is_primary=True)
+    def _record(self, guided: Guided, sigma: torch.Tensor, tally: Tally, span: Span) -> None:
+        weights, combined = guided.call.weights, guided.combined
+        self.trace.add(sigma, weights, combined.differences, combined.added, tally.counts, span, tally.spans)
+        is_wanted = self.keeper.wants(sigma)
+        self.keeper.hold(self.plan, guided.call.predictions, guided.result, sigma)
+        if is_wanted:
+            self.trace.kept = self.keeper.keep(self.base.model)
+
+
+class Tally:
+    """What one guider call evaluated: per model how many predictions, and when it was asked for them."""
+
+    def __init__(self, models: int) -> None:
+        self.counts = [0] * models
+        self.spans: list[Span | None] = [None] * models
+
+    def add(self, model: int, evaluations: int, span: Span) -> None:
+        self.counts[model] += evaluations
+        known = self.spans[model]
+        self.spans[model] = span if known is None else (known[0], span[1])

@@ -6,7 +6,7 @@ from train_rigs.samples import TINY_XL, concept, condition, denoiser, unet
 
 from gcfg_core.guidance.curves import Linear
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.guidance.modifiers import Modifiers
+from gcfg_core.guidance.modifiers import Refresh
 from gcfg_core.guidance.sampling_progress import Window
 from training.base.noise_schedule import noise_schedule
 from training.sample.concept_model import concept_denoiser
@@ -107,7 +107,7 @@ def test_mask_and_refresh_act():
     result = masked(x_t(), T)
     torch.testing.assert_close(result[..., 4:], whole(x_t(), T)[..., 4:], atol=1e-5, rtol=0)
     torch.testing.assert_close(result[..., :4], plain(x_t(), T)[..., :4], atol=1e-5, rtol=0)
-    kept = GuidanceTerm(Side(condition=PROMPT), weight=3.0, modifiers=Modifiers(refresh=2))
+    kept = GuidanceTerm(Side(condition=PROMPT), weight=3.0, modifiers=(Refresh(2),))
     refreshed = GuidedPrediction(GuidanceGraph(Side(base, NULL), (kept,)))
     for t in (900, 800, 700):
         refreshed(x_t(), t)

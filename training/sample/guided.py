@@ -9,14 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from gcfg_core.guidance.combine import Call, combine
+from gcfg_core.guidance.call import GuiderCalls
 from gcfg_core.guidance.coverage import Coverage
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
 from gcfg_core.guidance.masks import fit_mask
-from gcfg_core.guidance.plan import BASE, compile_plan
-from gcfg_core.guidance.refresh import DifferenceStore
-from gcfg_core.guidance.rescale import rescale_result
-from gcfg_core.guidance.sampling_progress import ALWAYS, Progress, Window
+from gcfg_core.guidance.plan import compile_plan
+from gcfg_core.guidance.sampling_progress import ALWAYS, SamplingProgress, Window
 
 from ..base.model import Condition
 from ..base.noise_schedule import NoiseSchedule
@@ -56,7 +54,7 @@ def sigma_of(alpha: float) -> float:
     return ((1.0 - alpha) / alpha) ** 0.5
 
 
-def progress_of(schedule: NoiseSchedule) -> Progress:
+def progress_of(schedule: NoiseSchedule) -> SamplingProgress:
     """Percents as in ComfyUI's ModelSamplingDiscrete: even in timesteps, log-linear in sigma between them."""
     alphas = schedule.alphas_cumprod.clamp_min(TERMINAL_ALPHA)
     log_sigmas = ((1.0 - alphas) / alphas).log() / 2.0
@@ -72,7 +70,7 @@ def progress_of(schedule: NoiseSchedule) -> Progress:
         share = t - low
         return float(((1.0 - share) * log_sigmas[low] + share * log_sigmas[low + 1]).exp())
 
-    return Progress(percent_to_sigma)
+    return SamplingProgress(percent_to_sigma)
 
 
 class GuidedPrediction:
@@ -89,8 +87,7 @@ class GuidedPrediction:
         self.plan = compile_plan(graph)
         self.models = [cast(Denoiser, model) for model in self.plan.models]
         self.schedule = self.models[0].schedule
-        self.progress = progress_of(self.schedule)
-        self.store = DifferenceStore(self.plan.terms)
+        self.calls = GuiderCalls(self.plan, progress_of(self.schedule))
         self.counts: list[int] = []
         self._coverage: dict[torch.Size, Coverage] = {}
 
@@ -98,14 +95,13 @@ class GuidedPrediction:
         """The guided x_0 [B, C, h, w] of x_t at the base's timestep t."""
         alpha = float(self.schedule.alphas_cumprod[t])
         sigma = sigma_of(alpha)
-        weights = self.plan.weights(sigma, self.progress)
-        coverage = self._covered(x_t)
-        reused = self.store.reusable(weights, sigma, x_t.shape, coverage)
-        required = self.plan.required(weights, coverage.masks, reused=frozenset(reused))
-        predictions = self._evaluate(x_t, alpha, required or frozenset({BASE}))  # never nothing: it gives the shape
-        combined = combine(Call(self.plan, weights, predictions, coverage, reused))
-        self.store.keep(combined.computed)
-        return self._rescaled(x_t, combined.result, sigma, weights, predictions)
+        x = x_t * (sigma * sigma + 1.0) ** 0.5  # variance exploding: x_0 + sigma * eps
+        levels = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
+
+        def evaluate(required: frozenset[int]) -> dict[int, Tensor]:
+            return self._evaluate(x_t, alpha, required)
+
+        return self.calls.predict(x, levels, self._covered(x_t), evaluate, level=sigma).result
 
     def _covered(self, x_t: Tensor) -> Coverage:
         """Every `Condition` is in force everywhere; the terms' masks at the size of x_t."""
@@ -125,14 +121,3 @@ class GuidedPrediction:
             conditions = [cast(Condition, self.plan.predictions[j].condition) for j in indices]
             found |= dict(zip(indices, self.models[model].denoised(x_t, alpha, conditions), strict=True))
         return found
-
-    def _rescaled(
-        self, x_t: Tensor, result: Tensor, sigma: float, weights: tuple[float, ...], predictions: dict[int, Tensor]
-    ) -> Tensor:
-        """The result pulled to the deviation of the first active term's positive side, if the graph asks for it."""
-        target = self.plan.rescale_target(weights)
-        if target is None:
-            return result
-        x = x_t * (sigma * sigma + 1.0) ** 0.5  # variance exploding: x_0 + sigma * eps
-        levels = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
-        return rescale_result(x, result, predictions[target], levels, self.plan.graph.rescale)
