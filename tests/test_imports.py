@@ -1,6 +1,7 @@
-"""Which way imports point: nodes -> gcfg_core <- training, and ComfyUI from nodes alone."""
+"""Imports point one way: nodes -> gcfg_core <- training, ComfyUI from nodes alone, no circles of files or folders."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -40,6 +41,55 @@ def test_imports_point_the_right_way(path):
     for relative, name in imports(path):
         assert name not in OURS or name in ALLOWED[package], f"{package} imports {name}"
         assert relative or name not in BANNED[package], f"{package}/ruff.toml bans {name}"
+
+
+def module_of(package: tuple[str, ...], node: ast.ImportFrom, name: str) -> Path | None:
+    """The file of this repository that `from ... import name` reads; None for other libraries."""
+    base = package[: len(package) - node.level + 1] if node.level else ()
+    place = ROOT.joinpath(*base, *(node.module or "").split(".")) if node.module else ROOT.joinpath(*base)
+    if not node.level and (node.module or "").split(".")[0] == "nodes":  # ComfyUI's own
+        return None
+    candidates = (place / f"{name}.py", place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def imported_files(path: Path) -> set[Path]:
+    package = path.relative_to(ROOT).parts[:-1]
+    froms = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    found = {module_of(package, node, alias.name) for node in froms for alias in node.names}
+    return {other for other in found if other is not None and other != path}
+
+
+EVERYWHERE = [
+    path
+    for folder in ("bench", "devtools", "gcfg_core", "nodes", "rigs", "tools", "training")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+GRAPH = {path: imported_files(path) for path in EVERYWHERE}
+"""Every file, and the files that it imports, also those for types alone."""
+
+
+def room_of(path: Path) -> Path:
+    """A folder; a package's own `__init__` and `__main__` put its rooms together and stand above them."""
+    return path if path.stem in ("__init__", "__main__") else path.parent
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter(GRAPH).prepare()  # CycleError names the circle
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    rooms: dict[Path, set[Path]] = {}
+    for path, others in GRAPH.items():
+        rooms.setdefault(room_of(path), set()).update(room_of(other) for other in others)
+    graphlib.TopologicalSorter({room: others - {room} for room, others in rooms.items()}).prepare()
+
+
+def test_the_graph_of_imports_is_the_real_one() -> None:
+    """A reader of imports that finds none would let every circle pass."""
+    assert ROOT / "gcfg_core" / "guidance" / "plan.py" in GRAPH[ROOT / "gcfg_core" / "guidance" / "call.py"]
+    assert ROOT / "gcfg_core" / "guidance" / "call.py" in GRAPH[ROOT / "nodes" / "sampling" / "run.py"]
+    assert sum(map(len, GRAPH.values())) > 1000
 
 
 def test_the_linter_holds_the_same_arrows():
