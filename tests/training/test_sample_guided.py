@@ -7,11 +7,11 @@ from train_rigs.samples import TINY_XL, concept, condition, denoiser, unet
 from gcfg_core.guidance.curves import Linear
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
 from gcfg_core.guidance.modifiers import Refresh
-from gcfg_core.guidance.sampling_progress import Window
+from gcfg_core.guidance.sampling_progress import SamplingProgress, Window
 from training.base.noise_schedule import noise_schedule
 from training.sample.concept_model import concept_denoiser
 from training.sample.denoiser import Denoiser, nearest_timestep
-from training.sample.guided import GuidedPrediction, paper_graph, progress_of, sigma_of
+from training.sample.guided import GuidedPrediction, paper_graph, percent_to_sigma, sigma_of
 
 T = 600
 NULL, PROMPT = condition(0), condition(1)
@@ -89,7 +89,10 @@ def test_a_window_and_a_curve_act_on_progress():
     assert window.counts == [2, 2, 1, 1]  # percent 0.4 is timestep 599.4
     term = GuidanceTerm(Side(condition=PROMPT), weight=4.0, curve=Linear(0.0))
     curved = GuidedPrediction(GuidanceGraph(Side(base, NULL), (term,)))(x_t(), 500)
-    weight = 4.0 * (1.0 - progress_of(base.schedule).percent(sigma_of(float(base.schedule.alphas_cumprod[500]))))
+    weight = 4.0 * (
+        1.0
+        - SamplingProgress(percent_to_sigma(base.schedule)).percent(sigma_of(float(base.schedule.alphas_cumprod[500])))
+    )
     assert weight == pytest.approx(4.0 * 500 / 999, abs=1e-3)
     plain = GuidedPrediction(paper_graph(base, NULL, control=PROMPT, w_control=weight))(x_t(), 500)
     torch.testing.assert_close(curved, plain, atol=1e-5, rtol=0)

@@ -3,18 +3,14 @@
 D(x) = D_base + sum_i w_i(sigma) * M_i * (D(x; m_i, c_i) - D(x; r_i, d_i))      (GCFG, arXiv 2312.08195)
 """
 
-from collections import defaultdict
+from collections.abc import Callable
 from typing import cast
 
-import torch
 from torch import Tensor
 
-from gcfg_core.guidance.call import GuiderCalls
-from gcfg_core.guidance.coverage import Coverage
+from gcfg_core.guidance.denoiser import GuidedDenoiser
 from gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from gcfg_core.guidance.masks import fit_mask
-from gcfg_core.guidance.plan import compile_plan
-from gcfg_core.guidance.sampling_progress import ALWAYS, SamplingProgress, Window
+from gcfg_core.guidance.sampling_progress import ALWAYS, Window
 
 from ..base.model import Condition
 from ..base.noise_schedule import NoiseSchedule
@@ -54,13 +50,13 @@ def sigma_of(alpha: float) -> float:
     return ((1.0 - alpha) / alpha) ** 0.5
 
 
-def progress_of(schedule: NoiseSchedule) -> SamplingProgress:
+def percent_to_sigma(schedule: NoiseSchedule) -> Callable[[float], float]:
     """Percents as in ComfyUI's ModelSamplingDiscrete: even in timesteps, log-linear in sigma between them."""
     alphas = schedule.alphas_cumprod.clamp_min(TERMINAL_ALPHA)
     log_sigmas = ((1.0 - alphas) / alphas).log() / 2.0
     last = schedule.steps - 1
 
-    def percent_to_sigma(percent: float) -> float:
+    def sigma_at(percent: float) -> float:
         if percent <= 0.0:
             return float("inf")
         if percent >= 1.0:
@@ -70,54 +66,28 @@ def progress_of(schedule: NoiseSchedule) -> SamplingProgress:
         share = t - low
         return float(((1.0 - share) * log_sigmas[low] + share * log_sigmas[low + 1]).exp())
 
-    return SamplingProgress(percent_to_sigma)
+    return sigma_at
 
 
 class GuidedPrediction:
     """x_t, t -> x_0 of a graph whose models are `Denoiser`s and whose conditions are `Condition`s, for one run.
 
     Args:
-        graph: what to mix; the base's schedule is the one that t belongs to.
-
-    Attributes:
-        counts: predictions evaluated in each call so far.
+        graph: what to mix; the base's schedule is the schedule that t belongs to.
     """
 
     def __init__(self, graph: GuidanceGraph) -> None:
-        self.plan = compile_plan(graph)
-        self.models = [cast(Denoiser, model) for model in self.plan.models]
-        self.schedule = self.models[0].schedule
-        self.calls = GuiderCalls(self.plan, progress_of(self.schedule))
-        self.counts: list[int] = []
-        self._coverage: dict[torch.Size, Coverage] = {}
+        self.schedule = cast(Denoiser, graph.base.model).schedule
+        self._guided = GuidedDenoiser(graph, percent_to_sigma(self.schedule))
+
+    @property
+    def counts(self) -> list[int]:
+        """Predictions evaluated in each call so far."""
+        return self._guided.counts
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
         """The guided x_0 [B, C, h, w] of x_t at the base's timestep t."""
         alpha = float(self.schedule.alphas_cumprod[t])
         sigma = sigma_of(alpha)
         x = x_t * (sigma * sigma + 1.0) ** 0.5  # variance exploding: x_0 + sigma * eps
-        levels = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
-
-        def evaluate(required: frozenset[int]) -> dict[int, Tensor]:
-            return self._evaluate(x_t, alpha, required)
-
-        return self.calls.predict(x, levels, self._covered(x_t), evaluate, level=sigma).result
-
-    def _covered(self, x_t: Tensor) -> Coverage:
-        """Every `Condition` is in force everywhere; the terms' masks at the size of x_t."""
-        if x_t.shape not in self._coverage:
-            masks = [None if q.mask is None else fit_mask(q.mask, x_t.shape).to(x_t) for q in self.plan.terms]
-            self._coverage[x_t.shape] = Coverage([1.0] * len(self.plan.predictions), self.plan.sides, masks)
-        return self._coverage[x_t.shape]
-
-    def _evaluate(self, x_t: Tensor, alpha: float, required: frozenset[int]) -> dict[int, Tensor]:
-        """Prediction index -> x_0; those of one model are asked for together."""
-        self.counts.append(len(required))
-        of_model: dict[int, list[int]] = defaultdict(list)
-        for j in sorted(required):
-            of_model[self.plan.predictions[j].model].append(j)
-        found: dict[int, Tensor] = {}
-        for model, indices in of_model.items():
-            conditions = [cast(Condition, self.plan.predictions[j].condition) for j in indices]
-            found |= dict(zip(indices, self.models[model].denoised(x_t, alpha, conditions), strict=True))
-        return found
+        return self._guided.predict(x, sigma, lambda model, conditions: model.denoised(x_t, alpha, conditions))
