@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.hooks
+import comfy.model_management
 import pytest
 import torch
 from torch import Tensor
@@ -11,18 +12,20 @@ from torch import Tensor
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
+from rigs.multigpu import Loader, away, needs_multigpu, split
 from rigs.probe import guided
+from rigs.second_device import second_device
 
 LIMIT = 1e-5
-C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
+C, D, E, U, F = (micro_cond(i) for i in (1, 2, 3, 4, 5))
 
 
 def cached(model: Any) -> Any:
     """A cache on the network that knows a condition by its role: after the first call, what that call gave."""
-    clone, network = model.clone(), model.model.diffusion_model
+    clone = model.clone()
 
     def wrapper(apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
-        roles = arguments["cond_or_uncond"]
+        roles, network = arguments["cond_or_uncond"], apply_model.__self__.diffusion_model
         if not hasattr(network, "kept"):
             network.kept = {}
         if not all(role in network.kept for role in roles):
@@ -100,6 +103,30 @@ def test_a_clone_of_the_base_has_a_cache_of_its_own(pack: Any) -> None:
     zero, d = (only(pack, cached(micro_model(0)), cond) for cond in (U, D))
     expected = [p + 1.7 * (q - u) for p, u, q in zip(pair, zero, d, strict=True)]
     assert relative_error(ours, expected) <= LIMIT
+
+
+@needs_multigpu
+@pytest.mark.parametrize("where", ["base", "term"])
+def test_a_cache_on_a_further_device_is_kept_apart_too(pack: Any, where: str) -> None:
+    """P8: a prompt of two parts is spread over the networks of MultiGPU CFG Split, each with a cache of its own."""
+
+    def fresh() -> Any:
+        return split(pack, cached(Loader().load(5)))
+
+    with second_device():
+        model, parts = fresh(), [D + E, F + C]
+        networks = [one.model.diffusion_model for one in (model, away(model))]
+        networks[1].needed = kept = object()
+        terms = [{"model": model, "positive": cond, "weight": 1.7 - k} for k, cond in enumerate(parts)]
+        base = model if where == "base" else micro_model(0)
+        ours = guided(gcfg(pack, base, U, {"positive": C, "weight": 3.0}, *terms), points(), SIGMAS)
+        again = fresh if where == "base" else micro_model
+        pair, zero = guided(cfg(again(), C, U, 3.0), points(), SIGMAS), only(pack, again(), U)
+        one, other = (only(pack, fresh(), cond) for cond in parts)
+        expected = [p + 1.7 * (q - u) + 0.7 * (r - u) for p, u, q, r in zip(pair, zero, one, other, strict=True)]
+        assert relative_error(ours, expected) <= LIMIT
+        assert not any(hasattr(network, "kept") for network in networks) and networks[1].needed is kept
+        comfy.model_management.unload_all_models()
 
 
 class Forgetful(comfy.hooks.TransformerOptionsHook):

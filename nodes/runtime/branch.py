@@ -16,7 +16,7 @@ import torch
 from ...gcfg_core.parameterization import flow_to_ve, hold_sigma, ve_to_flow
 from .batching import COND, as_pair, in_one_batch, with_roles
 from .cond_state import own_controls, own_hooks
-from .devices import DeviceSplit, on_own_device
+from .devices import DeviceSplit, device_clones, on_own_device
 from .foreign_patches import counts_on_a_pair
 from .host import as_variant, process_conds
 from .identity import has_same_weights
@@ -39,7 +39,7 @@ class Branch:
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
         host: the branch that is loaded for the module of this one, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
-        network_state: what patches keep on the module; one for all branches on it.
+        network_states: what patches keep on each module of the branch; one for all branches on a module.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
         split: its clones on further devices, for a branch other than the base's.
         model_options: this branch's own, with what its hooks and wrappers registered.
@@ -59,7 +59,7 @@ class Branch:
         self.model_options: dict[str, Any] = {}
         self.host: Branch | None = None
         self.is_shared = False
-        self.network_state = NetworkState(patcher.model)
+        self.network_states: dict[Any, NetworkState] = {}
         self.weights: WeightExchange | None = None
         self.split: DeviceSplit | None = None
         self.converts_time = False
@@ -77,6 +77,11 @@ class Branch:
     @property
     def model_patcher(self) -> ModelPatcher:
         return self.patcher
+
+    @property
+    def modules(self) -> list[Any]:
+        """The module of its model on every device, its own first."""
+        return [each.model for each in (self.patcher, *device_clones(self.patcher))]
 
     def prepare(self) -> None:
         """What CFGGuider.sample does for its model before loading: options, hooks and wrappers of this branch alone."""
@@ -210,8 +215,15 @@ class Branch:
         return outputs
 
     def find_state_of(self, group: Collection[int]) -> None:
-        """From here on the module carries what patches have kept on it for these predictions, asked for together."""
-        self.network_state.switch((id(self), *sorted(group)))
+        """From here on each module carries what patches have kept on it for these predictions, asked for together."""
+        for module in self.modules:
+            state = self.network_states.setdefault(module, NetworkState(module))
+            state.switch((id(self), *sorted(group)))
+
+    def leave_networks(self) -> None:
+        """Every module as the run found it."""
+        for state in self.network_states.values():
+            state.leave()
 
     def _own_function(self, x: torch.Tensor, sigma: torch.Tensor) -> PairFunction | None:
         if self.function is None:

@@ -56,6 +56,6 @@ def share_modules(branches: Sequence[Branch]) -> list[Branch]:
         if host is None:
             loaded.append(branch)
         else:
-            branch.host, branch.network_state = host, host.network_state
+            branch.host, branch.network_states = host, host.network_states
             host.is_shared = branch.is_shared = True
     return loaded

@@ -26,7 +26,7 @@ from .batching import UNCOND
 from .branch import Branch
 from .branches import make_branches, share_modules
 from .coverage import ConditionCoverage
-from .devices import device_clones, place
+from .devices import place
 from .kept_predictions import PredictionKeeper
 from .latent_shapes import LatentShapes
 from .latent_space import is_flow
@@ -76,8 +76,7 @@ class Run:
     @property
     def modules(self) -> list[Any]:
         """The network of every model, on every device."""
-        patchers = [branch.patcher for branch in self.branches]
-        return [each.model for patcher in patchers for each in (patcher, *device_clones(patcher))]
+        return [module for branch in self.branches for module in branch.modules]
 
     def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
@@ -113,7 +112,7 @@ class Run:
             at_last.callback(self.latent_shapes.restore)
             at_last.callback(self.trace.finish, self.progress.percent)
             for branch in self.loaded:
-                at_last.callback(branch.network_state.leave)
+                at_last.callback(branch.leave_networks)
             for branch in self.branches[1:]:
                 at_last.callback(branch.end, is_clean=is_complete and branch in self.loaded)
             comfy.sampler_helpers.cleanup_models(self.base.conds, [])
