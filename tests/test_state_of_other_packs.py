@@ -42,13 +42,15 @@ def cached(model: Any) -> Any:
     ([{"positive": C}, {"positive": D}], True),
     ([{"positive": C}, {"model": "clone", "positive": D}], True),
     ([{"positive": C}, {"model": "other", "positive": D}], False),
-], ids=["the pair", "a second prompt", "a clone that carries it too", "another network"])  # fmt: skip
+    ([{"positive": C}, {"model": "other cached", "positive": D}], True),
+], ids=["the pair", "a second prompt", "a clone that carries it too", "another network", "another too"])  # fmt: skip
 def test_what_may_keep_predictions_elsewhere_is_named(
     pack: Any, terms: list[dict[str, Any]], is_named: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """P8: a cache in a closure cannot be kept apart; the log names its module and the predictions before sampling."""
+    """P8: a cache in a closure or a module cannot be kept apart; the log names it and the predictions beforehand."""
     model = cached(micro_model(0))
     models = {"clone": with_lora(model, 1), "other": micro_model(5)}
+    models["other cached"] = cached(micro_model(5))
     wired = [term | ({"model": models[term["model"]]} if "model" in term else {}) for term in terms]
     with caplog.at_level("WARNING"):
         gcfg(pack, model, U, *wired)

@@ -21,26 +21,31 @@ if TYPE_CHECKING:
 
 
 def log_possible_caches(plan: Plan) -> None:
-    """A line for each network with functions around its forwards that meet more than one (cond, uncond) pair."""
+    """A line for functions of a module around forwards that meet more than one (cond, uncond) pair, on any network."""
     names, roles = prediction_names(plan), prediction_roles(plan)
     pairs = [set(prediction_pair(plan, roles, model)) for model in range(len(plan.models))]
-    for models in _models_by_network(plan):
-        modules = sorted({module_of(one) for index in models for one in around_a_forward(plan.models[index])})
-        asked = [j for j, prediction in enumerate(plan.predictions) if prediction.model in models]
-        if modules and len(asked) > 1 and set(asked) not in pairs:
-            logging.warning(
-                "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
-                "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
-                "then.",
-                ", ".join(modules), ", ".join(names[j] for j in asked),
-            )  # fmt: skip
+    found: dict[tuple[int, ...], list[str]] = {}
+    for module, models in sorted(_models_by_module(plan).items()):
+        asked = tuple(j for j, prediction in enumerate(plan.predictions) if prediction.model in models)
+        if len(asked) > 1 and set(asked) not in pairs:
+            found.setdefault(asked, []).append(module)
+    for asked, modules in found.items():
+        logging.warning(
+            "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
+            "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
+            "then.",
+            ", ".join(modules), ", ".join(names[j] for j in asked),
+        )  # fmt: skip
 
 
-def _models_by_network(plan: Plan) -> list[list[int]]:
-    """Indices of the plan's models that lie on one network and carry functions around its forwards."""
-    found: dict[int, list[int]] = {}
+def _models_by_module(plan: Plan) -> dict[str, set[int]]:
+    """Module -> indices of the plan's models that carry functions of it around their forwards.
+
+    A network each is no help where the cache lies in the module.
+    """
+    found: dict[str, set[int]] = {}
     for index, model in enumerate(plan.models):
         patcher: ModelPatcher = model  # type: ignore[assignment]
-        if around_a_forward(patcher):
-            found.setdefault(id(patcher.model), []).append(index)
-    return list(found.values())
+        for function in around_a_forward(patcher):
+            found.setdefault(module_of(function), set()).add(index)
+    return found
