@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rigs.controlnet import micro_controlnet
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
@@ -173,3 +174,50 @@ def test_tiling_of_some_models_beside_a_controlnet_is_refused_by_name(pack: Any,
     gcfg(pack, base, U, {**term, "positive": D})
     base.model_options["tiled_diffusion"] = other.model_options["tiled_diffusion"] = True
     gcfg(pack, base, U, term)
+
+
+class Tiling:
+    """Stands for what Tiled Diffusion puts around the forwards."""
+
+    def __call__(self, apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
+        return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+
+
+class SpotDiffusion(Tiling):
+    """The method that cuts a ControlNet's own hint at every call."""
+
+
+def tiled(model: Any, tiling: Tiling) -> Any:
+    clone = model.clone()
+    clone.set_model_unet_function_wrapper(tiling)
+    clone.model_options["tiled_diffusion"] = True
+    return clone
+
+
+def controlled(cond: list, control: Any) -> list:
+    return [[cond[0][0], {"control": control}]]
+
+
+@pytest.mark.parametrize("where", ["one model", "a clone behind the same node"])
+def test_two_controlnets_behind_one_tiling_are_refused_by_name(pack: Any, where: str) -> None:
+    """P9: Tiled Diffusion keeps a hint by shape and role, so the prompts would take turns with one picture."""
+    model = tiled(micro_model(0), Tiling())
+    second = {"positive": controlled(D, micro_controlnet(1))}
+    if where != "one model":
+        lora = with_lora(model, 1)
+        lora.model_options["model_function_wrapper"] = model.model_options["model_function_wrapper"]
+        second |= {"model": lora}
+    names = r"on base would give base\(c1\)" if where == "one model" else r"on base and model2 would give base\(c1\)"
+    with pytest.raises(ValueError, match=f"Tiled Diffusion {names} and .* a Tiled Diffusion node of its own"):
+        gcfg(pack, model, U, {"positive": controlled(C, micro_controlnet(0))}, second)
+
+
+def test_controlnets_that_tiling_tells_apart_are_not_refused(pack: Any) -> None:
+    """P9: one for both prompts, one each for the base and the prompt, another method, another node."""
+    base, (one, other) = micro_model(0), map(micro_controlnet, (0, 1))
+    model, first = tiled(base, Tiling()), {"positive": controlled(C, one)}
+    second = {"positive": controlled(D, other)}
+    gcfg(pack, model, U, first, {"positive": controlled(D, one)})
+    gcfg(pack, model, controlled(U, other), first)
+    gcfg(pack, tiled(base, SpotDiffusion()), U, first, second)
+    gcfg(pack, model, U, first, {**second, "model": tiled(base, Tiling())})

@@ -47,8 +47,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     ``preview_at``: the share of sampling at which its predictions are kept for pictures; 0 for none.
 
     Raises:
-        ValueError: a model of the graph does not live in the base model's latent space, or shares Tiled Diffusion with
-            models that are not tiled.
+        ValueError: a model of the graph does not live in the base model's latent space, or Tiled Diffusion would
+            mistake the graph's ControlNets for others'.
     """
 
     def __init__(
