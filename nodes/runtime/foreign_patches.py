@@ -67,7 +67,9 @@ def _in_a_forward(patcher: ModelPatcher, model_options: Mapping[str, Any], conds
     """Every function, and the network, that a batch passes through."""
     yield type(patcher.model)
     network = patcher.model.diffusion_model
-    yield type(getattr(network, "_orig_mod", network))
+    network = getattr(network, "_orig_mod", network)
+    yield type(network)
+    yield from _layers(network)
     yield from _functions(model_options.get("model_function_wrapper"))
     yield from _patches(model_options.get("transformer_options", {}))
     for name, patch in patcher.object_patches.items():
@@ -78,6 +80,13 @@ def _in_a_forward(patcher: ModelPatcher, model_options: Mapping[str, Any], conds
     groups = [part["hooks"] for cond in conds for part in cond if part.get("hooks") is not None]
     for hook in (hook for group in groups for hook in group.hooks):
         yield from _patches(getattr(hook, "transformers_dict", None) or {})
+
+
+def _layers(network: torch.nn.Module) -> Iterator[Any]:
+    """What stands in the place of a layer's forward: Easy-Use's style align acts so on all models of a network."""
+    for layer in network.modules():
+        if "forward" in vars(layer):
+            yield vars(layer)["forward"]
 
 
 def _patches(transformer_options: Mapping[str, Any]) -> Iterator[Any]:
