@@ -13,8 +13,8 @@ A graph mixes predictions of plain callables (x, sigma, condition) -> denoised:
     >>> denoise.counts  # base(0), base(2), concept(0)
     [3]
 
-With diffusers, where `unet` is a UNet2DConditionModel that predicts noise, `scheduler` an EulerDiscreteScheduler with its
-timesteps set, and `null` and `prompt` are text embeddings:
+With diffusers: `unet` is a UNet2DConditionModel that predicts noise, `scheduler` an EulerDiscreteScheduler with its
+timesteps set, and a graph's conditions are text embeddings.
 
     >>> def denoiser(unet, scheduler):
     ...     def denoised(x, sigma, embeddings):

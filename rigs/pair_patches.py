@@ -53,6 +53,13 @@ def _output_block_patch(model: Any) -> None:
     model.set_model_output_block_patch(lambda h, skip, options: (halved(h), skip))
 
 
+def _layer(model: Any) -> None:
+    """On the network itself, where no clone tells of it."""
+    layer = next(one for one in model.model.diffusion_model.modules() if isinstance(one, torch.nn.GroupNorm))
+    forward = layer.forward
+    layer.forward = lambda h: halved(forward(h))
+
+
 def _function_wrapper(model: Any) -> None:
     def wrapper(apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
         return halved(apply_model(arguments["input"], arguments["timestep"], **arguments["c"]))
@@ -96,6 +103,7 @@ PAIR_PATCHES: dict[str, Callable[[Any], None]] = {
     "attn1 replace": _attn1_replace,
     "input block patch": _input_block_patch,
     "output block patch": _output_block_patch,
+    "layer": _layer,
     "function wrapper": _function_wrapper,
     "apply_model wrapper": _wrapper(WrappersMP.APPLY_MODEL),
     "diffusion_model wrapper": _wrapper(WrappersMP.DIFFUSION_MODEL),

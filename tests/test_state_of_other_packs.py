@@ -4,25 +4,29 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.hooks
+import comfy.model_management
 import pytest
 import torch
 from torch import Tensor
 
+from rigs.controlnet import micro_controlnet
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.lora import with_lora
 from rigs.micro import micro_cond, micro_model
+from rigs.multigpu import Loader, away, needs_multigpu, split
 from rigs.probe import guided
+from rigs.second_device import second_device
 
 LIMIT = 1e-5
-C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
+C, D, E, U, F = (micro_cond(i) for i in (1, 2, 3, 4, 5))
 
 
 def cached(model: Any) -> Any:
     """A cache on the network that knows a condition by its role: after the first call, what that call gave."""
-    clone, network = model.clone(), model.model.diffusion_model
+    clone = model.clone()
 
     def wrapper(apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
-        roles = arguments["cond_or_uncond"]
+        roles, network = arguments["cond_or_uncond"], apply_model.__self__.diffusion_model
         if not hasattr(network, "kept"):
             network.kept = {}
         if not all(role in network.kept for role in roles):
@@ -39,13 +43,15 @@ def cached(model: Any) -> Any:
     ([{"positive": C}, {"positive": D}], True),
     ([{"positive": C}, {"model": "clone", "positive": D}], True),
     ([{"positive": C}, {"model": "other", "positive": D}], False),
-], ids=["the pair", "a second prompt", "a clone that carries it too", "another network"])  # fmt: skip
+    ([{"positive": C}, {"model": "other cached", "positive": D}], True),
+], ids=["the pair", "a second prompt", "a clone that carries it too", "another network", "another too"])  # fmt: skip
 def test_what_may_keep_predictions_elsewhere_is_named(
     pack: Any, terms: list[dict[str, Any]], is_named: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """P8: a cache in a closure cannot be kept apart; the log names its module and the predictions before sampling."""
+    """P8: a cache in a closure or a module cannot be kept apart; the log names it and the predictions beforehand."""
     model = cached(micro_model(0))
     models = {"clone": with_lora(model, 1), "other": micro_model(5)}
+    models["other cached"] = cached(micro_model(5))
     wired = [term | ({"model": models[term["model"]]} if "model" in term else {}) for term in terms]
     with caplog.at_level("WARNING"):
         gcfg(pack, model, U, *wired)
@@ -102,6 +108,30 @@ def test_a_clone_of_the_base_has_a_cache_of_its_own(pack: Any) -> None:
     assert relative_error(ours, expected) <= LIMIT
 
 
+@needs_multigpu
+@pytest.mark.parametrize("where", ["base", "term"])
+def test_a_cache_on_a_further_device_is_kept_apart_too(pack: Any, where: str) -> None:
+    """P8: a prompt of two parts is spread over the networks of MultiGPU CFG Split, each with a cache of its own."""
+
+    def fresh() -> Any:
+        return split(pack, cached(Loader().load(5)))
+
+    with second_device():
+        model, parts = fresh(), [D + E, F + C]
+        networks = [one.model.diffusion_model for one in (model, away(model))]
+        networks[1].needed = kept = object()
+        terms = [{"model": model, "positive": cond, "weight": 1.7 - k} for k, cond in enumerate(parts)]
+        base = model if where == "base" else micro_model(0)
+        ours = guided(gcfg(pack, base, U, {"positive": C, "weight": 3.0}, *terms), points(), SIGMAS)
+        again = fresh if where == "base" else micro_model
+        pair, zero = guided(cfg(again(), C, U, 3.0), points(), SIGMAS), only(pack, again(), U)
+        one, other = (only(pack, fresh(), cond) for cond in parts)
+        expected = [p + 1.7 * (q - u) + 0.7 * (r - u) for p, u, q, r in zip(pair, zero, one, other, strict=True)]
+        assert relative_error(ours, expected) <= LIMIT
+        assert not any(hasattr(network, "kept") for network in networks) and networks[1].needed is kept
+        comfy.model_management.unload_all_models()
+
+
 class Forgetful(comfy.hooks.TransformerOptionsHook):
     """A hook whose clone, as ComfyUI's own method makes it, lacks what the hook was given."""
 
@@ -144,3 +174,50 @@ def test_tiling_of_some_models_beside_a_controlnet_is_refused_by_name(pack: Any,
     gcfg(pack, base, U, {**term, "positive": D})
     base.model_options["tiled_diffusion"] = other.model_options["tiled_diffusion"] = True
     gcfg(pack, base, U, term)
+
+
+class Tiling:
+    """Stands for what Tiled Diffusion puts around the forwards."""
+
+    def __call__(self, apply_model: Callable, arguments: dict[str, Any]) -> Tensor:
+        return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+
+
+class SpotDiffusion(Tiling):
+    """The method that cuts a ControlNet's own hint at every call."""
+
+
+def tiled(model: Any, tiling: Tiling) -> Any:
+    clone = model.clone()
+    clone.set_model_unet_function_wrapper(tiling)
+    clone.model_options["tiled_diffusion"] = True
+    return clone
+
+
+def controlled(cond: list, control: Any) -> list:
+    return [[cond[0][0], {"control": control}]]
+
+
+@pytest.mark.parametrize("where", ["one model", "a clone behind the same node"])
+def test_two_controlnets_behind_one_tiling_are_refused_by_name(pack: Any, where: str) -> None:
+    """P9: Tiled Diffusion keeps a hint by shape and role, so the prompts would take turns with one picture."""
+    model = tiled(micro_model(0), Tiling())
+    second = {"positive": controlled(D, micro_controlnet(1))}
+    if where != "one model":
+        lora = with_lora(model, 1)
+        lora.model_options["model_function_wrapper"] = model.model_options["model_function_wrapper"]
+        second |= {"model": lora}
+    names = r"on base would give base\(c1\)" if where == "one model" else r"on base and model2 would give base\(c1\)"
+    with pytest.raises(ValueError, match=f"Tiled Diffusion {names} and .* a Tiled Diffusion node of its own"):
+        gcfg(pack, model, U, {"positive": controlled(C, micro_controlnet(0))}, second)
+
+
+def test_controlnets_that_tiling_tells_apart_are_not_refused(pack: Any) -> None:
+    """P9: one for both prompts, one each for the base and the prompt, another method, another node."""
+    base, (one, other) = micro_model(0), map(micro_controlnet, (0, 1))
+    model, first = tiled(base, Tiling()), {"positive": controlled(C, one)}
+    second = {"positive": controlled(D, other)}
+    gcfg(pack, model, U, first, {"positive": controlled(D, one)})
+    gcfg(pack, model, controlled(U, other), first)
+    gcfg(pack, tiled(base, SpotDiffusion()), U, first, second)
+    gcfg(pack, model, U, first, {**second, "model": tiled(base, Tiling())})

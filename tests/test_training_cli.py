@@ -49,6 +49,23 @@ def test_inspect_tells_what_a_file_is(tmp_path):
     assert told["family"] == "sdxl, to be mixed with models of SDXL latents"
 
 
+def test_a_small_worlds_concept_mixes_with_that_world():
+    for name in ("world", "concepts/toon.safetensors"):
+        family = facts(run("inspect", ROOT / "starter" / name).stdout)["family"]
+        assert family == (
+            "a small world's, PixelBlocks2 latents, to be mixed with that world, not with Stable Diffusion"
+        )
+
+
+def test_a_bare_file_of_a_small_world_has_the_worlds_latents(tmp_path):
+    bare, back = tmp_path / "toon.safetensors", tmp_path / "back.safetensors"
+    assert run("convert", ROOT / "starter" / "concepts" / "toon.safetensors", bare, "--bare").returncode == 0
+    order = ("convert", bare, back, "--config", tmp_path / "toon.config.json", "--overwrite")
+    assert "assumed: latent format PixelBlocks2, a small world's of 12 channels" in run(*order).stdout
+    assert read_concept(back).latents == "PixelBlocks2"
+    assert "latent format" not in run(*order, "--latent-format", "PixelBlocks2").stdout
+
+
 def test_inspect_tells_what_loads_a_file(tmp_path):
     bare, text, small = (tmp_path / f"{name}.safetensors" for name in ("bare", "text", "small"))
     save_file(dict(make_concept(WIDE["sd15"]).tensors), bare)

@@ -18,7 +18,7 @@ COMMANDS = {
     "sample": "draw a concept alone, its base, and both mixed at several weights",
     "evaluate": "measure generated pictures: FID, KID, precision, recall, memorisation",
     "export": "write another average, or an older step, of a run as a concept file",
-    "inspect": "tell what a concept file is",
+    "inspect": "tell what a concept file, a run's or a world is",
     "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
 USAGE = f"usage: {PROGRAM} COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(

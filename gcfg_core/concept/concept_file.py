@@ -17,6 +17,7 @@ from .architectures import guess_prediction_type, infer_config
 from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
 from .metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
+from .pixel_latents import PIXEL_FORMATS, pixel_block
 from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
 from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_layout import TIME_IDS, layout_of
@@ -141,7 +142,11 @@ def _inferred(
         assumed.append("the network, from the tensors' shapes")
     prediction = guess_prediction_type(config, tensors, metadata)
     assumed.append(f"prediction type {prediction}")
-    pooled = layout_of(config).pooled_dim
+    layout = layout_of(config)
+    latent_format = PIXEL_FORMATS.get(pixel_block(layout.in_channels) or 0, "")
+    if latent_format:
+        assumed.append(f"latent format {latent_format}, a small world's of {layout.in_channels} channels")
+    pooled = layout.pooled_dim
     if null_text and pooled:
         if TEXT_EMBEDS not in constants:
             constants[TEXT_EMBEDS] = torch.zeros(1, pooled)
@@ -154,5 +159,6 @@ def _inferred(
         "kind": "null-text-unet" if null_text else "unet",
         "prediction_type": prediction,
         "zero_terminal_snr": "ztsnr" in tensors,
+        "latent_format": latent_format,
         "assumptions": tuple(assumed),
     }

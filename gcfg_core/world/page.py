@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..concept.metadata import PREDICTION_TYPES
+from ..concept.pixel_latents import PIXEL_FORMATS
 from ..errors import ConceptFileError
-from .pixel_latents import PIXEL_FORMATS
 
 WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"
 FORMAT = 1

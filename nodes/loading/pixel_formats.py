@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import comfy.latent_formats
 
-from ...gcfg_core.world.pixel_latents import pixel_channels
+from ...gcfg_core.concept.pixel_latents import pixel_channels
 
 
 def _mean_of_block(block: int) -> list[list[float]]:
@@ -14,7 +14,7 @@ def _mean_of_block(block: int) -> list[list[float]]:
 
 
 class PixelBlocks2(comfy.latent_formats.LatentFormat):
-    """Latents whose places are blocks of 2 x 2 RGB pixels in -1 .. 1 (`gcfg_core.pixel_latents`)."""
+    """Latents whose places are blocks of 2 x 2 RGB pixels in -1 .. 1 (`gcfg_core.concept.pixel_latents`)."""
 
     latent_channels = pixel_channels(2)
     spacial_downscale_ratio = 2

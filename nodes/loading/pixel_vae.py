@@ -8,7 +8,7 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from ...gcfg_core.world.pixel_latents import pixel_channels, to_latents, to_pixels
+from ...gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixels
 from ..comfyui.versions import remember_dtypes
 
 MARKER = "pixel_space_vae"  # the tensor by which ComfyUI's own loader knows its VAE of pixels one by one

@@ -7,12 +7,12 @@ closure or a module, cannot be reached.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ...gcfg_core.guidance.formula import prediction_names
 from .foreign_patches import around_a_forward
 from .replaced import module_of
+from .roles import prediction_pairs
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
     from ...gcfg_core.guidance.plan import Plan
 
 
-def log_possible_caches(plan: Plan, pairs: Sequence[Collection[int]]) -> None:
-    """A line for each network with functions around its forwards that meet more than one (cond, uncond) pair.
+def log_possible_caches(plan: Plan) -> None:
+    """A line for functions of a module around forwards that meet more than one (cond, uncond) pair, on any network."""
+    names, pairs = prediction_names(plan), list(map(set, prediction_pairs(plan)))
+    found: dict[tuple[int, ...], list[str]] = {}
+    for module, models in sorted(_models_by_module(plan).items()):
+        asked = tuple(j for j, prediction in enumerate(plan.predictions) if prediction.model in models)
+        if len(asked) > 1 and set(asked) not in pairs:
+            found.setdefault(asked, []).append(module)
+    for asked, modules in found.items():
+        logging.warning(
+            "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
+            "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
+            "then.",
+            ", ".join(modules), ", ".join(names[j] for j in asked),
+        )  # fmt: skip
 
-    Args:
-        pairs: each model's.
+
+def _models_by_module(plan: Plan) -> dict[str, set[int]]:
+    """Module -> indices of the plan's models that carry functions of it around their forwards.
+
+    A network each is no help where the cache lies in the module.
     """
-    names, known = prediction_names(plan), list(map(set, pairs))
-    for models in _models_by_network(plan):
-        modules = sorted({module_of(one) for index in models for one in around_a_forward(plan.models[index])})
-        asked = [j for j, prediction in enumerate(plan.predictions) if prediction.model in models]
-        if modules and len(asked) > 1 and set(asked) not in known:
-            logging.warning(
-                "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
-                "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
-                "then.",
-                ", ".join(modules), ", ".join(names[j] for j in asked),
-            )  # fmt: skip
-
-
-def _models_by_network(plan: Plan) -> list[list[int]]:
-    """Indices of the plan's models that lie on one network and carry functions around its forwards."""
-    found: dict[int, list[int]] = {}
+    found: dict[str, set[int]] = {}
     for index, model in enumerate(plan.models):
         patcher: ModelPatcher = model  # type: ignore[assignment]
-        if around_a_forward(patcher):
-            found.setdefault(id(patcher.model), []).append(index)
-    return list(found.values())
+        for function in around_a_forward(patcher):
+            found.setdefault(module_of(function), set()).add(index)
+    return found

@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +42,24 @@ _ATTENTION_KERNEL = "optimized_attention_override"
 _OBJECTS = ("diffusion_model", "apply_model", "_apply_model")
 
 
-def counts_on_a_pair(patcher: ModelPatcher, model_options: Mapping[str, Any], conds: list[list[dict]]) -> bool:
+def counts_on_a_pair(
+    patcher: ModelPatcher, model_options: Mapping[str, Any], conds: list[list[dict]], layers: Sequence[Any]
+) -> bool:
     """True where something that a batch passes through cannot be known to take more than a (cond, uncond) pair.
 
     Args:
         model_options: those of the call, which hold the patches of the sampling run too.
         conds: the conditions to evaluate; their hooks may bring patches.
+        layers: the network's ``replaced_layers``.
     """
-    return any(not _takes_any_batch(function) for function in _in_a_forward(patcher, model_options, conds))
+    functions = (*layers, *_in_a_forward(patcher, model_options, conds))
+    return any(not _takes_any_batch(function) for function in functions)
+
+
+def replaced_layers(patcher: ModelPatcher) -> list[Any]:
+    """What stands in the place of a layer's forward: Easy-Use's style align acts so on all models of a network."""
+    layers = patcher.model.diffusion_model.modules()
+    return [vars(layer)["forward"] for layer in layers if "forward" in vars(layer)]
 
 
 def around_a_forward(patcher: ModelPatcher) -> list[Any]:

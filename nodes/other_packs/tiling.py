@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from ...gcfg_core.guidance.plan import Plan
+from ...gcfg_core.guidance.formula import prediction_names
+from ...gcfg_core.guidance.plan import Plan, Prediction
+from .roles import prediction_roles
 
 _OPTION = "tiled_diffusion"
+_WRAPPER = "model_function_wrapper"
+_MAKES_EVERY_HINT = "SpotDiffusion"
+"""The one of its methods that shifts, and so cuts, each ControlNet's own hint at every call."""
 
 
 def check_tiling(plan: Plan, names: Sequence[str]) -> None:
-    """Refuse a graph that tiles some of its models only while a condition has a ControlNet.
+    """Refuse a graph whose ControlNets Tiled Diffusion would mistake for others'.
 
     Args:
         names: those of the plan's models.
 
     Raises:
-        ValueError: there is one; it names the models.
+        ValueError: only some of its models are tiled while a condition has a ControlNet, or one tiled model would give
+            a prompt the hint of another; it names the models.
     """
     tiled = [name for name, model in zip(names, plan.models, strict=True) if _OPTION in model.model_options]
     whole = [name for name in names if name not in tiled]
-    has_control = any("control" in entry[1] for prediction in plan.predictions for entry in prediction.condition)
-    if tiled and whole and has_control:
+    if tiled and whole and any(map(_controls, plan.predictions)):
         raise ValueError(
             f"Tiled Diffusion is on {', '.join(tiled)}, not on {', '.join(whole)}, and a condition has a ControlNet. "
             "It takes over the ControlNets of all models in a sampling run: put it on every model, or on none."
         )
+    if (sharing := next(_sharing_a_hint(plan), None)) is not None:
+        one, other = (prediction_names(plan)[j] for j in sharing)
+        models = dict.fromkeys(names[plan.predictions[j].model] for j in sharing)
+        raise ValueError(
+            f"Tiled Diffusion on {' and '.join(models)} would give {one} and {other} the picture of one ControlNet, "
+            "though each has its own. Let both prompts have one ControlNet, choose the method "
+            f"{_MAKES_EVERY_HINT}, or give the second prompt a model with a Tiled Diffusion node of its own."
+        )
+
+
+def _sharing_a_hint(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Pairs of predictions with ControlNets of their own that one tiling tells apart by their role in a pair alone."""
+    roles = prediction_roles(plan)
+    found = [j for j, prediction in enumerate(plan.predictions) if _controls(prediction)]
+    for one, other in itertools.combinations(found, 2):
+        tilings = [_tiling(plan.models[plan.predictions[j].model]) for j in (one, other)]
+        is_shared = tilings[0] is not None and tilings[0] is tilings[1] and roles[one] == roles[other]
+        if is_shared and _controls(plan.predictions[one]) != _controls(plan.predictions[other]):
+            yield one, other
+
+
+def _tiling(model: Any) -> Any:
+    """What cuts the model's inputs, and keeps the hints of its ControlNets by their shape and role; None elsewhere."""
+    wrapper = model.model_options.get(_WRAPPER) if _OPTION in model.model_options else None
+    return None if type(wrapper).__name__ == _MAKES_EVERY_HINT else wrapper
+
+
+def _controls(prediction: Prediction) -> list[int]:
+    return [id(entry[1]["control"]) for entry in prediction.condition if "control" in entry[1]]

@@ -14,15 +14,16 @@ import comfy.samplers
 import torch
 
 from ...gcfg_core.guidance.parameterization import flow_to_ve, hold_sigma, ve_to_flow
-from ..clones.devices import DeviceSplit, on_own_device
+from ..clones.devices import DeviceSplit, device_clones, on_own_device
 from ..clones.identity import has_same_weights
 from ..clones.own_clone import as_variant
 from ..clones.shared_weights import WeightExchange
 from ..comfyui.versions import process_conds
-from ..other_packs.foreign_patches import counts_on_a_pair
+from ..other_packs.foreign_patches import counts_on_a_pair, replaced_layers
 from ..other_packs.network_state import NetworkState
 from ..other_packs.pair_function import BATCH_FUNCTION, PairFunction
-from .batching import COND, as_pair, in_one_batch, with_roles
+from ..other_packs.roles import COND
+from .batching import as_pair, in_one_batch, with_roles
 from .cond_state import own_controls, own_hooks
 from .latent_space import is_flow, largest_sigma, stays_within
 
@@ -40,7 +41,7 @@ class Branch:
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
         carrier: the branch that is loaded for this one's module, where that is another; no cycle, clones go at once.
         is_shared: another branch uses the same module with other weights, options or objects.
-        network_state: what patches keep on the module; one for all branches on it.
+        network_states: what patches keep on each module of the branch; one for all branches on a module.
         weights: what to exchange in the shared module, for a branch that is not the one loaded.
         split: its clones on further devices, for a branch other than the base's.
         model_options: this branch's own, with what its hooks and wrappers registered.
@@ -60,7 +61,7 @@ class Branch:
         self.model_options: dict[str, Any] = {}
         self.carrier: Branch | None = None
         self.is_shared = False
-        self.network_state = NetworkState(patcher.model)
+        self.network_states: dict[Any, NetworkState] = {}
         self.weights: WeightExchange | None = None
         self.split: DeviceSplit | None = None
         self.converts_time = False
@@ -68,6 +69,7 @@ class Branch:
         self.function: Callable[..., torch.Tensor] | None = None
         self.seed: int | None = None
         self.not_applied: list[str] = []
+        self._layers: list[Any] | None = None
 
     @property
     def model(self) -> Any:
@@ -78,6 +80,11 @@ class Branch:
     @property
     def model_patcher(self) -> ModelPatcher:
         return self.patcher
+
+    @property
+    def modules(self) -> list[Any]:
+        """The module of its model on every device, its own first."""
+        return [each.model for each in (self.patcher, *device_clones(self.patcher))]
 
     def prepare(self) -> None:
         """What CFGGuider.sample does for its model before loading: options, hooks and wrappers of this branch alone."""
@@ -211,8 +218,15 @@ class Branch:
         return outputs
 
     def find_state_of(self, group: Collection[int]) -> None:
-        """From here on the module carries what patches have kept on it for these predictions, asked for together."""
-        self.network_state.switch((id(self), *sorted(group)))
+        """From here on each module carries what patches have kept on it for these predictions, asked for together."""
+        for module in self.modules:
+            state = self.network_states.setdefault(module, NetworkState(module))
+            state.switch((id(self), *sorted(group)))
+
+    def leave_networks(self) -> None:
+        """Every module as the run found it."""
+        for state in self.network_states.values():
+            state.leave()
 
     def _own_function(self, x: torch.Tensor, sigma: torch.Tensor) -> PairFunction | None:
         if self.function is None:
@@ -225,7 +239,9 @@ class Branch:
         return PairFunction(predict, x.shape)
 
     def _counts_on_a_pair(self, indices: Sequence[int], options: dict[str, Any]) -> bool:
-        return counts_on_a_pair(self.patcher, options, [self.conds[j] for j in indices])
+        if self._layers is None:  # once in a run: a large network has thousands
+            self._layers = replaced_layers(self.patcher)
+        return counts_on_a_pair(self.patcher, options, [self.conds[j] for j in indices], self._layers)
 
 
 def _groups(indices: Sequence[int], pair: Collection[int]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from ..clones.delegates import without_streaming
 from ..clones.devices import drop_shared_clones
 from ..clones.own_clone import own_clone
 from ..clones.shared_weights import has_same_tensors
-from .batching import prediction_pairs, prediction_roles
+from ..other_packs.roles import prediction_pairs, prediction_roles
 from .branch import Branch
 from .cond_state import has_hooks
 from .inputs import input_of
@@ -57,7 +57,7 @@ def share_modules(branches: Sequence[Branch]) -> list[Branch]:
         if carrier is None:
             loaded.append(branch)
         else:
-            branch.carrier, branch.network_state = carrier, carrier.network_state
+            branch.carrier, branch.network_states = carrier, carrier.network_states
             carrier.is_shared = branch.is_shared = True
     return loaded
 

@@ -25,7 +25,6 @@ from ..other_packs.pair_function import PairFunction
 from ..other_packs.replaced import in_place, log_replaced, replaced_functions
 from ..other_packs.tiling import check_tiling
 from ..other_packs.unused import log_unused
-from .batching import prediction_pairs
 from .cond_state import has_hooks
 from .coverage import reach_of
 from .inputs import input_of
@@ -49,8 +48,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     ``preview_at``: the share of sampling at which its predictions are kept for pictures; 0 for none.
 
     Raises:
-        ValueError: a model of the graph does not live in the base model's latent space, or shares Tiled Diffusion with
-            models that are not tiled.
+        ValueError: a model of the graph does not live in the base model's latent space, or Tiled Diffusion would
+            mistake the graph's ControlNets for others'.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
     def log_notes(self) -> None:
         """Tell the log what is to be known of these models together, and what that is on them does not apply."""
         log_schedule_notes(self.plan, self.trace.models)
-        log_possible_caches(self.plan, prediction_pairs(self.plan))
+        log_possible_caches(self.plan)
         models = self.plan.models
         for index, (name, model) in list(enumerate(zip(self.trace.models, models, strict=True)))[1:]:
             log_unused(name, model, is_loaded=not any(map(model.is_clone, models[:index])))

@@ -18,11 +18,10 @@ from ...gcfg_core.guidance.plan import BASE, Plan
 from ...gcfg_core.guidance.sampling_progress import SamplingProgress
 from ...gcfg_core.trace.clock import Span, moment
 from ...gcfg_core.trace.trace import Trace
-from ..clones.devices import device_clones
 from ..other_packs.pair_function import Answer, PairFunction
 from ..other_packs.result_hooks import ResultHooks, hook_needs
+from ..other_packs.roles import UNCOND
 from ..other_packs.through_function import PairCall
-from .batching import UNCOND
 from .branch import Branch
 from .branches import make_branches, place, share_modules
 from .coverage import ConditionCoverage
@@ -75,8 +74,7 @@ class Run:
     @property
     def modules(self) -> list[Any]:
         """The network of every model, on every device."""
-        patchers = [branch.patcher for branch in self.branches]
-        return [each.model for patcher in patchers for each in (patcher, *device_clones(patcher))]
+        return [module for branch in self.branches for module in branch.modules]
 
     def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
         """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
@@ -112,7 +110,7 @@ class Run:
             at_last.callback(self.latent_shapes.restore)
             at_last.callback(self.trace.finish, self.calls.progress.percent)
             for branch in self.loaded:
-                at_last.callback(branch.network_state.leave)
+                at_last.callback(branch.leave_networks)
             for branch in self.branches[1:]:
                 at_last.callback(branch.end, is_clean=is_complete and branch in self.loaded)
             comfy.sampler_helpers.cleanup_models(self.base.conds, [])

@@ -55,6 +55,9 @@ def test_the_command_draws_and_measures_a_concept(tmp_path, quick):
                  "--device", "cpu"]  # fmt: skip
     run(parse(arguments))
     assert len(list((tmp_path / "out" / "generated").iterdir())) == 5
+    for flags, colour in (((), "#ffffff"), (("--background", "black"), "#000000")):
+        assert f"transparent parts of pictures lie on {colour} (--background names" in run(parse([*arguments, *flags]))
+        assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["background"] == colour
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["scores"]["generated"] == 5
     with pytest.raises(InputError, match="w_control: expected 0 without a prompt"):
         run(parse([*arguments, "--w-control", "2"]))
@@ -133,7 +136,7 @@ def test_the_results_lie_beside_what_is_evaluated(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("count", "is_told"), [(16, True), (ENOUGH_NEAR - 1, True), (ENOUGH_NEAR, False)])
 def test_neighbours_among_few_pictures_are_told_to_mean_little(count, is_told):
     scores = score(torch.randn(count, 4, dtype=torch.float64), torch.randn(count + 9, 4, dtype=torch.float64))
-    found = Evaluation("small", scores, None, None, {})
+    found = Evaluation("small", scores, None, None, {}, "#ffffff")
     told = [note for note in notes(found) if "nearest neighbours" in note]
     assert bool(told) == is_told and found.as_json()["notes"] == notes(found)
     assert all(f"note: {note}" in table(found) and f"of {count} pictures" in note for note in told)

@@ -14,7 +14,7 @@ from training.state.checkpoint import CHECKPOINTS, OLD, checkpoints, fault_of, r
 from training.state.leftovers import remove_leftovers
 from training.state.lock import RunLock
 
-HOLDER = "import sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \
+HOLDER = "import sys, time; from pathlib import Path; from training.state.lock import RunLock\n" \
          "lock = RunLock(); lock.take(Path(sys.argv[1])); print('taken', flush=True); time.sleep(60)"  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_one_run_at_a_time_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
         assert lock.is_held
 
 
-FORKER = "import os, sys, time; from pathlib import Path; from training.run.lock import RunLock\n" \
+FORKER = "import os, sys, time; from pathlib import Path; from training.state.lock import RunLock\n" \
          "lock = RunLock(); lock.take(Path(sys.argv[1]))\n" \
          "if not os.fork(): print(os.getpid(), flush=True)\ntime.sleep(60)"  # fmt: skip
 

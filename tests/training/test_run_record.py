@@ -17,6 +17,8 @@ from training.base.noise_schedule import NoiseSchedule, noise_schedule
 from training.base.read import read_base
 from training.base.text_digest import text_digest, tokenizer_digest
 from training.base.world_codec import PixelCodec
+from training.data.picture import Picture, Size, digest_of
+from training.data.plugins import Plugin
 from training.export.facts import base_line
 from training.kinds.start_check import check_start
 from training.settings.read import run_config
@@ -145,3 +147,35 @@ def test_constants_are_read_without_being_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the constants of this run"):
         read_constants(tmp_path)
     assert not (tmp_path / CONSTANTS).exists()
+
+
+def picture(name: str, kind: str) -> Picture:
+    return Picture(Size(8, 8), kind, f"hash of {name}", path=Path(name), name=name)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_pictures_that_packages_read_now_are_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_listed: bool
+) -> None:
+    """Version 0.1.0 read no HEIC and no JPEG XL: its run goes on without them."""
+    monkeypatch.setattr(Plugin, "is_needed", property(lambda plugin: True))
+    png, heic, jxl = picture("a.png", "PNG"), picture("b.heic", "HEIF"), picture("c.jxl", "JXL")
+    config = run_config(settings(tmp_path))
+
+    def told(now: list[Picture]) -> str:
+        with pytest.raises(InputError) as refused:
+            check_record(tmp_path, result_settings(config, toy_base(), digest_of(now), 2), now)
+        return str(refused.value)
+
+    open_record(tmp_path, config, result_settings(config, toy_base(), digest_of([png, heic]), 2), {}, [png, heic])
+    (tmp_path / CHECKPOINTS / "step-00000002").mkdir(parents=True)
+    if not is_listed:
+        (tmp_path / "pictures.json").unlink()
+    found = told([png, heic, jxl])
+    assert "got 1 added (c.jxl). pillow-jxl-plugin can read them, which the run began without: move them out" in found
+    assert "out of the folder, or pip uninstall pillow-jxl-plugin, to continue it. To train on" in found
+    assert "can read them" not in told([png, jxl]) and "can read them" not in told([heic])
+    record = json.loads((tmp_path / RECORD).read_text())
+    record["settings"]["images"] = digest_of([png])
+    (tmp_path / RECORD).write_text(json.dumps(record))
+    assert "got 2 added (b.heic, c.jxl). pillow-heif and pillow-jxl-plugin can read" in told([png, heic, jxl])

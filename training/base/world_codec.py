@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gcfg_core.world.pixel_latents import pixel_channels, to_latents, to_pixels
+from gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixels
 
 
 class PixelCodec:

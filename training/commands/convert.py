@@ -71,9 +71,9 @@ def run(options: argparse.Namespace) -> str:
         _refuse_description(sorted(changes))
         return write_bare(options.output, concept, options.overwrite)
     concept = _described(concept, changes, options)
-    if options.prediction_type:
-        told = tuple(line for line in concept.assumptions if not line.startswith("prediction type"))
-        concept = dataclasses.replace(concept, assumptions=told)
+    given = tuple(key.replace("_", " ") for key in changes)
+    told = tuple(line for line in concept.assumptions if not line.startswith(given))
+    concept = dataclasses.replace(concept, assumptions=told)
     write_concept(options.output, concept)
     assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
     return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"

@@ -13,7 +13,7 @@ from ..console.progress_bar import bar, on
 from ..console.setting_flags import parse_settings
 from ..data.config import BACKGROUND_HELP
 from ..data.outside import refuse_inside
-from ..data.transparency import WHITE, as_hex, colour_of
+from ..data.transparency import WHITE, as_hex, colour_of, hex_colour
 from ..device import chosen_device
 from ..durable import write_json
 from ..evaluate.features import Extractor, Features, extract, open_extractor
@@ -154,6 +154,7 @@ def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, con
         floor=halves(real, config.seed),
         memorisation=None if train is None else memorisation(generated, train, real, features("train", mirrored=True)),
         rejected={name: len(features.rejected) for name, features in found.items()},
+        background=hex_colour(sets["real"][0].background),
         settings=config.model_dump(mode="json"),
     )
 

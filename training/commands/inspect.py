@@ -12,6 +12,7 @@ from gcfg_core.concept.concept_file import read_concept
 from gcfg_core.concept.lora_file import LORA_FORMAT, lora_format, read_lora_concept
 from gcfg_core.concept.metadata import LORA_KIND
 from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.pixel_latents import PIXEL_FORMATS
 from gcfg_core.errors import ConceptFileError
 from gcfg_core.world.page import WORLD as PAGE
 from gcfg_core.world.tokenizer import SPECIAL
@@ -111,12 +112,19 @@ def _loader(concept: Concept, config_given: bool) -> str:
     return "Load Concept Model"
 
 
+def _family(concept: Concept) -> str:
+    """What it is built like and can be mixed with. A small world's UNet is like SD1.5's, on other latents."""
+    if concept.latents in PIXEL_FORMATS.values():
+        return f"a small world's, {concept.latents} latents, to be mixed with that world, not with Stable Diffusion"
+    return f"{family_of(concept.config)}, to be mixed with models of {concept.latents} latents"
+
+
 def _facts(concept: Concept, config_given: bool = False) -> list[tuple[str, Any]]:
     constants = [value for key, value in concept.tensors.items() if key.endswith(FEATURE)]
     stored = sorted({str(value.dtype).removeprefix("torch.") for value in concept.tensors.values()})
     facts: list[tuple[str, Any]] = [
         ("loaded by", _loader(concept, config_given)),
-        ("family", f"{family_of(concept.config)}, to be mixed with models of {concept.latents} latents"),
+        ("family", _family(concept)),
         ("title", concept.title or "-"),
         ("kind", concept.kind),
         ("architecture", concept.architecture),

@@ -1,5 +1,7 @@
 """What is known about a file of the image folder."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -71,6 +73,11 @@ class CaptionProblem:
     path: Path
     line: int | None
     reason: str
+
+
+def digest_of(pictures: Iterable[Picture]) -> str:
+    """Hash of pictures and captions, in their order."""
+    return hashlib.sha256(repr([(picture.sha256, picture.caption) for picture in pictures]).encode()).hexdigest()
 
 
 def printable(path: Path | str) -> str:

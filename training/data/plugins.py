@@ -25,11 +25,13 @@ class Plugin:
         title: of the format, for people.
         module: to import; that alone registers the format, or `register` does.
         package: to install.
+        format: Pillow's name of it.
     """
 
     title: str
     module: str
     package: str
+    format: str
 
     @property
     def is_needed(self) -> bool:
@@ -44,9 +46,9 @@ class Plugin:
         return f"{self.title}: {problems()[self]}"
 
 
-HEIF = Plugin("HEIC or HEIF picture", "pillow_heif", "pillow-heif")
-JXL = Plugin("JPEG XL picture", "pillow_jxl", "pillow-jxl-plugin")
-AVIF = Plugin("AVIF picture", "pillow_avif", "pillow-avif-plugin")
+HEIF = Plugin("HEIC or HEIF picture", "pillow_heif", "pillow-heif", "HEIF")
+JXL = Plugin("JPEG XL picture", "pillow_jxl", "pillow-jxl-plugin", "JXL")
+AVIF = Plugin("AVIF picture", "pillow_avif", "pillow-avif-plugin", "AVIF")
 PLUGINS = (HEIF, JXL, AVIF)
 REGISTER: dict[str, Callable[[ModuleType], None]] = {"pillow_heif": lambda module: module.register_heif_opener()}
 

@@ -16,7 +16,7 @@ from .captions import Captions, caption_files, is_caption_file, is_sidecar, read
 from .config import DataConfig
 from .image_file import UnusablePicture, pixel_limit, quiet, told
 from .outside import refuse_pictures_as_cache
-from .picture import CaptionProblem, ImageFacts, Picture, Rejected, RejectedFacts, Size, printable
+from .picture import CaptionProblem, ImageFacts, Picture, Rejected, RejectedFacts, Size, digest_of, printable
 from .pixels import decode
 from .report import scan_report
 from .scan_index import Facts, ScanIndex
@@ -50,7 +50,7 @@ class Scan:
     @property
     def digest(self) -> str:
         """Changes when a picture or a caption does, not when a file is renamed within the same order."""
-        return hashlib.sha256(repr([(p.sha256, p.caption) for p in self.pictures]).encode()).hexdigest()
+        return digest_of(self.pictures)
 
     def buckets(self) -> tuple[Bucket, ...]:
         """The buckets of the pictures, as the configuration says."""

@@ -21,6 +21,7 @@ class Evaluation:
             Fewer pictures make its FD larger.
         memorisation: None without training images.
         rejected: files left out of each set, by its name.
+        background: the colour behind transparent parts of all pictures, as #rrggbb.
         settings: what was evaluated, anything JSON holds.
     """
 
@@ -29,6 +30,7 @@ class Evaluation:
     floor: Scores | None
     memorisation: Memorisation | None
     rejected: Mapping[str, int]
+    background: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -38,6 +40,7 @@ class Evaluation:
             "real_halves": None if self.floor is None else self.floor.as_json(),
             "memorisation": None if self.memorisation is None else self.memorisation.as_json(),
             "rejected": dict(self.rejected),
+            "background": self.background,
             "notes": notes(self),
             "settings": dict(self.settings),
             "version": gcfg_core.__version__,
@@ -73,6 +76,7 @@ def table(evaluation: Evaluation) -> str:
         rows.append(("copies", str(found.copies), "", "0"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.append(f"transparent parts of pictures lie on {evaluation.background} (--background names another colour)")
     return "\n".join([f"features: {evaluation.features}", *lines, *(f"note: {note}" for note in notes(evaluation))])
 
 

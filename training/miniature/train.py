@@ -26,7 +26,7 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         weights: gets world/ and concepts/NAME.safetensors.
 
     Raises:
-        InputError, ConceptFileError, OSError: what `training.run.session.train` raises; or a run has gone further.
+        InputError, ConceptFileError, OSError: what `training.launch.session.train` raises; or a run has gone further.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
     for count in amounts.few:

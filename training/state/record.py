@@ -19,7 +19,7 @@ from ..settings.config import RunConfig
 from ..settings.read import section_of
 from .base_settings import BASE, base_settings
 from .checkpoint import CHECKPOINTS, checkpoints
-from .dataset_list import changes, write_pictures
+from .dataset_list import changes, newly_read, write_pictures
 from .found_paths import FOLDER
 from .names import RECORD
 from .start import CONSTANTS
@@ -147,12 +147,20 @@ def check_record(
     for key in told if some else [*before, *told]:
         if before.get(key) == told.get(key):
             continue
-        found = changes(folder, pictures) if key == "images" else None
-        if found is not None:
-            raise InputError("images", f"the pictures that the run in {folder} began with", found,
-                             f"Put them back to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+        if key == "images":
+            _refuse_pictures(folder, record, before.get(key), pictures)
         raise InputError(key, f"{_told(before.get(key))} as in the run in {folder}", _told(told.get(key)),
                          f"Give the same settings to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+
+
+def _refuse_pictures(folder: Path, record: Mapping[str, Any], before: Any, pictures: Sequence[Picture]) -> None:
+    """Raise InputError that says which pictures are others than those of a run; nothing where that is not known."""
+    found, remedy = changes(folder, pictures), "Put them back to continue it."
+    if newly := newly_read(pictures, before):
+        found, remedy = newly
+    if found is not None:
+        raise InputError("images", f"the pictures that the run in {folder} began with", found,
+                         f"{remedy} {_other_way('images', folder, record)}")  # fmt: skip
 
 
 def _other_way(key: str, folder: Path, record: Mapping[str, Any]) -> str:
