@@ -11,9 +11,7 @@ from comfy_api.latest import io, ui
 from ..gcfg_core.trace.table import trace_markdown
 from ..gcfg_core.trace.trace import Trace
 from .comfyui.types import CATEGORY, TraceType, search_aliases
-from .drawing.choices import CHOICES
-from .drawing.interface_theme import interface_theme
-from .drawing.library import drawing
+from .drawing.library import CHOICES, drawing, interface_theme
 from .sampling.announce import show_on_node
 from .sampling.trace_saver import SAVE, save_trace
 

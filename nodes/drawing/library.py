@@ -1,11 +1,25 @@
-"""The way to the drawing modules for nodes, so that the pack loads without matplotlib."""
+"""What nodes need of the drawing modules without importing matplotlib, which the pack loads without."""
 
 from __future__ import annotations
 
 import importlib
+import json
+import os
 from typing import Any
 
-PACKAGE = __package__.rpartition(".")[0]
+import folder_paths
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "overview": ("push", "cosine", "cost"),
+    "everything": ("push", "weight", "size", "cosine", "cost"),
+    "pushes": ("push",),
+    "weights and sizes": ("weight", "size"),
+    "directions": ("cosine", "between"),
+    "cost": ("cost",),
+}
+"""The cost has the squares of every two terms beside it."""
+
+SETTINGS = os.path.join("default", "comfy.settings.json")
 
 
 def drawing(name: str) -> Any:
@@ -15,7 +29,7 @@ def drawing(name: str) -> Any:
         RuntimeError: matplotlib is missing.
     """
     try:
-        return importlib.import_module(f"{PACKAGE}.drawing.{name}")
+        return importlib.import_module(f"{__package__}.{name}")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
@@ -23,3 +37,22 @@ def drawing(name: str) -> Any:
             "matplotlib: expected to be installed, as this node draws with it, got nothing of that name. Install what "
             "this pack's requirements.txt names into ComfyUI's Python (pip install matplotlib), then restart ComfyUI."
         ) from error
+
+
+def interface_theme() -> str:
+    """'light' or 'dark'. ComfyUI starts dark; servers with several users are taken as dark."""
+    try:
+        with open(os.path.join(folder_paths.get_user_directory(), SETTINGS), encoding="utf-8") as file:
+            settings: Any = json.load(file)
+    except (OSError, ValueError):
+        return "dark"
+    return "light" if isinstance(settings, dict) and _is_light(settings) else "dark"
+
+
+def _is_light(settings: dict[str, Any]) -> bool:
+    palette = settings.get("Comfy.ColorPalette")
+    if palette == "light":
+        return True
+    own = settings.get("Comfy.CustomColorPalettes")
+    chosen = own.get(str(palette).removeprefix("custom_")) if isinstance(own, dict) else None
+    return isinstance(chosen, dict) and bool(chosen.get("light_theme"))

@@ -12,7 +12,7 @@ from ...gcfg_core.trace.table import cost_line, overflow_line
 from ...gcfg_core.trace.trace import Trace
 from .bars import draw_bars, legend_height
 from .canvas import WIDTH, Sheet
-from .choices import CHOICES
+from .library import CHOICES
 from .lines import TOTAL, Line, Scale, draw_lines, names_height, names_width, progress_start, scale_of
 from .matrix import draw_matrix, matrix_height
 from .ruler import line_height, width_of, wrap_formula

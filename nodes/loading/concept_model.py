@@ -23,7 +23,7 @@ from ...gcfg_core.concept.null_text import FEATURE, NullTextAttention, remove_te
 from ...gcfg_core.concept.unet_layout import UNetLayout, layout_of
 from ...gcfg_core.errors import ConceptFileError
 from ..comfyui.versions import patcher_class, remember_dtypes
-from .pixel_formats import PIXEL_BLOCKS
+from .pixel_latents import PIXEL_BLOCKS
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:

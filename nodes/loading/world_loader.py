@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...gcfg_core.world.page import UNET
 from ...gcfg_core.world.world import read_world_files
 from .concept_loader import load_concept_file
-from .pixel_vae import pixel_vae
+from .pixel_latents import pixel_vae
 from .world_clip import world_clip
 
 if TYPE_CHECKING:

@@ -1,15 +1,41 @@
-"""The VAE of a small world: no network, pixels become latents as they are, one by one or in blocks."""
+"""The latents of a small world in ComfyUI: latent formats for blocks of pixels, and a VAE without a network."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import comfy.latent_formats
 import comfy.sd
 import torch
 from torch import Tensor
 
 from ...gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixels
 from ..comfyui.versions import remember_dtypes
+
+
+def _mean_of_block(block: int) -> list[list[float]]:
+    """What each channel adds to red, green and blue of a preview with one pixel a block: its colour's mean."""
+    share = 1.0 / block**2
+    return [[share * (channel // block**2 == colour) for colour in range(3)] for channel in range(3 * block**2)]
+
+
+class PixelBlocks2(comfy.latent_formats.LatentFormat):
+    """Latents whose places are blocks of 2 x 2 RGB pixels in -1 .. 1 (`gcfg_core.concept.pixel_latents`)."""
+
+    latent_channels = pixel_channels(2)
+    spacial_downscale_ratio = 2
+    latent_rgb_factors = _mean_of_block(2)
+
+
+class PixelBlocks4(comfy.latent_formats.LatentFormat):
+    """Latents whose places are blocks of 4 x 4 RGB pixels in -1 .. 1."""
+
+    latent_channels = pixel_channels(4)
+    spacial_downscale_ratio = 4
+    latent_rgb_factors = _mean_of_block(4)
+
+
+PIXEL_BLOCKS = {format_.__name__: format_ for format_ in (PixelBlocks2, PixelBlocks4)}
 
 MARKER = "pixel_space_vae"  # the tensor by which ComfyUI's own loader knows its VAE of pixels one by one
 
