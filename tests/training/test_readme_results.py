@@ -1,9 +1,12 @@
-"""README's tables of the experiment in miniature say what was measured."""
+"""The tables of the experiment in miniature, on its page and on README.md, say what was measured."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from training.miniature.page import page
 
 ROOT = Path(__file__).parents[2]
 RESULTS = json.loads((ROOT / "starter" / "results" / "results.json").read_text(encoding="utf-8"))
@@ -40,12 +43,15 @@ WITH_GLASSES = {
 }
 
 
-def tables() -> list[dict[str, list[str]]]:
-    """Each of the section's tables: cells by the row's label."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## The paper in miniature")[1].split("\n## ")[0]
-    blocks = [block.splitlines() for block in section.split("\n\n") if block.lstrip().startswith("|")]
+def tables(path: str = "starter/results/README.md") -> list[dict[str, list[str]]]:
+    """Each of a page's tables: cells by the row's label."""
+    blocks = [block.splitlines() for block in read(path).split("\n\n") if block.lstrip().startswith("|")]
     rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in block if line] for block in blocks]
     return [{label: cells for label, *cells in block[2:]} for block in rows]
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def measured(name: str) -> tuple[dict[str, float], list[str]]:
@@ -78,3 +84,54 @@ def test_every_row_is_measured_and_beside_what_real_drawings_have() -> None:
 def real(floor: str) -> list[str]:
     """The cells for FD and KID of real drawings."""
     return [f"{RESULTS[floor]['fd']:.1f}", f"{RESULTS[floor]['kid']:.3f}"]
+
+
+def test_the_page_of_all_results_is_what_the_report_writes_of_them() -> None:
+    written = read("starter/results/results.md")
+    pictures = [Path(name) for name in re.findall(r"\]\((\w+\.png)\)", written)]
+    assert written == page(RESULTS, RESULTS["summary"], pictures)
+
+
+def fd(setting: str) -> str:
+    return measured(setting)[1][1]
+
+
+def control(setting: str) -> str:
+    return f"{measured(setting)[0]['control']:.3f}"
+
+
+def glasses(setting: str) -> list[str]:
+    row, (_, distance, _) = measured(f"{setting}, glasses")
+    return [f"{row['worn_asked']:.2f}", f"{row['worn_unasked']:.2f}", distance]
+
+
+GUIDED, FOR_LESS = "GCFG 1.25, 3 to 75 %", "control before 50 %, each 2nd step"
+COMPARED = (GUIDED, "base, CFG 3", "concept alone", "fine-tuned, CFG 2", "fine-tuned without captions after 1000 steps",
+            "fine-tuned without captions, CFG 2")  # fmt: skip
+OF_README = {  # start of a row's label: its numbers in their order
+    "FD": [fd(name) for name in COMPARED],
+    "control": [control(name) for name in COMPARED],
+    "a word": [*glasses("GCFG 1.25, 9 to 90 %"), *glasses("fine-tuned, CFG 2"), *glasses("fine-tuned, CFG 16")],
+    "evaluations": [measured(GUIDED)[1][0], measured(FOR_LESS)[1][0], fd(FOR_LESS), control(FOR_LESS)],
+}
+NUMBER = re.compile(r"\d+\.\d+(?: ± \d+\.\d+)?")
+
+
+def of_readme(start: str) -> list[str]:
+    """The numbers with a point in README.md's one table of measurements, in the row whose label begins so."""
+    table = next(one for one in tables("README.md") if "evaluations a step" in one)
+    (cells,) = (cells for label, cells in table.items() if label.startswith(start))
+    return NUMBER.findall(" ".join(cells))
+
+
+@pytest.mark.parametrize("start", OF_README)
+def test_readme_says_what_was_measured_of_pictures(start: str) -> None:
+    assert of_readme(start) == OF_README[start]
+
+
+def test_readme_says_of_speed_what_the_page_of_measurements_says() -> None:
+    sampling, training = (tables("docs/MEASUREMENTS.md")[at] for at in (0, 2))
+    ratios = [cells[-1] for cells in sampling.values()]
+    images = training["our trainer: latents cached, null text"][2]
+    starts = "time per step, one prompt term", "time per step, the paper's graph", "images a second"
+    assert [of_readme(start) for start in starts] == [*map(NUMBER.findall, ratios), [images]]
