@@ -1,8 +1,7 @@
 """Take the pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
 
 `graph`, for README.md, runs the paper's graph on the starter models; `templates`, for docs/WORKFLOWS.md, opens the
-template browser. Needs Chromium and the
-environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
+template browser. Needs Chromium and the environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
 """
 
 from __future__ import annotations

@@ -92,46 +92,26 @@ def test_the_page_of_all_results_is_what_the_report_writes_of_them() -> None:
     assert written == page(RESULTS, RESULTS["summary"], pictures)
 
 
-def fd(setting: str) -> str:
-    return measured(setting)[1][1]
+def of_readme() -> dict[str, list[str]]:
+    """README.md's one table of measurements: cells by the row's label."""
+    return next(one for one in tables("README.md") if "**pictures**" in one)
 
 
-def control(setting: str) -> str:
-    return f"{measured(setting)[0]['control']:.3f}"
-
-
-def glasses(setting: str) -> list[str]:
-    row, (_, distance, _) = measured(f"{setting}, glasses")
-    return [f"{row['worn_asked']:.2f}", f"{row['worn_unasked']:.2f}", distance]
-
-
-GUIDED, FOR_LESS = "GCFG 1.25, 3 to 75 %", "control before 50 %, each 2nd step"
-COMPARED = (GUIDED, "base, CFG 3", "concept alone", "fine-tuned, CFG 2", "fine-tuned without captions after 1000 steps",
-            "fine-tuned without captions, CFG 2")  # fmt: skip
-OF_README = {  # start of a row's label: its numbers in their order
-    "FD": [fd(name) for name in COMPARED],
-    "control": [control(name) for name in COMPARED],
-    "a word": [*glasses("GCFG 1.25, 9 to 90 %"), *glasses("fine-tuned, CFG 2"), *glasses("fine-tuned, CFG 16")],
-    "evaluations": [measured(GUIDED)[1][0], measured(FOR_LESS)[1][0], fd(FOR_LESS), control(FOR_LESS)],
-}
-NUMBER = re.compile(r"\d+\.\d+(?: ± \d+\.\d+)?")
-
-
-def of_readme(start: str) -> list[str]:
-    """The numbers with a point in README.md's one table of measurements, in the row whose label begins so."""
-    table = next(one for one in tables("README.md") if "evaluations a step" in one)
-    (cells,) = (cells for label, cells in table.items() if label.startswith(start))
-    return NUMBER.findall(" ".join(cells))
-
-
-@pytest.mark.parametrize("start", OF_README)
-def test_readme_says_what_was_measured_of_pictures(start: str) -> None:
-    assert of_readme(start) == OF_README[start]
+def test_readme_says_what_was_measured_of_pictures() -> None:
+    labels = list(of_readme())
+    pictures, glasses = (labels.index(label) for label in labels if label.startswith("**"))
+    assert len(labels[pictures + 1 : glasses]) == 7 and len(labels[glasses + 1 :]) == 3
+    for label in labels[pictures + 1 : glasses]:
+        row, (evaluations, fd, _) = measured(MEASURED[label])
+        result, note = of_readme()[label]
+        assert (result, note.split("; ")[1]) == (f"{fd}, {row['control']:.3f}", evaluations), label
+    for label in labels[glasses + 1 :]:
+        row, (_, fd, _) = measured(WITH_GLASSES[label])
+        assert of_readme()[label] == [f"{row['worn_asked']:.2f}, {row['worn_unasked']:.2f}", fd], label
 
 
 def test_readme_says_of_speed_what_the_page_of_measurements_says() -> None:
     sampling, training = (tables("docs/MEASUREMENTS.md")[at] for at in (0, 2))
-    ratios = [cells[-1] for cells in sampling.values()]
-    images = training["our trainer: latents cached, null text"][2]
-    starts = "time per step, one prompt term", "time per step, the paper's graph", "images a second"
-    assert [of_readme(start) for start in starts] == [*map(NUMBER.findall, ratios), [images]]
+    measured_there = [cells[-1] for cells in sampling.values()]
+    measured_there.append(training["our trainer: latents cached, null text"][2])
+    assert [cells[0] for cells in list(of_readme().values())[:3]] == measured_there
