@@ -4,7 +4,7 @@
   demo    run the paper's guidance graph on a real ComfyUI server and write a PNG
   test    run the linters, every test of the pack and every test of the trainer; further arguments go to pytest
   serve   open ComfyUI with this pack and small starter models; further arguments go to ComfyUI
-  bench   measure, and print the tables of the README; `bench guidance` or `bench training` for one of them, and
+  bench   measure, and print the tables of docs/MEASUREMENTS.md; `guidance` or `training` for a part of them, and
           `bench miniature` for the paper's experiment on the starter models (hours)
   lint    run the linters alone (check, format, types; default all)
   setup   make the environments and fetch ComfyUI, as the other commands do first

@@ -1,4 +1,4 @@
-"""Measure what the README claims about speed: ratios within one run, on this machine.
+"""Measure what docs/MEASUREMENTS.md claims about speed: ratios within one run, on this machine.
 
 Usage: python dev.py bench guidance [--kind sd15] [--size 32] [--steps 8] [--repeats 9] [--gpu]
 

@@ -1,7 +1,7 @@
-"""Take the README's pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
+"""Take the pictures of ComfyUI's interface: python -m tools.interface_pictures [graph] [templates].
 
-`graph` runs the paper's graph on the starter models, `templates` opens the template browser. Needs Chromium and the
-environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
+`graph`, for README.md, runs the paper's graph on the starter models; `templates`, for docs/WORKFLOWS.md, opens the
+template browser. Needs Chromium and the environment that `python dev.py setup` makes. Writes docs/pictures/NAME.png.
 """
 
 from __future__ import annotations

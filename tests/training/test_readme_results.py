@@ -1,9 +1,12 @@
-"""README's tables of the experiment in miniature say what was measured."""
+"""The tables of the experiment in miniature, on its page and on README.md, say what was measured."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from training.miniature.page import page
 
 ROOT = Path(__file__).parents[2]
 RESULTS = json.loads((ROOT / "starter" / "results" / "results.json").read_text(encoding="utf-8"))
@@ -40,12 +43,15 @@ WITH_GLASSES = {
 }
 
 
-def tables() -> list[dict[str, list[str]]]:
-    """Each of the section's tables: cells by the row's label."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## The paper in miniature")[1].split("\n## ")[0]
-    blocks = [block.splitlines() for block in section.split("\n\n") if block.lstrip().startswith("|")]
+def tables(path: str = "starter/results/README.md") -> list[dict[str, list[str]]]:
+    """Each of a page's tables: cells by the row's label."""
+    blocks = [block.splitlines() for block in read(path).split("\n\n") if block.lstrip().startswith("|")]
     rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in block if line] for block in blocks]
     return [{label: cells for label, *cells in block[2:]} for block in rows]
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def measured(name: str) -> tuple[dict[str, float], list[str]]:
@@ -78,3 +84,34 @@ def test_every_row_is_measured_and_beside_what_real_drawings_have() -> None:
 def real(floor: str) -> list[str]:
     """The cells for FD and KID of real drawings."""
     return [f"{RESULTS[floor]['fd']:.1f}", f"{RESULTS[floor]['kid']:.3f}"]
+
+
+def test_the_page_of_all_results_is_what_the_report_writes_of_them() -> None:
+    written = read("starter/results/results.md")
+    pictures = [Path(name) for name in re.findall(r"\]\((\w+\.png)\)", written)]
+    assert written == page(RESULTS, RESULTS["summary"], pictures)
+
+
+def of_readme() -> dict[str, list[str]]:
+    """README.md's one table of measurements: cells by the row's label."""
+    return next(one for one in tables("README.md") if "**pictures**" in one)
+
+
+def test_readme_says_what_was_measured_of_pictures() -> None:
+    labels = list(of_readme())
+    pictures, glasses = (labels.index(label) for label in labels if label.startswith("**"))
+    assert len(labels[pictures + 1 : glasses]) == 7 and len(labels[glasses + 1 :]) == 3
+    for label in labels[pictures + 1 : glasses]:
+        row, (evaluations, fd, _) = measured(MEASURED[label])
+        result, note = of_readme()[label]
+        assert (result, note.split("; ")[1]) == (f"{fd}, {row['control']:.3f}", evaluations), label
+    for label in labels[glasses + 1 :]:
+        row, (_, fd, _) = measured(WITH_GLASSES[label])
+        assert of_readme()[label] == [f"{row['worn_asked']:.2f}, {row['worn_unasked']:.2f}", fd], label
+
+
+def test_readme_says_of_speed_what_the_page_of_measurements_says() -> None:
+    sampling, training = (tables("docs/MEASUREMENTS.md")[at] for at in (0, 2))
+    measured_there = [cells[-1] for cells in sampling.values()]
+    measured_there.append(training["our trainer: latents cached, null text"][2])
+    assert [cells[0] for cells in list(of_readme().values())[:3]] == measured_there

@@ -14,9 +14,10 @@ GLASSES_COLUMNS = {"worn_asked": "glasses where asked for", "worn_unasked": "whe
                    "control": "control", "fd": "FD", "kid": "KID x 1000",
                    "evaluations": "evaluations a step"}  # fmt: skip
 
-ABOUT = """# The paper in miniature
+ABOUT = """# All results of the paper in miniature
 
-Pictures sampled in many ways, compared with held-out drawings of *toon*: {count} pictures for each setting and seed,
+[What the experiment shows](README.md) has the rows that matter, with pictures; this page has everything measured:
+pictures sampled in many ways, compared with held-out drawings of *toon*, {count} pictures for each setting and seed,
 sampled through ComfyUI (ddim, 25 steps unless it says otherwise). Behind ± is the standard deviation over the seeds,
 which share neither prompts nor noise; a row without any was sampled with one seed.
 
