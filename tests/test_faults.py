@@ -89,18 +89,19 @@ def run(setting: MixedGraph, place: str, fault: Fault, patch: pytest.MonkeyPatch
 
 
 def files() -> dict[Path, tuple[int, int]]:
+    """Size and time of every model file."""
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in cache_dir().iterdir()}
 
 
 def state_of(setting: MixedGraph) -> dict[str, Any]:
-    """Patchers, conditions and files. What lies on a device may differ, so all models are unloaded first."""
+    """Patchers and conditions. What lies on a device may differ, so all models are unloaded first."""
     comfy.model_management.unload_all_models()
     conditions = [[(id(entry[0]), snapshot(entry[1])) for entry in condition] for condition in (C, D, E, U)]
     patchers = [traits(model) for model in setting.models]
     for one in patchers:
         del one["current"]
         one["model_options"].pop("sampler_post_cfg_function", None)
-    return {"patchers": patchers, "conditions": conditions, "files": files()}
+    return {"patchers": patchers, "conditions": conditions}
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,13 @@ def test_a_fault_leaves_everything_as_it_was(
     weights = [{name: value.clone() for name, value in m.model.state_dict().items()} for m in setting.models]
     for model in (setting.base, setting.other):  # as ComfyUI itself leaves a model that it has sampled with
         guided(cfg(model, micro_cond(3), micro_cond(3), 1.0), points(SIGMAS[:1]), SIGMAS[:1])
-    before = state_of(setting)
+    before, model_files = state_of(setting), files()
     fault = Fault(number, action)
     with pytest.raises(error):
         run(setting, place, fault, monkeypatch)
     assert fault.count >= number
     assert state_of(setting) == before
+    assert model_files.items() <= files().items()  # tests beside this may add some
     for model, state in zip(setting.models, weights, strict=True):
         assert all(torch.equal(value, state[name]) for name, value in model.model.state_dict().items())
     expected = run(MixedGraph(pack), "", Fault(), monkeypatch)
