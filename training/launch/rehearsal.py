@@ -14,7 +14,7 @@ from ..base.model import Base
 from ..base.world_config import is_recipe
 from ..kinds.build import null_text_network, read_start, text_network
 from ..kinds.network import Network
-from ..loop.optimizer import check_optimizer
+from ..optimizers import optimizer_of
 from ..sample.scene import prompt_condition
 from ..settings.config import RunConfig
 from ..state.base_settings import base_settings
@@ -35,7 +35,7 @@ def rehearse(config: RunConfig, base: Base) -> None:
     if config.record.prompt is not None and config.record.sample_every:
         prompt_condition(base, config.record.prompt)
     profiles(config.ema)
-    check_optimizer(config.optimizer)
+    optimizer_of(config.optimizer.optimizer).check()
     with torch.device("meta"):
         empty: Any = UNet2DConditionModel.from_config(dict(base.config))
     untrained_network(config, dataclasses.replace(base, unet=empty))
