@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.guidance.graph import PAPER_WEIGHT
 
 from ..data.mirroring import mirrored_text
 from .facts import TrainingFacts
@@ -133,8 +134,8 @@ def _usage(kind: str) -> str:
 
 1. Put the file into `models/gcfg_concepts`.
 2. Choose it in *Load Concept Model*{base}.
-3. Give the model to a *Guidance Term* (concept; the paper uses a weight of 2.5), add a second term with your prompt on
-   the base model (control; 2.5 as well), and connect both to *GCFG Sampler*.
+3. Give the model to a *Guidance Term* (concept; the paper uses a weight of {PAPER_WEIGHT}), add a second term with your prompt on
+   the base model (control; {PAPER_WEIGHT} as well), and connect both to *GCFG Sampler*.
 
 A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone.{PLAIN_LORA * is_lora}"""
 
