@@ -91,8 +91,8 @@ class GuidanceTermNode(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "weight", default=PAPER_WEIGHT, min=-100.0, max=100.0, step=0.05, round=0.001,
-                    tooltip=f"The paper uses {PAPER_WEIGHT} for concept and for control; useful from 1 to 7.5. Negative "
-                    "pushes away. Neutral: 0, which also costs nothing.",
+                    tooltip=f"The paper uses {PAPER_WEIGHT} for concept and for control; useful from 1 to 7.5. "
+                    "Negative pushes away. Neutral: 0, which also costs nothing.",
                 ),
                 io.Float.Input(
                     "start_percent", default=0.0, min=0.0, max=1.0, step=0.01, round=0.0001,

@@ -129,13 +129,13 @@ def _cell(value: object) -> str:
 
 def _usage(kind: str) -> str:
     is_lora = kind == "null-text-lora"
-    base = " and connect its base model" if is_lora else ""
+    base, weight = " and connect its base model" if is_lora else "", PAPER_WEIGHT
     return f"""## Use in ComfyUI
 
 1. Put the file into `models/gcfg_concepts`.
 2. Choose it in *Load Concept Model*{base}.
-3. Give the model to a *Guidance Term* (concept; the paper uses a weight of {PAPER_WEIGHT}), add a second term with your prompt on
-   the base model (control; {PAPER_WEIGHT} as well), and connect both to *GCFG Sampler*.
+3. Give the model to a *Guidance Term* (concept; the paper uses a weight of {weight}), add a second term with your prompt on
+   the base model (control; {weight} as well), and connect both to *GCFG Sampler*.
 
 A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone.{PLAIN_LORA * is_lora}"""
 
