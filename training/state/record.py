@@ -49,7 +49,7 @@ def result_settings(config: RunConfig, base: Base, data: str, global_batch: int)
     """
     settings: dict[str, Any] = {"images": data, "base": base.sha256, "global_batch": global_batch}
     settings["start"] = _start(config.model.start)
-    return settings | given_settings(config) | base_settings(base, config.model.kind)
+    return settings | given_settings(config) | base_settings(base, config.model.reads_text)
 
 
 def given_settings(config: RunConfig) -> dict[str, Any]:
