@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from gcfg_core.concept.architectures import CONFIGS
+from gcfg_core.concept.unet_configs import CONFIGS
 
 TEXT = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 12, "num_attention_heads": 3}
 WORDS = ["<|startoftext|>", "<|endoftext|>", *map(chr, range(33, 127)), *(f"{chr(i)}</w>" for i in range(33, 127))]

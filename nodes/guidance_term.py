@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..gcfg_core.guidance.curves import CONSTANT, Cosine, Curve, Linear, Ramp, parse_keyframes
-from ..gcfg_core.guidance.graph import GuidanceTerm, Side
+from ..gcfg_core.guidance.graph import PAPER_WEIGHT, GuidanceTerm, Side
 from ..gcfg_core.guidance.sampling_progress import Window
 from .comfyui.types import CATEGORY, Terms, search_aliases
 
@@ -90,9 +90,9 @@ class GuidanceTermNode(io.ComfyNode):
                     tooltip="Where the term acts; white is full weight. Resized to the latent. Default: everywhere.",
                 ),
                 io.Float.Input(
-                    "weight", default=2.5, min=-100.0, max=100.0, step=0.05, round=0.001,
-                    tooltip="The paper uses 2.5 for concept and for control; useful from 1 to 7.5. Negative pushes "
-                    "away. Neutral: 0, which also costs nothing.",
+                    "weight", default=PAPER_WEIGHT, min=-100.0, max=100.0, step=0.05, round=0.001,
+                    tooltip=f"The paper uses {PAPER_WEIGHT} for concept and for control; useful from 1 to 7.5. "
+                    "Negative pushes away. Neutral: 0, which also costs nothing.",
                 ),
                 io.Float.Input(
                     "start_percent", default=0.0, min=0.0, max=1.0, step=0.01, round=0.0001,

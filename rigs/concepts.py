@@ -6,7 +6,7 @@ import torch
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.unet_tensors import tensor_shapes
 from rigs.host import cache_dir
 from rigs.tiny import VERSION

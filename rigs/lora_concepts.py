@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.lora import DOWN, UP, LoraConcept, lora_delta
-from gcfg_core.concept.metadata import LORA_KIND, describe
+from gcfg_core.concept.metadata import describe
 from gcfg_core.concept.null_text import FEATURE
-from gcfg_core.concept.unet_layout import layout_of
 from gcfg_core.concept.unet_tensors import tensor_shapes
 
 RANK, ALPHA = 16, 4.0
@@ -46,7 +46,7 @@ def with_factors(lora: LoraConcept, weights: dict[str, Tensor]) -> dict[str, Ten
 
 def write_as_version_0_1_0(path: Path, lora: LoraConcept) -> None:
     """A file of format 1: PEFT's names, the constants as tensors, alpha in the metadata alone."""
-    bare = lora.with_tensors({}, LORA_KIND)
+    bare = lora.with_tensors({}, lora.kind)
     metadata = describe(bare, path.stem)
     metadata |= {"gcfg.format": "1", "gcfg.lora_rank": str(lora.rank), "gcfg.lora_alpha": repr(lora.alpha)}
     save_file({**lora.factors, **lora.features, **bare.constants}, path, metadata)

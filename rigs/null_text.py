@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from gcfg_core.concept.architectures import CONFIGS
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
 from gcfg_core.concept.null_text import record_text_attention, remove_text_attention, text_attentions
+from gcfg_core.concept.unet_configs import CONFIGS
 
 # SD1.5, SD2 and SDXL with all their levels and kinds of block, at a tenth of their width.
 SMALL = {

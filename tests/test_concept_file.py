@@ -11,9 +11,9 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
 from gcfg_core.concept import tensor_file
-from gcfg_core.concept.architectures import CONFIGS, architecture_of, guess_prediction_type, infer_config
 from gcfg_core.concept.concept_file import is_concept_file, read_concept, write_concept
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import architecture_of, guess_prediction_type, layout_of
+from gcfg_core.concept.unet_configs import CONFIGS, infer_config
 from gcfg_core.concept.unet_tensors import tensor_shapes
 from gcfg_core.errors import ConceptFileError
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, metadata_of, sdxl_constants

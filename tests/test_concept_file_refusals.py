@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept.concept_file import is_concept_file, read_concept
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from gcfg_core.errors import ConceptFileError
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, metadata_of
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from rigs.checkpoints import tiny_vae
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
 from rigs.null_text import SMALL, as_denoised, authors_unet, concept_path

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gcfg_core.concept.architectures import CONFIGS
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.unet_configs import CONFIGS
 from rigs.graphs import norm_error
 from rigs.null_text import (
     SMALL,

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.unet_tensors import tensor_shapes
 from rigs.graphs import norm_error
 from rigs.null_text import SMALL, concept_path, denoised_by_concept, make_concept

@@ -12,10 +12,10 @@ import torch
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.lora import DOWN, UP, LoraConcept, merge_lora
 from gcfg_core.concept.lora_file import read_lora_concept, write_lora_concept
 from gcfg_core.concept.null_text import FEATURE
-from gcfg_core.concept.unet_layout import layout_of
 from gcfg_core.concept.unet_tensors import tensor_shapes
 from rigs.concepts import CONFIGS
 from rigs.graphs import SIGMAS, gcfg, norm_error, points, relative_error

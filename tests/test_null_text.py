@@ -7,7 +7,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from gcfg_core.concept.architectures import CONFIGS
 from gcfg_core.concept.null_text import (
     LayerMean,
     NullTextAttention,
@@ -15,6 +14,7 @@ from gcfg_core.concept.null_text import (
     remove_text_attention,
     text_attentions,
 )
+from gcfg_core.concept.unet_configs import CONFIGS
 from gcfg_core.errors import ConceptFileError
 from rigs.null_text import SMALL, make_text_constant, text_unet, unet_inputs
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.lora import LoraConcept
 from gcfg_core.concept.lora_file import write_lora_concept
-from gcfg_core.concept.unet_layout import layout_of
 from rigs.host import ROOT
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, text_unet
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .architectures import LATENT_FORMATS, architecture_of, family_of
+from .families import architecture_of, family_of
+from .kinds import KINDS, NULL_TEXT_UNET
 
 TEXT_EMBEDS, TIME_IDS_NAME = "gcfg.text_embeds", "gcfg.time_ids"
 
@@ -33,7 +34,7 @@ class Concept:
 
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any]
-    kind: str = "null-text-unet"
+    kind: str = NULL_TEXT_UNET.name
     prediction_type: str = "epsilon"
     zero_terminal_snr: bool = False
     latent_format: str = ""
@@ -47,7 +48,7 @@ class Concept:
     @property
     def null_text(self) -> bool:
         """Whether the model ignores text."""
-        return self.kind == "null-text-unet"
+        return KINDS[self.kind].null_text
 
     @property
     def constants(self) -> dict[str, Tensor]:
@@ -63,4 +64,4 @@ class Concept:
     @property
     def latents(self) -> str:
         """Name of the latent format, the architecture's own where the file names none."""
-        return self.latent_format or LATENT_FORMATS[family_of(self.config)]
+        return self.latent_format or family_of(self.config).latent_format

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from ..errors import ConceptFileError, some
-from .architectures import guess_prediction_type, infer_config
 from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
+from .families import guess_prediction_type, layout_of, shapes_of
 from .metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
 from .pixel_latents import PIXEL_FORMATS, pixel_block
 from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
 from .tensor_file import open_tensors, tensor_names, write_tensors
-from .unet_layout import TIME_IDS, layout_of
-from .unet_tensors import tensor_shapes
+from .unet_configs import infer_config
+from .unet_layout import TIME_IDS
 
 EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
 AGAIN = "Copy or download the file again, or export the concept again."
@@ -93,7 +93,7 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
 def check_concept(concept: Concept, name: str) -> None:
     """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes."""
     layout = layout_of(concept.config)
-    expected = tensor_shapes(layout, concept.null_text)
+    expected = shapes_of(concept.config, concept.null_text)
     missing = sorted(set(expected) - set(concept.tensors))
     unexpected = sorted(set(concept.tensors) - set(expected))
     if missing:

@@ -15,9 +15,10 @@ from torch import Tensor
 from ..errors import ConceptFileError, some
 from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
 from .concept_file import AGAIN
+from .families import layout_of, shapes_of
+from .kinds import NULL_TEXT_LORA, NULL_TEXT_UNET
 from .null_text import FEATURE
-from .unet_layout import TIME_IDS, layout_of
-from .unet_tensors import tensor_shapes
+from .unet_layout import TIME_IDS
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -52,6 +53,10 @@ class LoraConcept:
     time_ids: Tensor | None = None
 
     @property
+    def kind(self) -> str:
+        return NULL_TEXT_LORA.name
+
+    @property
     def scale(self) -> float:
         return self.alpha / self.rank
 
@@ -60,7 +65,7 @@ class LoraConcept:
         """Paths of the adapted layers."""
         return sorted(key.removesuffix(DOWN) for key in self.factors if key.endswith(DOWN))
 
-    def with_tensors(self, tensors: Mapping[str, Tensor], kind: str = "null-text-unet") -> Concept:
+    def with_tensors(self, tensors: Mapping[str, Tensor], kind: str = NULL_TEXT_UNET.name) -> Concept:
         """Everything but the factors as a `Concept`."""
         return Concept(
             tensors, self.config, kind, self.prediction_type, self.zero_terminal_snr, self.latent_format, self.base,
@@ -72,7 +77,7 @@ def check_lora_concept(lora: LoraConcept, name: str) -> None:
     """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network and all of the
     network's constants."""
     layout = layout_of(lora.config)
-    network = tensor_shapes(layout, null_text=True)
+    network = shapes_of(lora.config, null_text=True)
     expected = {key: shape for key, shape in network.items() if key.endswith(f".{FEATURE}")}
     if not lora.factors:
         raise ConceptFileError(name, f"at least one {DOWN.lstrip('.')}", "none", AGAIN)
@@ -97,7 +102,7 @@ def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
     Raises:
         ConceptFileError: the base is not the network that the LoRA is for.
     """
-    shapes = tensor_shapes(layout_of(lora.config), null_text=True)
+    shapes = shapes_of(lora.config, null_text=True)
     kept = {key: shape for key, shape in shapes.items() if not key.endswith(f".{FEATURE}")}
     odd = sorted(key for key, shape in kept.items() if key not in base or tuple(base[key].shape) != shape)
     if odd:

@@ -27,12 +27,12 @@ from torch import Tensor
 from ..errors import ConceptFileError, some
 from .concept import TEXT_EMBEDS, TIME_IDS_NAME
 from .concept_file import AGAIN
+from .families import shapes_of
+from .kinds import NULL_TEXT_LORA
 from .lora import DOWN, UP, LoraConcept, check_lora_concept
-from .metadata import FORMAT_KEY, KIND_KEY, LORA_KIND, describe, major_of, parse
+from .metadata import FORMAT_KEY, KIND_KEY, describe, major_of, parse
 from .null_text import FEATURE
 from .tensor_file import open_tensors, tensor_names, write_tensors
-from .unet_layout import layout_of
-from .unet_tensors import tensor_shapes
 
 LORA_FORMAT = 2
 RANK_KEY, ALPHA_KEY, CONSTANTS_KEY = "gcfg.lora_rank", "gcfg.lora_alpha", "gcfg.constants"
@@ -58,7 +58,7 @@ def lora_format(path: str | os.PathLike[str]) -> int:
         ConceptFileError: the file is damaged.
     """
     metadata = tensor_names(path)[1]
-    return major_of(metadata.get(FORMAT_KEY, "")) if metadata.get(KIND_KEY) == LORA_KIND else 0
+    return major_of(metadata.get(FORMAT_KEY, "")) if metadata.get(KIND_KEY) == NULL_TEXT_LORA.name else 0
 
 
 def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
@@ -69,11 +69,10 @@ def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
     """
     name = Path(path).name
     tensors, metadata = open_tensors(path)
-    if metadata.get(KIND_KEY) != LORA_KIND or FORMAT_KEY not in metadata:
-        raise ConceptFileError(
-            f"{name}: {KIND_KEY}", LORA_KIND, repr(metadata.get(KIND_KEY, "")), "Give a LoRA concept."
-        )
-    fields = parse(name, metadata, (LORA_KIND,), LORA_FORMAT)
+    if metadata.get(KIND_KEY) != NULL_TEXT_LORA.name or FORMAT_KEY not in metadata:
+        got = repr(metadata.get(KIND_KEY, ""))
+        raise ConceptFileError(f"{name}: {KIND_KEY}", NULL_TEXT_LORA.name, got, "Give a LoRA concept.")
+    fields = parse(name, metadata, (NULL_TEXT_LORA.name,), LORA_FORMAT)
     del fields["kind"]
     rank, alpha = _rank(name, metadata), _alpha(name, metadata)
     if major_of(metadata[FORMAT_KEY]) == 1:
@@ -81,7 +80,7 @@ def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
         factors = tensors
     else:
         constants = _unpacked(name, metadata)
-        layers = _layers(tensor_shapes(layout_of(fields["config"]), null_text=True))
+        layers = _layers(shapes_of(fields["config"], null_text=True))
         factors = _factors(name, tensors, layers, alpha)
     embeds, ids = (constants.pop(key, None) for key in (TEXT_EMBEDS, TIME_IDS_NAME))
     lora = LoraConcept(
@@ -105,7 +104,7 @@ def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: M
         OSError, SafetensorError: it could not be written; what was there before still is.
     """
     check_lora_concept(lora, Path(path).name)
-    bare = lora.with_tensors({}, LORA_KIND)
+    bare = lora.with_tensors({}, lora.kind)
     constants = {**lora.features, **{key: value.float() for key, value in bare.constants.items()}}
     metadata = describe(bare, Path(path).stem)
     metadata |= {FORMAT_KEY: str(LORA_FORMAT), RANK_KEY: str(lora.rank), ALPHA_KEY: repr(float(lora.alpha))}

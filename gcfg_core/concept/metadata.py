@@ -12,31 +12,24 @@ import torch
 from torch import Tensor
 
 from ..errors import ConceptFileError
-from .architectures import ARCHITECTURES, architecture_of
 from .concept import Concept
+from .families import ARCHITECTURES, FAMILIES, architecture_of
+from .kinds import KINDS, NULL_TEXT_LORA, WHOLE
 
 FORMAT = 1
 FORMAT_KEY, KIND_KEY = "gcfg.format", "gcfg.kind"
 DESCRIPTION = "gcfg.description"  # the metadata as a tensor, where another program writes the file (Save Model)
-KINDS = ("null-text-unet", "unet")
-LORA_KIND = "null-text-lora"
 PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # ours -> ModelSpec's
-MODELSPEC_NAMES = {
-    ("sd15", "epsilon"): "stable-diffusion-v1",
-    ("sd2", "epsilon"): "stable-diffusion-v2-512",
-    ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
-    ("sdxl", "epsilon"): "stable-diffusion-xl-v1-base",
-}  # ModelSpec's listing; what predicts v where the listed model does not is told apart, as the specification asks
 REWRITE = "The file's metadata is not what its format says; export the concept again."
 
 
 def describe(concept: Concept, title: str) -> dict[str, str]:
     """The metadata strings of a concept; `title` stands in where it has none of its own."""
     architecture = concept.architecture
-    adapter = "lora" if concept.kind == LORA_KIND else ""  # ModelSpec's word, by which other programs know it
+    kind = KINDS[concept.kind]
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{adapter or concept.kind}",
+        "modelspec.architecture": f"{_modelspec_name(architecture, concept.prediction_type)}/{kind.modelspec}",
         "modelspec.implementation": "diffusers",
         "modelspec.title": concept.title or title,
         "modelspec.date": datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat(),
@@ -54,15 +47,16 @@ def describe(concept: Concept, title: str) -> dict[str, str]:
 
 
 def _modelspec_name(architecture: str, prediction_type: str) -> str:
-    listed = MODELSPEC_NAMES.get((architecture, prediction_type))
-    if listed is not None:
-        return listed
-    plain = MODELSPEC_NAMES.get((architecture, "epsilon"))
-    return architecture if plain is None else f"{plain}-{PREDICTION_TYPES[prediction_type]}"
+    """ModelSpec's listing has the public models; what predicts v where the listed model does not is marked, as the
+    specification asks."""
+    if architecture not in FAMILIES:
+        return architecture
+    names = FAMILIES[architecture].modelspec
+    return names.get(prediction_type) or f"{names['epsilon']}-{PREDICTION_TYPES[prediction_type]}"
 
 
 def parse(
-    name: str, metadata: Mapping[str, str], kinds: tuple[str, ...] = KINDS, newest: int = FORMAT
+    name: str, metadata: Mapping[str, str], kinds: tuple[str, ...] = WHOLE, newest: int = FORMAT
 ) -> dict[str, Any]:
     """The fields of a `Concept` from a concept file's metadata.
 
@@ -76,9 +70,9 @@ def parse(
         ConceptFileError: a newer format, a kind that the caller cannot use, or a value that the format does not know.
     """
     kind = metadata.get(KIND_KEY, "")
-    if kind == LORA_KIND and kind not in kinds:
+    if kind == NULL_TEXT_LORA.name and kind not in kinds:
         raise ConceptFileError(
-            f"{name}: {KIND_KEY}", " or ".join(kinds), LORA_KIND,
+            f"{name}: {KIND_KEY}", " or ".join(kinds), kind,
             "A LoRA concept is no whole network: use it together with its base model.",
         )  # fmt: skip
     _check_format(name, metadata[FORMAT_KEY], newest)

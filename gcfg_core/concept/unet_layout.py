@@ -90,7 +90,7 @@ class UNetLayout:
         return None if self.added_dim is None else self.added_dim - TIME_IDS * self.time_id_dim
 
 
-def layout_of(config: Mapping[str, Any]) -> UNetLayout:
+def unet_layout(config: Mapping[str, Any]) -> UNetLayout:
     """Read a diffusers UNet2DConditionModel configuration.
 
     Raises:

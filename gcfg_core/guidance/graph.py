@@ -17,6 +17,8 @@ from .curves import CONSTANT, Constant, Curve, Keyframes
 from .modifiers import Modifier
 from .sampling_progress import ALWAYS, SamplingProgress, Window
 
+PAPER_WEIGHT = 2.5  # of concept and of control in arXiv 2312.08195; what the product gives a term without another
+
 
 @dataclass(frozen=True, eq=False)
 class Side:

@@ -12,28 +12,22 @@ from typing import TYPE_CHECKING, Any
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
-import comfy.supported_models
 import comfy.utils
 import torch
 
-from ...gcfg_core.concept.architectures import family_of
 from ...gcfg_core.concept.concept import Concept
+from ...gcfg_core.concept.families import family_of, layout_of, network_of
 from ...gcfg_core.concept.metadata import DESCRIPTION, describe, pack_description
-from ...gcfg_core.concept.null_text import FEATURE, NullTextAttention, remove_text_attention
-from ...gcfg_core.concept.unet_layout import UNetLayout, layout_of
+from ...gcfg_core.concept.null_text import FEATURE, NullTextAttention
+from ...gcfg_core.concept.unet_layout import UNetLayout
 from ...gcfg_core.errors import ConceptFileError
 from ..comfyui.versions import patcher_class, remember_dtypes
+from .family_models import FAMILY_MODELS
 from .pixel_latents import PIXEL_BLOCKS
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-FAMILIES = {
-    "sd15": comfy.supported_models.SD15,
-    "sd2": comfy.supported_models.SD20,
-    "sdxl": comfy.supported_models.SDXL,
-}
 
 
 def build_concept_model(
@@ -69,21 +63,6 @@ class PatchableNullText(NullTextAttention):
         return constant.clone() if patched else constant
 
 
-class NullTextSDXL(comfy.model_base.SDXL):
-    """SDXL whose added embedding (pooled text and size ids) is the one it was trained with, whatever it is given."""
-
-    constant_adm: torch.Tensor  # [1, adm_in_channels]
-
-    def encode_adm(self, **kwargs: Any) -> torch.Tensor:
-        return self.constant_adm
-
-
-def constant_embedding(text_embeds: torch.Tensor, time_ids: torch.Tensor, time_id_dim: int) -> torch.Tensor:
-    """SDXL's added embedding [1, adm_in_channels] of a pooled text vector [1, D] and size ids [1, 6]."""
-    sizes = comfy.model_base.Timestep(time_id_dim)(time_ids.flatten()).flatten()
-    return torch.cat([text_embeds, sizes[None]], dim=1)
-
-
 class _SavesAsConcept:
     """For Save Model and Save Checkpoint: the tensors keep diffusers' names and the description goes with them, so that
     Load Concept Model reads the file again."""
@@ -95,7 +74,7 @@ class _SavesAsConcept:
 
 def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | None, fp8_matmul: bool) -> Any:
     """ComfyUI's configuration object: the family's own class, with this network and this file's facts."""
-    family = FAMILIES[family_of(concept.config)]
+    family = FAMILY_MODELS[family_of(concept.config).name].supported
     is_ours = concept.null_text or concept.architecture == "custom"  # no other loader would know its network
     bases = (_SavesAsConcept, family) if is_ours else (family,)
     unet_config = host_unet_config(layout)
@@ -135,15 +114,7 @@ def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
     """The model with all layers of the file and no storage behind them (meta device)."""
     kind = {"epsilon": "EPS", "v_prediction": "V_PREDICTION"}[concept.prediction_type]
     model_type = comfy.model_base.ModelType[kind]
-    meta = torch.device("meta")
-    if layout.added_dim is None:
-        model = comfy.model_base.BaseModel(config, model_type, device=meta)
-    else:
-        model = (NullTextSDXL if concept.null_text else comfy.model_base.SDXL)(config, model_type, device=meta)
-        model.embedder = comfy.model_base.Timestep(layout.time_id_dim)
-    if isinstance(model, NullTextSDXL):
-        assert concept.text_embeds is not None and concept.time_ids is not None
-        model.constant_adm = constant_embedding(concept.text_embeds, concept.time_ids, layout.time_id_dim)
+    model = FAMILY_MODELS[family_of(concept.config).name].empty(concept, layout, config, model_type)
     latent_channels = config.latent_format.latent_channels
     if layout.in_channels == 2 * latent_channels + 1:
         model.set_inpaint()
@@ -153,7 +124,7 @@ def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
             str(layout.in_channels), "Correct gcfg.latent_format in the file's metadata.",
         )  # fmt: skip
     if concept.null_text:
-        remove_text_attention(model.diffusion_model, layer=PatchableNullText)
+        network_of(concept.config).remove_text(model.diffusion_model, layer=PatchableNullText)
     return model
 
 

@@ -13,12 +13,12 @@ import comfy.model_base
 import comfy.model_sampling
 import torch
 
+from ...gcfg_core.concept.families import layout_of, shapes_of
 from ...gcfg_core.concept.lora import DOWN, UP, LoraConcept
 from ...gcfg_core.concept.null_text import FEATURE, NullTextPatchError
-from ...gcfg_core.concept.unet_layout import UNetLayout, layout_of
-from ...gcfg_core.concept.unet_tensors import tensor_shapes
 from ...gcfg_core.errors import ConceptFileError, some
-from .concept_model import PatchableNullText, constant_embedding
+from .concept_model import PatchableNullText
+from .family_models import constant_embedding
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def apply_lora_concept(base: ModelPatcher, lora: LoraConcept, name: str) -> Mode
     """
     layout = layout_of(lora.config)
     names = host_names(host_unet_config(layout))
-    _check_base(base, lora, names, layout, name)
+    _check_base(base, lora, names, name)
     clone = base.clone()
     factors: dict[str, torch.Tensor] = dict(lora.factors)
     factors |= {f"{layer}.alpha": torch.tensor(lora.alpha) for layer in lora.layers}
@@ -84,11 +84,11 @@ def refuse_projection(*_: Any, **__: Any) -> torch.Tensor:
     raise NullTextPatchError.of("to_q")
 
 
-def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], layout: UNetLayout, name: str) -> None:
+def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], name: str) -> None:
     expected = f"the model it was trained from ({lora.base or 'not named in the file'})"
     remedy = "Connect that model to base_model, straight from its loader."
     weights = dict(base.model.diffusion_model.named_parameters())  # shapes of weights, not of what 4-bit forms store
-    shapes = tensor_shapes(layout, null_text=True).items()
+    shapes = shapes_of(lora.config, null_text=True).items()
     odd = [
         theirs for theirs, shape in shapes
         if not theirs.endswith(FEATURE) and tuple(getattr(weights.get(names[theirs]), "shape", ())) != shape

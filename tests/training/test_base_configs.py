@@ -8,9 +8,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from train_rigs.ldm_names import unet_names
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gcfg_core.concept.architectures import CONFIGS
+from gcfg_core.concept.families import FAMILIES, layout_of
 from gcfg_core.concept.tensor_digest import digest_of
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_configs import CONFIGS
 from training.base.configs import clip_config, sd2_layers, vae_config
 from training.base.single_file import _unet
 
@@ -57,7 +57,7 @@ def test_the_public_vae(family: str, scaling: float) -> None:
     shapes |= {"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (512, 4, 3, 3),
                "decoder.conv_out.weight": (3, 128, 3, 3), "quant_conv.weight": (8, 8, 1, 1),
                "post_quant_conv.weight": (4, 4, 1, 1), "encoder.mid.attn_1.norm.weight": (512,)}  # fmt: skip
-    config = vae_config(shapes, family, "file")
+    config = vae_config(shapes, FAMILIES[family].latent_scale, "file")
     assert {key: config[key] for key in levels} == levels and config["scaling_factor"] == scaling
     with torch.device("meta"):
         vae: Any = AutoencoderKL(**config)

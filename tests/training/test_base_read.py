@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file
 from train_rigs.bases import FAMILIES, SINGLE_FILE_WIDTH, TinyBase, tiny_base
 
-from gcfg_core.concept.architectures import family_of
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import family_of, layout_of
 from gcfg_core.errors import InputError
 from training.base.model import Base
 from training.base.read import read_base
@@ -52,7 +51,7 @@ def test_a_single_file_is_the_folder(family: str, saved: Callable[..., Any], tmp
     tiny, folder = saved(family)
     one, other = read_base(str(folder)), read_base(str(tiny.save_file(tmp_path / "one.safetensors")))
     assert_same(one, other)
-    assert family_of(one.config) == family
+    assert family_of(one.config).name == family
     assert one.schedule.prediction_type == "epsilon" and not one.schedule.zero_terminal_snr
     assert one.latent_format == ("SDXL" if family == "sdxl" else "SD15")
     assert all(torch.equal(value, one.unet.state_dict()[key]) for key, value in tiny.pipeline.unet.state_dict().items())

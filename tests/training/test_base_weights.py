@@ -14,6 +14,7 @@ from train_rigs.commands import train
 from train_rigs.pictures import save_noise
 from train_rigs.worlds import tiny_world
 
+from gcfg_core.concept.families import FAMILIES
 from gcfg_core.errors import InputError
 from training.base.codec import VaeCodec
 from training.base.read import read_base
@@ -208,8 +209,8 @@ def test_a_vae_apart(form: str, tiny: TinyBase, tensors: dict[str, Tensor], tmp_
     elif path is None:
         path = tmp_path / "kl.safetensors"
         save_file({key.removeprefix(VAE if form == "bare" else ""): value for key, value in own.items()}, path)
-    expected = VaeCodec(ldm_vae(vae_part(tensors), "sd15", "whole")).digest
-    assert VaeCodec(read_vae(path, "sd15")).digest == expected
+    expected = VaeCodec(ldm_vae(vae_part(tensors), FAMILIES["sd15"], "whole")).digest
+    assert VaeCodec(read_vae(path, FAMILIES["sd15"])).digest == expected
 
 
 def test_a_checkpoint_with_a_vae_apart(without_vae: Path, tensors: dict[str, Tensor], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from train_rigs.toy_unet import toy_config
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import read_concept, write_concept
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from training.cli import main
 
 KNOWN = toy_config(4, [320, 320]) | {"cross_attention_dim": 768, "attention_head_dim": 8}  # heads that shapes tell

@@ -7,15 +7,21 @@ from train_rigs.samples import SMALL, noise_pictures, write_pictures
 
 from gcfg_core.errors import InputError
 from training.evaluate import features
-from training.evaluate.features import extract
+from training.evaluate.features import Features, extract
+from training.evaluate.measure import Measure
 from training.evaluate.memorisation import memorisation, nearest
-from training.evaluate.metrics import frechet_distance, kernel_distance, neighbourhoods, score
+from training.evaluate.metrics import frechet_distance, kernel_distance, neighbourhoods
 from training.evaluate.pictures import list_pictures
+from training.evaluate.report import MEASURES, score
 
 
 def gaussian(count: int, mean: float = 0.0, deviation: float = 1.0, seed: int = 0) -> torch.Tensor:
     made = torch.Generator().manual_seed(seed)
     return torch.randn(count, 6, generator=made, dtype=torch.float64) * deviation + mean
+
+
+def bare(values: torch.Tensor) -> Features:
+    return Features((), values)
 
 
 def features_of(folder, batch: int = 32):
@@ -73,9 +79,9 @@ def test_precision_and_recall_see_lost_and_invented_pictures():
 
 
 def test_small_sets_are_said_to_be_small():
-    assert score(gaussian(4), gaussian(4, seed=1)).precision is None
+    assert score(bare(gaussian(4)), bare(gaussian(4, seed=1)))["precision"] is None
     with pytest.raises(InputError, match="at least two in each set"):
-        score(gaussian(1), gaussian(9))
+        score(bare(gaussian(1)), bare(gaussian(9)))
 
 
 def test_names_order_and_batch_change_nothing(tmp_path):
@@ -87,8 +93,25 @@ def test_names_order_and_batch_change_nothing(tmp_path):
     assert [file.sha256 for file in first.files] == [file.sha256 for file in second.files]
     torch.testing.assert_close(first.values, second.values, atol=1e-12, rtol=1e-12)
     other = features_of(tmp_path / "c")
-    one, two = score(first.values, other.values).as_json(), score(second.values, other.values).as_json()
+    one, two = score(first, other), score(second, other)
     assert one == pytest.approx(two, rel=1e-9)
+
+
+def test_a_measure_answers_every_question():
+    with pytest.raises(TypeError, match="abstract"):
+        type("Half", (Measure,), {"name": "half"})()
+    names = [measure.name for measure in MEASURES]
+    assert len(set(names)) == len(names)
+
+
+def test_every_line_prints_a_value(tmp_path):
+    write_pictures(tmp_path / "a", noise_pictures(8))
+    write_pictures(tmp_path / "b", noise_pictures(8, seed=1))
+    one, two = features_of(tmp_path / "a"), features_of(tmp_path / "b")
+    sets = {"real": one, "generated": two, "train": two, "mirrored": two}
+    for measure in MEASURES:
+        values = measure.compute(sets, 0).values
+        assert all(format(values[line.key], line.form) for line in measure.lines)
 
 
 def test_memorisation_detects_copies(tmp_path):

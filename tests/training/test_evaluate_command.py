@@ -14,10 +14,11 @@ from gcfg_core.concept.null_text import remove_text_attention
 from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.cli import main
-from training.commands.evaluate import evaluate, halves, output_folder, parse, run
-from training.evaluate.metrics import ENOUGH_NEAR, score
+from training.commands.evaluate import evaluate, output_folder, parse, run
+from training.evaluate.features import Features
+from training.evaluate.metrics import ENOUGH_NEAR
 from training.evaluate.pictures import list_pictures
-from training.evaluate.report import Evaluation, notes, table
+from training.evaluate.report import Evaluation, halves, notes, score, table
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 
@@ -135,8 +136,9 @@ def test_the_results_lie_beside_what_is_evaluated(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("count", "is_told"), [(16, True), (ENOUGH_NEAR - 1, True), (ENOUGH_NEAR, False)])
 def test_neighbours_among_few_pictures_are_told_to_mean_little(count, is_told):
-    scores = score(torch.randn(count, 4, dtype=torch.float64), torch.randn(count + 9, 4, dtype=torch.float64))
-    found = Evaluation("small", scores, None, None, {}, "#ffffff")
+    sets = [Features((), torch.randn(size, 4, dtype=torch.float64)) for size in (count, count + 9)]
+    scores = score(*sets)
+    found = Evaluation("small", scores, None, {"memorisation": None}, {}, "#ffffff")
     told = [note for note in notes(found) if "nearest neighbours" in note]
     assert bool(told) == is_told and found.as_json()["notes"] == notes(found)
     assert all(f"note: {note}" in table(found) and f"of {count} pictures" in note for note in told)
@@ -149,9 +151,9 @@ def test_the_halves_share_no_file(tmp_path):
     write_pictures(tmp_path / "twice", values)
     write_pictures(tmp_path / "twice", values, "again")
     once, twice = halves(features_of(tmp_path / "once"), 0), halves(features_of(tmp_path / "twice"), 0)
-    assert (twice.real, twice.generated) == (6, 6) and twice.fd == pytest.approx(once.fd)
+    assert (twice["real"], twice["generated"]) == (6, 6) and twice["fd"] == pytest.approx(once["fd"])
     write_pictures(tmp_path / "odd", noise_pictures(5))
-    assert (lambda found: (found.real, found.generated))(halves(features_of(tmp_path / "odd"), 0)) == (2, 2)
+    assert (lambda found: (found["real"], found["generated"]))(halves(features_of(tmp_path / "odd"), 0)) == (2, 2)
 
 
 def test_no_memory_is_one_line(monkeypatch, capsys):

@@ -13,11 +13,11 @@ from safetensors import safe_open
 from train_rigs.samples import TINY_XL, base, unet
 
 import gcfg_core
-from gcfg_core.concept.architectures import CONFIGS
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import read_concept
 from gcfg_core.concept.lora_file import read_lora_concept
 from gcfg_core.concept.metadata import describe
+from gcfg_core.concept.unet_configs import CONFIGS
 from gcfg_core.errors import InputError
 from training.base.noise_schedule import noise_schedule
 from training.export.concept import concept_of, export_run, file_name, lora_concept_of

@@ -9,10 +9,10 @@ from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from safetensors import safe_open
 from train_rigs.samples import TINY, TINY_XL, condition, unet
 
-from gcfg_core.concept.architectures import CONFIGS
 from gcfg_core.concept.lora import LoraConcept, merge_lora
 from gcfg_core.concept.lora_file import is_lora_concept, lora_format, read_lora_concept, write_lora_concept
 from gcfg_core.concept.metadata import describe
+from gcfg_core.concept.unet_configs import CONFIGS
 from rigs.lora_concepts import ALPHA, RANK, lora_on_every_layer, with_factors, write_as_version_0_1_0
 from training.cli import main
 

@@ -14,6 +14,7 @@ from train_rigs.runs import final_tensors, run_toy
 
 from gcfg_core.errors import InputError
 from training.loop.trainer import CHECKPOINTS
+from training.optimizers import OPTIMIZERS
 from training.state.checkpoint import latest_checkpoint
 from training.state.optimizer_state import gather_optimizer, restore_optimizer
 
@@ -97,9 +98,9 @@ def test_moments_come_back_in_the_weights_layout() -> None:
     tensors, rest = gather_optimizer(network, optimizer)
     assert all(value.is_contiguous() for value in tensors.values())  # as files hold them
     again, other = trained(torch.channels_last)
-    restore_optimizer(again, other, {**tensors, **rest}, 1)
+    restore_optimizer(again, other, {**tensors, **rest}, 1, OPTIMIZERS["adamw"].state)
     assert moments(again, other).stride() == again[0].weight.stride()  # type: ignore[index,union-attr,operator]
     assert torch.equal(moments(again, other), moments(network, optimizer))
     plain, third = trained(torch.contiguous_format)
-    restore_optimizer(plain, third, {**tensors, **rest}, 1)
+    restore_optimizer(plain, third, {**tensors, **rest}, 1, OPTIMIZERS["adamw"].state)
     assert moments(plain, third).is_contiguous() and torch.equal(moments(plain, third), moments(again, other))

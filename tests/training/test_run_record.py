@@ -20,7 +20,7 @@ from training.base.world_codec import PixelCodec
 from training.data.picture import Picture, Size, digest_of
 from training.data.plugins import Plugin
 from training.export.facts import base_line
-from training.kinds.start_check import check_start
+from training.kinds.checks import check_start
 from training.settings.read import run_config
 from training.state.base_settings import base_settings
 from training.state.checkpoint import CHECKPOINTS
@@ -90,9 +90,9 @@ def test_the_layout_of_8_bit_state_is_pinned(tmp_path: Path) -> None:
 def test_text_encoder_and_tokenizer_are_pinned_where_they_are_read(tmp_path: Path) -> None:
     folder = tiny_base("sd15", tmp_path / "tokenizer").save_folder(tmp_path / "sd15")
     base = read_base(str(folder))
-    assert base.text is not None and "base.text_encoder" not in base_settings(base, "null-text")
-    before = base_settings(base, "text")
-    assert before == base_settings(base, "text")
+    assert base.text is not None and "base.text_encoder" not in base_settings(base, reads_text=False)
+    before = base_settings(base, reads_text=True)
+    assert before == base_settings(base, reads_text=True)
     assert before["base.text_encoder"] == text_digest(base.text)
     with torch.no_grad():
         next(base.text.encoders[0].model.parameters()).add_(1.0)  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ from train_rigs.runs import losses, run_toy, settings, toy_base, toy_latent
 from training.base.model import Condition
 from training.base.noise_schedule import noise_schedule
 from training.kinds.network import Network
-from training.loop.optimizer import build_optimizer, learning_rate
 from training.loop.step import Batch, Stepper, add_noise, draw_noise, noised, sample_losses
+from training.optimizers import OPTIMIZERS, learning_rate
 from training.processes.machine import open_machine
 from training.seeds import normal
 from training.settings.config import LossConfig
@@ -84,7 +84,7 @@ def test_min_snr_is_finite_at_zero_terminal_snr() -> None:
 def test_the_gradient_is_the_mean_over_the_batch_however_it_is_cut(micro: int) -> None:
     config = run_config(settings(Path("unused"), optimizer={"lr": 1e-3}))
     line, schedule, loss = Line(), noise_schedule(), LossConfig(min_snr_gamma=5.0)
-    optimizer = build_optimizer(config.optimizer, line.parameters(), fused=False)
+    optimizer = OPTIMIZERS["adamw"].build(config.optimizer, line.parameters(), fused=False)
     accelerator = open_machine(config.loop)
     seen: dict[str, Any] = {}
     optimizer.register_step_pre_hook(lambda *_: seen.update(grad=line.a.grad.clone()))  # type: ignore[union-attr]

@@ -20,7 +20,8 @@ from training.commands.evaluate import run as evaluate
 from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
-from training.sample.fit import base_of_record, check_adapters, check_family, other_base
+from training.kinds.checks import check_adapters
+from training.sample.fit import base_of_record, check_family, other_base
 from training.sample.source import load_source, open_source
 from training.state.checkpoint import Checkpoint, write_checkpoint
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from train_rigs.worlds import CAPTIONS, TINY, plain_pictures, tiny_world
 
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.families import layout_of
 from gcfg_core.errors import InputError
 from training.base.model import Base
 from training.base.read import read_base
@@ -15,7 +15,7 @@ from training.base.world import is_world, read_world
 from training.base.world_config import WorldConfig, is_recipe, read_world_config, world_config
 from training.base.world_new import new_world, world_from_recipe
 from training.base.world_write import write_world
-from training.kinds.build import text_network
+from training.kinds.text import text_network
 from training.seeds import generator
 
 RECIPE = """

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from gcfg_core.concept.architectures import LATENT_FORMATS, family_of
 from gcfg_core.concept.concept_file import EMPTY_PROMPT_IDS
+from gcfg_core.concept.families import family_of, layout_of, network_of
 from gcfg_core.concept.tensor_digest import digest_of
-from gcfg_core.concept.unet_layout import UNetLayout, layout_of
+from gcfg_core.concept.unet_layout import UNetLayout
 from gcfg_core.errors import InputError
 
 from .clip import ClipText
@@ -68,7 +68,7 @@ def assemble(parts: Parts) -> Base:
         codec=parts.codec,
         null=null,
         text=parts.text if parts.text.has_tokenizers else None,
-        latent_format=LATENT_FORMATS[family_of(config)],
+        latent_format=family_of(config).latent_format,
         notes=(*parts.notes, *_precision(parts.tensors)),
     )
 
@@ -93,17 +93,23 @@ def checked_layout(config: Mapping[str, Any], name: str) -> UNetLayout:
     Raises:
         InputError: it is outside the family of SD1.5, SD2 and SDXL.
     """
-    kind = config.get("_class_name", "UNet2DConditionModel")
-    if kind != "UNet2DConditionModel":
-        raise InputError(name, "a UNet2DConditionModel", str(kind), "Only SD1.5, SD2 and SDXL can be trained.")
+    known = network_of(config).diffusers
+    kind = config.get("_class_name", known)
+    if kind != known:
+        raise InputError(name, f"a {known}", str(kind), "Only SD1.5, SD2 and SDXL can be trained.")
     with as_input_error(name):
         return layout_of(config)
 
 
+def empty_network(config: Mapping[str, Any]) -> Any:
+    """diffusers' network of a configuration without storage (meta device)."""
+    with torch.device("meta"):
+        return getattr(diffusers, network_of(config).diffusers).from_config(dict(config))
+
+
 def build_unet(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Any:
     """diffusers' UNet2DConditionModel in float32 on the CPU, eval mode."""
-    with torch.device("meta"):
-        unet: Any = UNet2DConditionModel.from_config(dict(config))
+    unet = empty_network(config)
     return fill(unet, tensors, f"{name}: UNet")
 
 

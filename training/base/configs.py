@@ -10,13 +10,12 @@ from gcfg_core.errors import InputError
 
 Shapes = Mapping[str, Sequence[int]]
 
-SCALING = {"sd15": 0.18215, "sd2": 0.18215, "sdxl": 0.13025}
 HEAD_WIDTH = 64  # channels of an attention head, in every CLIP text encoder of the three families
 SD2_LAYERS = 23  # OpenCLIP-H has 24; SD2 reads the 23rd through the final norm, so the last is never run
 SD2_WIDTH = 1024
 
 
-def vae_config(shapes: Shapes, family: str, name: str) -> dict[str, Any]:
+def vae_config(shapes: Shapes, scale: float, name: str) -> dict[str, Any]:
     """AutoencoderKL's configuration from shapes in ldm's names (encoder.down.0.block.0...).
 
     Raises:
@@ -39,7 +38,7 @@ def vae_config(shapes: Shapes, family: str, name: str) -> dict[str, Any]:
         "mid_block_add_attention": "encoder.mid.attn_1.norm.weight" in shapes,
         "use_quant_conv": "quant_conv.weight" in shapes,
         "use_post_quant_conv": "post_quant_conv.weight" in shapes,
-        "scaling_factor": SCALING[family],
+        "scaling_factor": scale,
     }
 
 

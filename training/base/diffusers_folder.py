@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.concept.architectures import family_of
+from gcfg_core.concept.families import family_of
 from gcfg_core.errors import InputError
 
 from .assemble import Parts, assemble, checked_layout, plain_config
@@ -35,7 +35,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
     variants = Variants(folder, options.variant)
     config, tensors = plain_config(given), variants.tensors("unet")
     told = _told(folder)
-    text = _text(folder, options, variants, layout.pooled_dim is not None, zero_pad=family_of(config) == "sd2")
+    text = _text(folder, options, variants, layout.pooled_dim is not None, zero_pad=family_of(config).zero_pad)
     vae = _vae(folder, variants) if options.vae is None else read_vae(Path(options.vae), family_of(config))
     return assemble(
         Parts(

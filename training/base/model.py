@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from gcfg_core.concept.families import layout_of, network_of
+
 from .noise_schedule import NoiseSchedule
 
 NAME_TOKENIZER = (
@@ -111,4 +113,4 @@ class Base:
     @property
     def side_step(self) -> int:
         """Pixels that a picture's sides are a multiple of: the network halves its latents once between two levels."""
-        return self.codec.factor * 2 ** (len(self.config["block_out_channels"]) - 1)
+        return self.codec.factor * 2 ** network_of(self.config).halvings(layout_of(self.config))

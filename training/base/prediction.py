@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gcfg_core.concept.architectures import guess_prediction_type
+from gcfg_core.concept.families import guess_prediction_type
 from gcfg_core.errors import InputError
 
 from .noise_schedule import NoiseSchedule, noise_schedule

@@ -10,9 +10,10 @@ from typing import Any
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
-from gcfg_core.concept.architectures import CONFIGS, architecture_of, family_of, infer_config
+from gcfg_core.concept.families import architecture_of, family_of
 from gcfg_core.concept.prediction_markers import MARKERS, marked_prediction
 from gcfg_core.concept.tensor_file import open_tensors
+from gcfg_core.concept.unet_configs import CONFIGS, infer_config
 
 from .assemble import Parts, assemble, checked_layout
 from .clip import ClipText
@@ -45,7 +46,7 @@ def read_single_file(path: Path, options: ReadOptions) -> Base:
         config, unet = _unet(part)
     layout = checked_layout(config, path.name)
     family = family_of(config)
-    encoders = text_encoders(text, family, path.name)
+    encoders = text_encoders(text, family.name, path.name)
     given = [with_tokenizer(encoder, number, None, options) for number, encoder in enumerate(encoders)]
     schedule = decide_schedule(options, _told(tensors, metadata), config, unet)
     vae = ldm_vae(first_stage, family, path.name) if options.vae is None else read_vae(Path(options.vae), family)

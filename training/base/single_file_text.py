@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
+from gcfg_core.concept.families import of_each_family
 from gcfg_core.errors import InputError
 
 from .clip import ClipEncoder, build_clip, unwrapped
@@ -24,11 +25,20 @@ def text_encoders(tensors: Mapping[str, Tensor], family: str, name: str) -> list
     Raises:
         InputError: the file has none, or they are no CLIP encoders.
     """
-    if family == "sdxl":
-        return [_clip(tensors, SDXL_L, name), _open_clip(tensors, SDXL_G, name, projection=True)]
+    return ENCODERS[family](tensors, name)
+
+
+def _alone(tensors: Mapping[str, Tensor], name: str) -> list[ClipEncoder]:
     if any(key.startswith(OPEN_H) for key in tensors):
         return [_open_clip(tensors, OPEN_H, name, projection=False)]
     return [_clip(tensors, CLIP_L, name)]
+
+
+def _both(tensors: Mapping[str, Tensor], name: str) -> list[ClipEncoder]:
+    return [_clip(tensors, SDXL_L, name), _open_clip(tensors, SDXL_G, name, projection=True)]
+
+
+ENCODERS = of_each_family({"sd15": _alone, "sd2": _alone, "sdxl": _both})
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str, name: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 from diffusers.loaders import single_file_utils as ldm
 from torch import Tensor
 
+from gcfg_core.concept.families import Family
 from gcfg_core.concept.file_kinds import kind_of
 from gcfg_core.concept.tensor_file import open_tensors
 from gcfg_core.errors import InputError
@@ -23,13 +24,13 @@ GIVE_VAE = "Give --vae with the file or diffusers folder of this family's VAE."
 DIFFUSERS = "encoder.down_blocks."
 
 
-def read_vae(path: Path, family: str) -> AutoencoderKL:
+def read_vae(path: Path, family: Family) -> AutoencoderKL:
     """The VAE that the user names, in float32 on the CPU.
 
     Args:
         path: a file in ldm's names, with or without "first_stage_model." (a whole checkpoint too); one in diffusers'
             names with its config.json beside it; or a diffusers folder of a VAE, or with vae/ in it.
-        family: sd15, sd2 or sdxl: the scale of latents where no configuration says it.
+        family: gives the scale of latents where no configuration says it.
 
     Raises:
         InputError: nothing is there, or it is no such VAE.
@@ -59,13 +60,13 @@ def vae_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
 
 
-def ldm_vae(part: Mapping[str, Tensor], family: str, name: str) -> Any:
+def ldm_vae(part: Mapping[str, Tensor], family: Family, name: str) -> Any:
     """diffusers' AutoencoderKL from tensors in ldm's names (encoder.down.0.block.0...).
 
     Raises:
         InputError: they are another autoencoder's.
     """
-    config = vae_config({key: tuple(value.shape) for key, value in part.items()}, family, name)
+    config = vae_config({key: tuple(value.shape) for key, value in part.items()}, family.latent_scale, name)
     stub = {"down_block_types": config["down_block_types"], "up_block_types": config["up_block_types"]}
     prefixed = {PREFIX + key: value for key, value in part.items()}
     return build_vae(config, ldm.convert_ldm_vae_checkpoint(prefixed, stub), name)

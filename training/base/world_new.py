@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
+from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.pixel_latents import PIXEL_FORMATS, pixel_block, pixel_channels
 from gcfg_core.concept.tensor_digest import digest_of
-from gcfg_core.concept.unet_layout import layout_of
 from gcfg_core.errors import InputError
 from gcfg_core.world.page import SCHEDULE
 from gcfg_core.world.text_encoder import text_config

@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-from gcfg_core.concept.architectures import LATENT_FORMATS, family_of, infer_config
 from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.families import family_of, layout_of
 from gcfg_core.concept.tensor_file import write_state_dict
-from gcfg_core.concept.unet_layout import layout_of
+from gcfg_core.concept.unet_configs import infer_config
 from gcfg_core.errors import ConceptFileError
 
 from ..durable import write_json
@@ -56,7 +56,7 @@ def _lost(concept: Concept) -> list[str]:
 def _command(output: str, concept: Concept, config: Path | None) -> str:
     """The words that make a concept file of the bare one, with all that can be said about it."""
     words = ["python", "-m", "training", "convert", output, "CONCEPT.safetensors"]
-    own = LATENT_FORMATS[family_of(concept.config)]
+    own = family_of(concept.config).latent_format
     told = {
         "--config": config and str(config),
         "--prediction-type": concept.prediction_type,

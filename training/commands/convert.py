@@ -11,7 +11,7 @@ from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import read_concept, write_concept
 from gcfg_core.concept.lora import LoraConcept
 from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept, write_lora_concept
-from gcfg_core.concept.metadata import LORA_KIND, PREDICTION_TYPES
+from gcfg_core.concept.metadata import PREDICTION_TYPES
 from gcfg_core.errors import ConceptFileError
 
 from ..console.arguments import Arguments
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> str:
     if is_lora_concept(options.input) and not options.bare:
         lora = _described(read_lora_concept(options.input), changes, options)
         write_lora_concept(options.output, lora)
-        return f"{options.output}: {LORA_KIND}, {len(lora.layers)} layers, {lora.prediction_type}"
+        return f"{options.output}: {lora.kind}, {len(lora.layers)} layers, {lora.prediction_type}"
     concept = read_concept(options.input, read_config(options.config))
     if options.bare:
         _refuse_description(sorted(changes))

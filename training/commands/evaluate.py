@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, FiniteFloat, PositiveInt, field_validator
 
 from gcfg_core.errors import InputError
+from gcfg_core.guidance.graph import PAPER_WEIGHT
 
 from ..console.output import check_file, make_folder
 from ..console.program import PROGRAM
@@ -17,18 +18,16 @@ from ..data.transparency import WHITE, as_hex, colour_of, hex_colour
 from ..device import chosen_device
 from ..durable import write_json
 from ..evaluate.features import Extractor, Features, extract, open_extractor
-from ..evaluate.memorisation import memorisation, picture_of_pairs
-from ..evaluate.metrics import Scores, score
+from ..evaluate.measure import GENERATED, MIRRORED, REAL, TRAIN
 from ..evaluate.pictures import PictureFile, by_content, list_pictures
-from ..evaluate.report import Evaluation, table
+from ..evaluate.report import Evaluation, measured, table
 from ..sample.scene import Weights
 from ..sample.source import Source, open_source
 from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} evaluate"
 ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
-RESULT, PAIRS, GENERATED = "evaluation.json", "nearest.png", "generated"
-PAPER_WEIGHT = 2.5
+RESULT, DRAWN = "evaluation.json", "generated"
 # What --run alone is drawn by.
 DRAWING = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}
 
@@ -89,20 +88,18 @@ def run(config: EvaluateConfig) -> str:
     refuse_inside(output, [config.real, config.train, config.generated, source and source.images])
     background = config.background or (source and source.background)
     colour = colour_of(background) if background else WHITE
-    sets = {"real": list_pictures(config.real, colour)[: config.real_count]}
+    sets = {REAL: list_pictures(config.real, colour)[: config.real_count]}
     if config.train is not None:
-        sets["train"] = list_pictures(config.train, colour)
+        sets[TRAIN] = list_pictures(config.train, colour)
     extractor = open_extractor(config.features, config.feature_size)
     make_folder(output)
     check_file(output / RESULT, (".json",))
-    drawn = None if source is None else draw(source, config, weights, output / GENERATED)
-    sets["generated"] = drawn or list_pictures(config.generated or "", colour)
+    drawn = None if source is None else draw(source, config, weights, output / DRAWN)
+    sets[GENERATED] = drawn or list_pictures(config.generated or "", colour)
     evaluation = evaluate(sets, extractor, config)
     write_json(output / RESULT, evaluation.as_json())
-    if evaluation.memorisation is not None:
-        pairs = picture_of_pairs(evaluation.memorisation.pairs)
-        if pairs is not None:
-            pairs.save(output / PAIRS)
+    for name, picture in evaluation.pictures.items():
+        picture.save(output / name)
     return f"{table(evaluation)}\n{output / RESULT}"
 
 
@@ -147,16 +144,10 @@ def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, con
             return extract(sets[name], extractor, device=device, progress=on(shown), mirrored=mirrored)
 
     found = {name: features(name) for name in sets}
-    real, generated, train = found["real"], found["generated"], found.get("train")
-    return Evaluation(
-        features=str(extractor),
-        scores=score(real.values, generated.values, config.seed),
-        floor=halves(real, config.seed),
-        memorisation=None if train is None else memorisation(generated, train, real, features("train", mirrored=True)),
-        rejected={name: len(features.rejected) for name, features in found.items()},
-        background=hex_colour(sets["real"][0].background),
-        settings=config.model_dump(mode="json"),
-    )
+    if TRAIN in found:
+        found[MIRRORED] = features(TRAIN, mirrored=True)
+    background = hex_colour(sets[REAL][0].background)
+    return measured(found, extractor, background, config.seed, config.model_dump(mode="json"))
 
 
 def draw(source: Source, config: EvaluateConfig, weights: Weights, folder: Path) -> tuple[PictureFile, ...]:
@@ -178,10 +169,3 @@ def draw(source: Source, config: EvaluateConfig, weights: Weights, folder: Path)
                 picture.save(paths[-1])
             shown.update(amount)
     return by_content(paths, str(folder))
-
-
-def halves(real: Features, seed: int) -> Scores | None:
-    """One half of the real pictures against the other, each file once; None for fewer than four."""
-    once = list({file.sha256: row for row, file in enumerate(real.files)}.values())
-    values = real.values[once]
-    return score(values[0::2][: len(values) // 2], values[1::2], seed) if len(values) >= 4 else None

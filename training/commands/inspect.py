@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.concept.architectures import family_of
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import read_concept
+from gcfg_core.concept.families import family_of
+from gcfg_core.concept.kinds import KINDS
 from gcfg_core.concept.lora_file import LORA_FORMAT, lora_format, read_lora_concept
-from gcfg_core.concept.metadata import LORA_KIND
 from gcfg_core.concept.null_text import FEATURE
 from gcfg_core.concept.pixel_latents import PIXEL_FORMATS
 from gcfg_core.errors import ConceptFileError
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> str:
         facts = _world_facts(world)
     elif version := lora_format(path):
         lora = read_lora_concept(path)
-        facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, LORA_KIND))
+        facts = _facts(lora.with_tensors({**lora.factors, **lora.features}, lora.kind))
         facts.insert(1, ("as a LoRA", PLAIN_LORA if version == LORA_FORMAT else OLD_LORA))
         facts[8:8] = [("rank, alpha", f"{lora.rank}, {lora.alpha:g}"), ("adapted layers", len(lora.layers))]
     else:
@@ -103,7 +103,7 @@ def concept_in(path: Path) -> Path:
 
 def _loader(concept: Concept, config_given: bool) -> str:
     """The node that loads it, and what that needs beside the file."""
-    if concept.kind == LORA_KIND:
+    if not KINDS[concept.kind].is_whole:
         return f"Load Concept Model, with its base model connected ({concept.base or 'not named in the file'})"
     if config_given:
         return "nothing as it is: `convert` it with this --config, then Load Concept Model"
@@ -116,7 +116,7 @@ def _family(concept: Concept) -> str:
     """What it is built like and can be mixed with. A small world's UNet is like SD1.5's, on other latents."""
     if concept.latents in PIXEL_FORMATS.values():
         return f"a small world's, {concept.latents} latents, to be mixed with that world, not with Stable Diffusion"
-    return f"{family_of(concept.config)}, to be mixed with models of {concept.latents} latents"
+    return f"{family_of(concept.config).name}, to be mixed with models of {concept.latents} latents"
 
 
 def _facts(concept: Concept, config_given: bool = False) -> list[tuple[str, Any]]:

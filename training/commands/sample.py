@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, FiniteFloat, PositiveInt
 
 from gcfg_core.errors import InputError
+from gcfg_core.guidance.graph import PAPER_WEIGHT
 
 from ..console.output import check_file
 from ..console.program import PROGRAM
@@ -55,7 +56,9 @@ def run(config: SampleConfig) -> str:
     output = Path(config.output)
     check_file(output, PICTURES)
     if not config.w_concept or not config.w_control:
-        raise InputError("weights", "at least one of each", "none", "Give --w-concept 2.5 --w-control 2.5.")
+        raise InputError(
+            "weights", "at least one of each", "none", f"Give --w-concept {PAPER_WEIGHT} --w-control {PAPER_WEIGHT}."
+        )
     if config.prompt is None and "w_control" in config.model_fields_set:
         raise InputError("w_control", "a prompt to weigh", "none", "Give --prompt, or leave the weights out.")
     source = open_source(config.source)

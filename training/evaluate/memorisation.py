@@ -6,6 +6,7 @@ distances is about 1 then, and 0 for copies. A picture is flagged when it lies n
 ones: about 5 % do in a model that memorised nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +17,13 @@ from gcfg_core.errors import InputError
 
 from ..sample.grid import draw_grid
 from .features import Features, square
+from .measure import GENERATED, MIRRORED, REAL, TRAIN, Line, Measure, Result, Values
 from .pictures import PictureFile, open_picture
 
 QUANTILE = 0.05
 COPY = 1e-4  # of the median distance: what rounding makes of nothing
 NOT_TRAINED, HOLD_OUT = "pictures that were not trained on", "Give held-out pictures, or leave --train out."
+PAIRS = "nearest.png"
 CHUNK = 256  # rows whose distances are held at once
 
 
@@ -126,3 +129,31 @@ def picture_of_pairs(pairs: tuple[Pair, ...], count: int = 8, side: int = 128) -
 def _small(file: PictureFile, side: int) -> Image.Image:
     picture = open_picture(file) or Image.new("RGB", (side, side))
     return Image.fromarray(square(picture, side).permute(1, 2, 0).contiguous().numpy())
+
+
+class Memorised(Measure):
+    """`memorisation`, and a picture of the nearest pairs."""
+
+    @property
+    def name(self) -> str:
+        return "memorisation"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({REAL, GENERATED, TRAIN, MIRRORED})
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return (
+            Line("nearest-image ratio", "ratio", ".3f", "about 1"),
+            Line("nearer than 5 % of real", "nearer_than_5_percent", ".1%", "about 5%"),
+            Line("copies", "copies", "d", "0"),
+        )
+
+    def compute(self, sets: Mapping[str, Features], seed: int) -> Result:
+        found = memorisation(sets[GENERATED], sets[TRAIN], sets[REAL], sets[MIRRORED])
+        picture = picture_of_pairs(found.pairs)
+        return Result(found.as_json(), {} if picture is None else {PAIRS: picture})
+
+    def notes(self, values: Values, halves: Values | None) -> list[str]:
+        return []

@@ -10,12 +10,13 @@
 import contextlib
 import io
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from gcfg_core.errors import InputError
+from .features import Features
+from .measure import GENERATED, PAIR, REAL, Line, Measure, Result, Values
 
 SUBSETS = 100
 LARGEST_SUBSET = 1000  # of KID, as in its paper's code
@@ -23,33 +24,6 @@ NEAREST = 5  # neighbours of precision and recall, as in prdc's examples
 LARGEST_MANIFOLD = 10_000  # pictures of each set whose distances are held in memory
 ENOUGH_NEAR = 250  # pictures of each set: precision of the starter pictures scatters by 0.2 among 16, by 0.05 among 256
 ENOUGH = 2048  # pictures from which FD is usually reported
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Distances between two sets; None where there are too few pictures.
-
-    Attributes:
-        real, generated: pictures in each set.
-        fd: Frechet distance.
-        kid, kid_std: mean and standard deviation over subsets of ``kid_subset`` pictures.
-        precision, recall, density, coverage: of ``manifold`` pictures of each set.
-    """
-
-    real: int
-    generated: int
-    fd: float
-    kid: float
-    kid_std: float
-    kid_subset: int
-    precision: float | None
-    recall: float | None
-    density: float | None
-    coverage: float | None
-    manifold: int
-
-    def as_json(self) -> dict[str, float | int | None]:
-        return asdict(self)
 
 
 class Given(nn.Module):
@@ -61,30 +35,6 @@ class Given(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features
-
-
-def score(real: Tensor, generated: Tensor, seed: int = 0) -> Scores:
-    """Every distance between two sets.
-
-    Args:
-        real, generated: features [N, D] and [M, D] float64, each in an order that depends on content alone.
-        seed: of KID's subsets.
-
-    Raises:
-        InputError: fewer than two pictures in a set.
-    """
-    smaller = min(len(real), len(generated))
-    if smaller < 2:
-        raise InputError("pictures", "at least two in each set", str(smaller), "Give more pictures.")
-    subset = max(2, min(LARGEST_SUBSET, smaller // 2))
-    mean, deviation = kernel_distance(real, generated, subset, seed)
-    manifold = min(smaller, LARGEST_MANIFOLD)
-    near = neighbourhoods(real[:manifold], generated[:manifold])
-    return Scores(
-        real=len(real), generated=len(generated), fd=frechet_distance(real, generated), kid=mean, kid_std=deviation,
-        kid_subset=subset, precision=near.get("precision"), recall=near.get("recall"), density=near.get("density"),
-        coverage=near.get("coverage"), manifold=manifold,
-    )  # fmt: skip
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
@@ -121,3 +71,91 @@ def neighbourhoods(real: Tensor, generated: Tensor, nearest: int = NEAREST) -> d
     with contextlib.redirect_stdout(io.StringIO()):  # it prints the sizes
         found = compute_prdc(real.numpy(), generated.numpy(), nearest_k=nearest)
     return {name: float(value) for name, value in found.items()}
+
+
+class Frechet(Measure):
+    """FD: the Frechet distance."""
+
+    @property
+    def name(self) -> str:
+        return "fd"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return PAIR
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return (Line("FD", "fd", ".4g", "lower"),)
+
+    def compute(self, sets: Mapping[str, Features], seed: int) -> Result:
+        return Result({"fd": frechet_distance(sets[REAL].values, sets[GENERATED].values)}, {})
+
+    def notes(self, values: Values, halves: Values | None) -> list[str]:
+        told, smaller = [], min(values[REAL], values[GENERATED])
+        if smaller < ENOUGH:
+            told.append(
+                f"with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
+                "prefer KID, and compare only sets of one size"
+            )
+        if halves is not None and halves[REAL] < smaller:
+            count = halves[REAL]
+            told.append(f"the real halves have {count} pictures each, so their FD has more of that bias: prefer KID")
+        return told
+
+
+class Kernel(Measure):
+    """KID: mean and standard deviation over subsets of ``kid_subset`` pictures."""
+
+    @property
+    def name(self) -> str:
+        return "kid"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return PAIR
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return Line("KID", "kid", ".4g", "lower"), Line("KID, deviation", "kid_std", ".4g", "")
+
+    def compute(self, sets: Mapping[str, Features], seed: int) -> Result:
+        real, generated = sets[REAL].values, sets[GENERATED].values
+        subset = max(2, min(LARGEST_SUBSET, min(len(real), len(generated)) // 2))
+        mean, deviation = kernel_distance(real, generated, subset, seed)
+        return Result({"kid": mean, "kid_std": deviation, "kid_subset": subset}, {})
+
+    def notes(self, values: Values, halves: Values | None) -> list[str]:
+        return []
+
+
+class Neighbourhoods(Measure):
+    """Precision, recall, density and coverage of ``manifold`` pictures of each set; None where there are too few."""
+
+    KEYS = ("precision", "recall", "density", "coverage")
+
+    @property
+    def name(self) -> str:
+        return "neighbourhoods"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return PAIR
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(Line(key, key, ".4g", "higher") for key in self.KEYS)
+
+    def compute(self, sets: Mapping[str, Features], seed: int) -> Result:
+        real, generated = sets[REAL].values, sets[GENERATED].values
+        manifold = min(len(real), len(generated), LARGEST_MANIFOLD)
+        near = neighbourhoods(real[:manifold], generated[:manifold])
+        return Result({**{key: near.get(key) for key in self.KEYS}, "manifold": manifold}, {})
+
+    def notes(self, values: Values, halves: Values | None) -> list[str]:
+        if values["manifold"] >= ENOUGH_NEAR:
+            return []
+        return [
+            f"precision, recall, density and coverage of {values['manifold']} pictures of each set mean little, 0 too: "
+            f"{NEAREST} nearest neighbours need about {ENOUGH_NEAR}"
+        ]

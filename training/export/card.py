@@ -1,9 +1,15 @@
 """The model card beside a concept file: only what is known, and blanks for what its author must say."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gcfg_core.concept.concept import Concept
+from gcfg_core.concept.forms import AnyConcept, form_of
+from gcfg_core.concept.kinds import KINDS
 from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.guidance.graph import PAPER_WEIGHT
 
 from ..data.mirroring import mirrored_text
 from .facts import TrainingFacts
@@ -11,12 +17,6 @@ from .facts import TrainingFacts
 CARD = "README.md"
 MADE_FOR = "is made for Generalized Classifier-Free Guidance (arXiv 2312.08195)"  # in every card of ours
 BLANK = "TO FILL IN (the base model's licence and the rights in the training images both bind you)"
-KINDS = {
-    "null-text-unet": "a null-text UNet: it draws the concept and ignores text",
-    "unet": "a UNet that reads text",
-    "null-text-lora": "a LoRA that turns its base model into a null-text UNet: it draws the concept and ignores text",
-}
-
 PLAIN_LORA = """
 
 It is a plain LoRA too: ComfyUI's *Load LoRA* (from `models/loras`), diffusers' `load_lora_weights` and other programs
@@ -24,8 +24,27 @@ put its layers on the base model, which then goes on reading the prompt."""
 NO_CAPTIONS = "a UNet that was trained without captions: under the empty prompt it draws what it was trained on"
 
 
+@dataclass(frozen=True)
+class CardKind:
+    """What a card says about a kind of concept.
+
+    Attributes:
+        about: the kind in words.
+        without_captions: the same, of a model that was trained without them.
+        rows: of the table about the model.
+        beside: what must be connected in ComfyUI, after the name of the node.
+        more: a paragraph about other uses.
+    """
+
+    about: str
+    without_captions: str
+    rows: Callable[[Any], list[tuple[str, object]]]
+    beside: str
+    more: str
+
+
 def card_text(
-    concept: Concept | LoraConcept,
+    concept: AnyConcept,
     facts: TrainingFacts,
     file: str,
     dtype: str,
@@ -42,13 +61,13 @@ def card_text(
         dtype: of its weights.
         description, author, license_line: for people; a blank to fill in where the last is empty.
     """
-    kind = concept.kind if isinstance(concept, Concept) else "null-text-lora"
+    kind, captionless = CARDS[concept.kind], facts.settings.get("captions") == "none"
     sections = [
         f"# {concept.title or file.removesuffix('.safetensors')}",
         description,
-        f"`{file}` is {_what(kind, facts)}. It {MADE_FOR}, which "
+        f"`{file}` is {kind.without_captions if captionless else kind.about}. It {MADE_FOR}, which "
         "mixes it with its base model: the base follows the prompt, the concept gives the looks.",
-        _table("Model", _model_rows(concept, dtype)),
+        _table("Model", _model_rows(concept, kind, dtype)),
         _table("Training", _training_rows(facts)),
         _table("Settings", [(key, value) for key, value in facts.settings.items()]),
         _usage(kind),
@@ -73,22 +92,25 @@ def may_replace(path: Path, licensed: bool) -> bool:
     return MADE_FOR in text and (licensed or BLANK in text)
 
 
-def _what(kind: str, facts: TrainingFacts) -> str:
-    """The kind in words; a model that reads text may have been trained without any."""
-    return NO_CAPTIONS if kind == "unet" and facts.settings.get("captions") == "none" else KINDS[kind]
-
-
-def _model_rows(concept: Concept | LoraConcept, dtype: str) -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = [("Base, with the sha256 of its UNet's tensors", concept.base)]
-    if isinstance(concept, Concept):
-        size = sum(value.numel() for value in concept.tensors.values())
-        rows.append(("Architecture", concept.architecture))
-    else:
-        size = sum(value.numel() for value in (*concept.factors.values(), *concept.features.values()))
-        rows += [("Rank", concept.rank), ("Alpha", f"{concept.alpha:g}"), ("Adapted layers", len(concept.layers))]
+def _model_rows(concept: AnyConcept, kind: CardKind, dtype: str) -> list[tuple[str, object]]:
+    fields = [getattr(concept, field) for field in form_of(concept).weights]
+    size = sum(value.numel() for tensors in fields for value in tensors.values())
     snr = ", zero terminal SNR" if concept.zero_terminal_snr else ""
-    rows += [("Parameters", f"{size:,}"), ("Stored as", dtype), ("Predicts", concept.prediction_type + snr)]
-    return rows
+    return [
+        ("Base, with the sha256 of its UNet's tensors", concept.base),
+        *kind.rows(concept),
+        ("Parameters", f"{size:,}"),
+        ("Stored as", dtype),
+        ("Predicts", concept.prediction_type + snr),
+    ]
+
+
+def _network_rows(concept: Concept) -> list[tuple[str, object]]:
+    return [("Architecture", concept.architecture)]
+
+
+def _adapter_rows(lora: LoraConcept) -> list[tuple[str, object]]:
+    return [("Rank", lora.rank), ("Alpha", f"{lora.alpha:g}"), ("Adapted layers", len(lora.layers))]
 
 
 def _training_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
@@ -126,19 +148,29 @@ def _cell(value: object) -> str:
     return " ".join(str(value).replace("|", "\\|").split())
 
 
-def _usage(kind: str) -> str:
-    is_lora = kind == "null-text-lora"
-    base = " and connect its base model" if is_lora else ""
+def _usage(kind: CardKind) -> str:
+    weight = PAPER_WEIGHT
+    used = f"the paper uses a weight of {weight}"
     return f"""## Use in ComfyUI
 
 1. Put the file into `models/gcfg_concepts`.
-2. Choose it in *Load Concept Model*{base}.
-3. Give the model to a *Guidance Term* (concept; the paper uses a weight of 2.5), add a second term with your prompt on
-   the base model (control; 2.5 as well), and connect both to *GCFG Sampler*.
+2. Choose it in *Load Concept Model*{kind.beside}.
+3. Give the model to a *Guidance Term* (concept; {used}), add a second term with your prompt on
+   the base model (control; {weight} as well), and connect both to *GCFG Sampler*.
 
-A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone.{PLAIN_LORA * is_lora}"""
+A concept weight of 0 is the base model alone; 1 without a prompt is the concept model alone.{kind.more}"""
 
 
 def _rights(author: str, license_line: str) -> str:
     made_by = f"Author: {author}\n\n" if author else ""
     return f"## Licence\n\n{made_by}Licence: {license_line or BLANK}"
+
+
+NULL_TEXT = "a null-text UNet: it draws the concept and ignores text"
+LORA = "a LoRA that turns its base model into a null-text UNet: it draws the concept and ignores text"
+CARDS = {
+    "null-text-unet": CardKind(NULL_TEXT, NULL_TEXT, _network_rows, beside="", more=""),
+    "unet": CardKind("a UNet that reads text", NO_CAPTIONS, _network_rows, beside="", more=""),
+    "null-text-lora": CardKind(LORA, LORA, _adapter_rows, beside=" and connect its base model", more=PLAIN_LORA),
+}
+assert CARDS.keys() == KINDS.keys(), "a card for each kind of concept"

@@ -10,12 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from gcfg_core.concept.concept import Concept
-from gcfg_core.concept.concept_file import write_concept
+from gcfg_core.concept.families import layout_of, shapes_of
+from gcfg_core.concept.forms import AnyConcept, form_of
+from gcfg_core.concept.kinds import NULL_TEXT_UNET, TEXT_UNET
 from gcfg_core.concept.lora import LoraConcept
-from gcfg_core.concept.lora_file import write_lora_concept
 from gcfg_core.concept.null_text import FEATURE
-from gcfg_core.concept.unet_layout import layout_of
-from gcfg_core.concept.unet_tensors import tensor_shapes
 from gcfg_core.errors import InputError
 
 from ..base.model import Base
@@ -25,7 +24,6 @@ from .card import CARD, card_text, may_replace
 from .facts import TrainingFacts, base_line
 from .thumbnail import thumbnail_uri
 
-Exported = Concept | LoraConcept
 RESERVED = ("constants",)  # .safetensors files that a run keeps beside its result
 NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
 USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
@@ -48,12 +46,12 @@ def concept_of(
         InputError: the state lacks a tensor of the network.
     """
     named = _unet_tensors(state)
-    expected = tensor_shapes(layout_of(base.config), null_text)
+    expected = shapes_of(base.config, null_text)
     missing = sorted(set(expected) - set(named))
     if missing:
         raise InputError("trained state", "every tensor of the UNet", f"none called {missing[0]}",
                          "Give the whole UNet: trained tensors and those that were frozen.")  # fmt: skip
-    kind = "null-text-unet" if null_text else "unet"
+    kind = (NULL_TEXT_UNET if null_text else TEXT_UNET).name
     return Concept({key: named[key] for key in expected}, base.config, kind, title=title, training=facts.as_json(),
                    **described(base))  # fmt: skip
 
@@ -77,7 +75,7 @@ def lora_concept_of(
     )
 
 
-def as_dtype(concept: Exported, name: str = "fp16") -> Exported:
+def as_dtype(concept: AnyConcept, name: str = "fp16") -> AnyConcept:
     """The concept with its weights in another precision; SDXL's constants stay as they are.
 
     Raises:
@@ -85,14 +83,13 @@ def as_dtype(concept: Exported, name: str = "fp16") -> Exported:
     """
     if name not in DTYPES:
         raise InputError("dtype", " or ".join(DTYPES), repr(name), "fp16 is what most programs expect.")
-    fields = ("tensors",) if isinstance(concept, Concept) else ("factors", "features")
-    changes = {field: _cast(getattr(concept, field), name) for field in fields}
+    changes = {field: _cast(getattr(concept, field), name) for field in form_of(concept).weights}
     return dataclasses.replace(concept, **changes)
 
 
 def export_run(
     folder: Path,
-    concept: Exported,
+    concept: AnyConcept,
     facts: TrainingFacts,
     *,
     name: str = "",
@@ -131,10 +128,7 @@ def export_run(
     path = concept_path(folder, name)
     extra = _modelspec(facts, thumbnail, description, author, license_line)
     written = as_dtype(concept, dtype)
-    if isinstance(written, Concept):
-        write_concept(path, written, extra)
-    else:
-        write_lora_concept(path, written, extra)
+    form_of(written).write(path, written, extra)
     if not may_replace(folder / card, bool(license_line)):
         return path, None
     text = card_text(written, facts, path.name, dtype, description, author, license_line)

@@ -20,7 +20,7 @@ def caption_lines(config: RunConfig, base: Base, pictures: Sequence[Picture]) ->
         pictures: of the scan, those held out too.
     """
     asked = config.data.captions != "none"
-    if config.model.kind != "text":
+    if not config.model.reads_text:
         why = f"a {config.model.kind} model learns from pictures alone; --kind text reads captions"
         return [f"captions  are not read: {why}"] if asked else []
     captioned = {picture.name: picture.caption for picture in pictures if asked and picture.caption}

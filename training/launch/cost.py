@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..loop.step import Batch
+from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
 from ..state.ema import trainable
 from ..state.profiles import profiles
@@ -18,7 +19,6 @@ CHEAP = 1e12  # operations of all passes up to which a CPU is asked for them: so
 TIMED = 2  # passes
 PASSES = 1 + TIMED  # the first one warms up
 BOTH_WAYS = 3  # a forward and a backward pass take three times the operations of the forward pass
-OPTIMIZER_BYTES = {"adamw": 8, "adamw8bit": 2}  # two moments of each parameter
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def memory_of(network: nn.Module, config: RunConfig, activations: int | None = N
     return Memory(
         weights=sum(value.nbytes for value in network.parameters()),
         gradients=sum(value.nbytes for value in trained),
-        optimizer=count * OPTIMIZER_BYTES[config.optimizer.optimizer],
+        optimizer=count * optimizer_of(config.optimizer.optimizer).bytes_per_parameter,
         averages=count * 4 * len(profiles(config.ema)),
         activations=activations,
     )
@@ -61,7 +61,7 @@ def memory_of(network: nn.Module, config: RunConfig, activations: int | None = N
 def checkpoint_bytes(network: nn.Module, config: RunConfig) -> int:
     """Size of one checkpoint on the disk."""
     count = sum(value.numel() for value in trainable(network).values())
-    return count * (4 + 4 * len(profiles(config.ema)) + OPTIMIZER_BYTES[config.optimizer.optimizer])
+    return count * (4 + 4 * len(profiles(config.ema)) + optimizer_of(config.optimizer.optimizer).bytes_per_parameter)
 
 
 def operations(network: nn.Module, batch: Batch) -> float:

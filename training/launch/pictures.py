@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.concept.lora import LoraConcept, merge_lora
+from gcfg_core.concept.forms import form_of
 
 from ..base.model import Base
 from ..device import DTYPES
 from ..export.facts import TrainingFacts
+from ..kinds.text import take_text
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.scene import Drawing, Scene, fitting_side, make_scene
-from ..sample.text_model import take_text
 from ..sample.weight_grid import BASE_ALONE, CONCEPT_ALONE, weight_grid
 from ..settings.config import RunConfig
 from .result import concept_from
@@ -91,13 +91,12 @@ class Painter:
             self.base = self.fresh_base()
         base = self.base
         concept = concept_from(self.config, base, weights, self.frozen, TrainingFacts())
-        if isinstance(concept, LoraConcept):
-            concept = merge_lora(concept, base.unet.state_dict())
+        concept = form_of(concept).on(concept, base.unet.state_dict())
         dtype = DTYPES[self.config.loop.precision] if self.device.type == "cuda" else torch.float32
         trained = concept_denoiser(concept, base).to(self.device, dtype)
         base.codec.to(self.device)
         how = Drawing(self.config.loop.seed, STEPS, size=fitting_side(base, max(self.config.data.resolutions)), batch=1)
-        if self.config.model.kind == "text":
+        if self.config.model.reads_text:
             take_text(base, weights)
             return make_scene(base, trained, None, prompt), how
         return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), how

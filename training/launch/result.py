@@ -7,15 +7,15 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from gcfg_core.concept.concept import Concept
-from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.concept.forms import AnyConcept
 
 from ..base.model import Base
 from ..base.world_text import WordText
 from ..base.world_write import write_world
 from ..device import DTYPES
-from ..export.concept import concept_of, export_run, lora_concept_of
+from ..export.concept import export_run
 from ..export.facts import TrainingFacts
+from ..kinds.table import kind_of
 from ..loop.trainer import Trainer
 from ..settings.config import RunConfig
 from ..state.names import WORLD
@@ -23,7 +23,7 @@ from ..state.names import WORLD
 
 def concept_from(
     config: RunConfig, base: Base, weights: Mapping[str, Tensor], frozen: Mapping[str, Tensor], facts: TrainingFacts
-) -> Concept | LoraConcept:
+) -> AnyConcept:
     """A concept of a network's trained weights.
 
     Args:
@@ -32,13 +32,9 @@ def concept_from(
         frozen: the null-text constants that were not trained, by their names in the UNet.
         facts: about the run.
     """
-    model, title = config.model, title_of(config)
     trained = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
-    state = {**frozen, **trained}
-    if model.kind == "null-text-lora":
-        alpha = float(model.lora_alpha or model.lora_rank)
-        return lora_concept_of(base, state, facts, rank=model.lora_rank, alpha=alpha, title=title)
-    return concept_of(base, state, facts, null_text=model.kind == "null-text", title=title)
+    kind, model = kind_of(config.model.kind), config.model.model_dump()
+    return kind.concept(base, {**frozen, **trained}, facts, model, title_of(config))
 
 
 def facts_of(trainer: Trainer, average: str) -> TrainingFacts:
@@ -101,7 +97,7 @@ def file_settings(config: RunConfig) -> dict[str, Any]:
 
 def is_world(config: RunConfig, base: Base) -> bool:
     """Whether what comes out of a run is a world, not a concept file."""
-    return config.model.train_text or isinstance(base.text, WordText) and config.model.kind == "text"
+    return config.model.train_text or isinstance(base.text, WordText) and config.model.reads_text
 
 
 def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:

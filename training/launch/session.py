@@ -18,8 +18,7 @@ from ..console.program import PROGRAM
 from ..console.progress_bar import bar
 from ..data.scan import Scan
 from ..device import full_float32
-from ..kinds.build import null_text_network, read_start, text_network
-from ..kinds.network import Network
+from ..kinds.table import kind_of
 from ..loop.image_feed import ImageFeed, cache_folder, open_images, scan_images
 from ..loop.trainer import Trainer, open_trainer
 from ..prepare.calibrate import calibrate
@@ -117,7 +116,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     agree(accelerator, lambda: open_record(folder, config, settings, facts, scan.pictures))
     feed = open_images(config, scan, base.codec, accelerator, batch)
     frozen = frozen_constants(config, base, feed, accelerator)
-    network = open_network(config, base, frozen)
+    network = kind_of(config.model.kind).network(base, frozen, config)
     if main:
         print(training_lines(config, base, network, feed.plan, scan.pictures, accelerator))
         print(memory_line(config, network), flush=True)
@@ -144,7 +143,7 @@ def trained_base(config: RunConfig) -> Base | None:
     model = config.model
     if not is_recipe(config.base):
         return read_base(config.base, **{key: getattr(model, key) for key in OPTIONS})
-    if not (model.kind == "text" and model.train_text):
+    if not (model.reads_text and model.train_text):
         raise InputError(config.base, "a trained base", "a recipe for a new world",
                          "Train it first: --kind text --train-text.")  # fmt: skip
     read_world_config(config.base)
@@ -159,10 +158,11 @@ def open_base(config: RunConfig, scan: Scan) -> Base:
 
 def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator: Accelerator) -> dict[str, Tensor]:
     """Tensors that a null-text run starts from, by their names in the UNet: the constants, and what `start` holds."""
-    if config.model.kind == "text":
-        return {}
+    kind = kind_of(config.model.kind)
     if config.model.start is not None:
-        return read_start(Path(config.model.start), base, config.model)
+        return kind.read_start(config.model.start, base, config.model)
+    if not kind.has_constants:
+        return {}
     seed, device, folder = config.loop.seed, accelerator.device, Path(config.output)
     count = min(config.model.calibration_images, feed.pictures)
 
@@ -173,10 +173,3 @@ def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator
 
     with full_float32():
         return agree(accelerator, lambda: kept_constants(folder, measured))
-
-
-def open_network(config: RunConfig, base: Base, start: dict[str, Tensor]) -> Network:
-    """The network that is trained; the base's UNet becomes a part of it."""
-    if config.model.kind == "text":
-        return text_network(base, config.data.captions != "none", config.model.train_text)
-    return null_text_network(base, start, config.model, config.loop.seed)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..base.model import Base
 from ..kinds.network import Network
+from ..optimizers import learning_rate, optimizer_of, set_learning_rate
 from ..processes.agreement import agree
 from ..processes.machine import global_batch
 from ..settings.config import RunConfig
@@ -31,7 +32,6 @@ from ..state.profiles import first_average, profiles
 from .feed import Feed
 from .metrics import Metrics
 from .moments import Moments
-from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .step import Stepper
 from .stop import Stop
 from .validation import validate
@@ -81,7 +81,8 @@ class Trainer:
         path, unseen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
-            restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint)
+            layout = optimizer_of(self.config.optimizer.optimizer).state
+            restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint, layout)
             self.step, self.unseen = checkpoint.step, unseen
         self.accelerator.wait_for_everyone()
 
@@ -228,7 +229,7 @@ def open_trainer(
     network.to(accelerator.device)
     network.frozen_text_to(accelerator.device)
     parameters = [value for value in network.parameters() if value.requires_grad]
-    optimizer = build_optimizer(config.optimizer, parameters, fused)
+    optimizer = optimizer_of(config.optimizer.optimizer).build(config.optimizer, parameters, fused)
     prepared, optimizer = accelerator.prepare(network, optimizer)
     return Trainer(config, accelerator, base, feed, prepared, optimizer, Averages(prepared, wanted), frozen or {})
 

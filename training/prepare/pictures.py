@@ -6,14 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gcfg_core.concept.architectures import family_of
+from gcfg_core.concept.families import family_of
 from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..console.progress_bar import bar, on
 from ..seeds import generator, normal
-
-SIDES = {"sd15": 512, "sd2": 768, "sdxl": 1024}
 
 
 def latent_side(base: Base, resolution: int | None) -> int:
@@ -28,7 +26,7 @@ def latent_side(base: Base, resolution: int | None) -> int:
     """
     own = base.config.get("sample_size")
     factor = base.codec.factor
-    pixels = resolution or (own * factor if isinstance(own, int) else SIDES[family_of(base.config)])
+    pixels = resolution or (own * factor if isinstance(own, int) else family_of(base.config).resolution)
     step = base.side_step
     if pixels % step:
         remedy = f"Give {max(pixels // step, 1) * step}, for example."

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from gcfg_core.concept.concept import Concept
-from gcfg_core.concept.concept_file import read_concept
-from gcfg_core.concept.lora import merge_lora
-from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
-from gcfg_core.concept.null_text import remove_text_attention
+from gcfg_core.concept.families import network_of
+from gcfg_core.concept.forms import form_in
 
+from ..base.assemble import empty_network
 from ..base.model import Base, Condition
 from ..base.noise_schedule import NoiseSchedule, noise_schedule
 from .denoiser import Denoiser
@@ -20,10 +18,9 @@ from .fit import check_family
 
 def concept_unet(concept: Concept) -> Any:
     """diffusers' UNet2DConditionModel of a concept, float32 on the CPU, in eval mode; null-text where it is."""
-    with torch.device("meta"):
-        unet: Any = UNet2DConditionModel.from_config(dict(concept.config))
-        if concept.null_text:
-            remove_text_attention(unet)
+    unet = empty_network(concept.config)
+    if concept.null_text:
+        network_of(concept.config).remove_text(unet)
     tensors = {key: value.float() for key, value in concept.tensors.items()}
     unet.load_state_dict(tensors, strict=True, assign=True)
     return unet.requires_grad_(False).eval()
@@ -56,10 +53,7 @@ def load_concept(path: Path, base: Base) -> Concept:
         InputError: it is of another family than the base.
         ConceptFileError: it cannot be read.
     """
-    if is_lora_concept(path):
-        lora = read_lora_concept(path)
-        check_family(lora, base, path.name)
-        return merge_lora(lora, base.unet.state_dict())
-    concept = read_concept(path)
+    form = form_in(path)
+    concept = form.read(path)
     check_family(concept, base, path.name)
-    return concept
+    return form.on(concept, base.unet.state_dict())

@@ -3,19 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
-from gcfg_core.concept.architectures import family_of
 from gcfg_core.concept.concept import Concept
-from gcfg_core.concept.lora import LoraConcept, check_lora_concept
-from gcfg_core.concept.unet_layout import layout_of
-from gcfg_core.concept.unet_tensors import tensor_shapes
-from gcfg_core.errors import ConceptFileError, InputError
+from gcfg_core.concept.families import family_of, layout_of
+from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..export.facts import base_hash, base_line
-
-GIVE = "Give the base it was trained from."
+from ..kinds.checks import GIVE
 
 
 def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
@@ -35,35 +30,11 @@ def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
             raise InputError(name, f"a concept with the base's {wanted} {what}", str(got), GIVE)
     if concept.latent_format and concept.latent_format != base.latent_format:
         raise InputError(name, f"a concept of the base's latents, {base.latent_format}", concept.latent_format, GIVE)
-    if (got := family_of(concept.config)) != (wanted := family_of(base.config)):
+    if (got := family_of(concept.config).name) != (wanted := family_of(base.config).name):
         raise InputError(name, f"a concept of the base's family, {wanted}", got, GIVE)
     if mine.context_dim != theirs.context_dim:
         expected = f"a concept whose text features are {theirs.context_dim} wide, as the base's"
         raise InputError(name, expected, str(mine.context_dim), GIVE)
-
-
-def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, name: str) -> None:
-    """Raise InputError where a checkpoint's UNet is not of the base's shape.
-
-    Args:
-        weights: by their names in the UNet.
-        base: that the run is said to have begun with.
-        null_text: whether the run replaced cross-attention by constants.
-        name: of the checkpoint, for the message.
-    """
-    shapes = tensor_shapes(layout_of(base.config), null_text)
-    odd = [key for key, value in weights.items() if key in shapes and tuple(value.shape) != shapes[key]]
-    odd += [key for key in shapes if key not in weights]
-    if odd:
-        raise InputError(name, "the network of this base", f"a difference at {odd[0]}", GIVE)
-
-
-def check_adapters(lora: LoraConcept, name: str) -> None:
-    """Raise InputError where a checkpoint's LoRA is not for the base that its configuration was taken from."""
-    try:
-        check_lora_concept(lora, name)
-    except ConceptFileError as error:
-        raise InputError(name, f"a LoRA of this base: {error.expected}", error.got, GIVE) from None
 
 
 def other_base(told: str, base: Base, name: str) -> str | None:

@@ -10,17 +10,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gcfg_core.concept.concept import Concept
-from gcfg_core.concept.concept_file import read_concept
-from gcfg_core.concept.lora import merge_lora
-from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
-from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.forms import form_in, form_of
 from gcfg_core.errors import InputError
 from gcfg_core.world.page import WORLD as PAGE
 
 from ..base.model import Base
-from ..export.concept import concept_of, lora_concept_of
+from ..export.concept import concept_of
 from ..export.facts import TrainingFacts
 from ..export.newest import newest_concept
+from ..kinds.table import kind_of
+from ..kinds.text import take_text
 from ..settings.config import EmaConfig
 from ..state.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
 from ..state.found_paths import found_config
@@ -29,8 +28,7 @@ from ..state.profiles import first_average
 from ..state.record import RECORD, read_record
 from ..state.start import CONSTANTS
 from .concept_model import load_concept
-from .fit import base_of_record, check_adapters, check_weights
-from .text_model import take_text
+from .fit import base_of_record
 
 
 @dataclass(frozen=True)
@@ -163,17 +161,12 @@ def _checkpoint_at(folder: Path, step: int) -> Path:
 def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) -> Concept:
     """A concept from a checkpoint's trained tensors and the run's constants."""
     model = source.config.get("model", {})
-    kind = model.get("kind", "null-text")
+    kind = kind_of(model.get("kind", "null-text"))
     state = {**run_constants(source), **{key.removeprefix("unet."): value for key, value in weights.items()}}
-    facts = TrainingFacts()
-    if kind == "null-text-lora":
-        rank = int(model["lora_rank"])
-        lora = lora_concept_of(base, state, facts, rank=rank, alpha=float(model.get("lora_alpha") or rank))
-        check_adapters(lora, str(source.path))
-        return merge_lora(lora, base.unet.state_dict())
-    check_weights(state, base, kind != "text", str(source.path))
+    kind.check(state, base, model, str(source.path))
     take_text(base, weights)
-    return concept_of(base, state, facts, null_text=kind != "text")
+    concept = kind.concept(base, state, TrainingFacts(), model, "")
+    return form_of(concept).on(concept, base.unet.state_dict())
 
 
 def run_constants(source: Source) -> dict[str, Tensor]:
@@ -187,6 +180,5 @@ def run_constants(source: Source) -> dict[str, Tensor]:
     start = source.config.get("model", {}).get("start")
     if not start:
         return {}
-    if is_lora_concept(start):
-        return dict(read_lora_concept(start).features)
-    return {key: value for key, value in read_concept(start).tensors.items() if key.endswith(FEATURE)}
+    form = form_in(start)
+    return form.constants(form.read(start))

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
+from gcfg_core.guidance.graph import PAPER_WEIGHT
+
 from .grid import beside, draw_grid, stack
 from .scene import Drawing, Scene, Weights
 
 CONCEPT_ALONE: Weights = (1.0, 0.0)  # the base cancels
 BASE_ALONE: Weights = (0.0, 0.0)
 PROMPT_ALONE: Weights = (0.0, 1.0)
-PAPER_WEIGHTS = (0.0, 1.0, 2.5)
+PAPER_WEIGHTS = (0.0, 1.0, PAPER_WEIGHT)
 
 
 def weight_grid(

@@ -1,12 +1,17 @@
 """Every setting of a training run, in sections; the command line's flags are the same names without the section."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from ..data.config import DataConfig
+from ..optimizers import OptimizerConfig
 
-Kind = Literal["null-text", "null-text-lora", "text"]
+READS_TEXT = {"null-text": False, "null-text-lora": False, "text": True}  # kinds of concept that can be trained
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(READS_TEXT)]
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=0)]
@@ -49,18 +54,10 @@ class ModelConfig(Section):
         default=None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
     )
 
-
-class OptimizerConfig(Section):
-    """How the weights move."""
-
-    optimizer: Literal["adamw", "adamw8bit"] = Field(default="adamw", description="adamw8bit needs bitsandbytes")
-    lr: PositiveFloat = Field(default=1e-5, description="learning rate")
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
-    eps: PositiveFloat = 1e-8
-    max_grad_norm: PositiveFloat = Field(default=1.0, description="longer gradients are scaled down to this norm")
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: Count = Field(default=0, description="steps in which the rate rises from 0")
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model that is trained reads text."""
+        return READS_TEXT[self.kind]
 
 
 class LossConfig(Section):

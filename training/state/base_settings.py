@@ -12,8 +12,8 @@ from ..base.text_digest import text_digest, tokenizer_digest
 BASE = "base."  # how their names begin
 
 
-def base_settings(base: Base, kind: str) -> dict[str, Any]:
-    """Noise levels, codec and configuration of a base, and its text encoder where ``kind`` is text."""
+def base_settings(base: Base, reads_text: bool) -> dict[str, Any]:
+    """Noise levels, codec and configuration of a base, and its text encoder where the trained model reads text."""
     config = json.dumps(base.config, sort_keys=True, default=str)
     found = {
         "prediction_type": base.schedule.prediction_type,
@@ -21,6 +21,6 @@ def base_settings(base: Base, kind: str) -> dict[str, Any]:
         "codec": base.codec.digest,
         "unet_config": hashlib.sha256(config.encode()).hexdigest(),
     }
-    if kind == "text" and base.text is not None:
+    if reads_text and base.text is not None:
         found |= {"text_encoder": text_digest(base.text), "tokenizer": tokenizer_digest(base.text)}
     return {BASE + name: value for name, value in found.items()}

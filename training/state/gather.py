@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from gcfg_core.errors import InputError
 
+from ..optimizers import StateLayout
 from .checkpoint import Checkpoint
 from .ema import Averages, shard_again
 from .optimizer_state import gather_optimizer, restore_optimizer
@@ -49,15 +50,20 @@ def gather(
 
 
 def restore(
-    accelerator: Accelerator, network: nn.Module, optimizer: Any, averages: Averages, checkpoint: Checkpoint
+    accelerator: Accelerator,
+    network: nn.Module,
+    optimizer: Any,
+    averages: Averages,
+    checkpoint: Checkpoint,
+    layout: StateLayout,
 ) -> None:
-    """Put a checkpoint back; the opposite of `gather`.
+    """Put a checkpoint back; the opposite of `gather`. ``layout`` is that of the optimizer's state.
 
     Raises:
         InputError: it is not of this network, optimizer or averages.
     """
     kept = {**checkpoint.tensors["optimizer"], **checkpoint.state.get(OPTIMIZER, {})}
-    restore_optimizer(network, _bare(optimizer), kept, checkpoint.step, exactly=accelerator.scaler is None)
+    restore_optimizer(network, _bare(optimizer), kept, checkpoint.step, layout, exactly=accelerator.scaler is None)
     for name in averages.names:
         _put_weights(network, checkpoint.tensors.get(name, {}), name)
         averages.take(name)

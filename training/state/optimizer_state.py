@@ -17,9 +17,10 @@ from torch.distributed.checkpoint.state_dict import (
 
 from gcfg_core.errors import InputError
 
+from ..optimizers import StateLayout
+
 READ = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 WHOLE = StateDictOptions(full_state_dict=True)
-STEP = "step"
 OTHER_RUN = "The checkpoint is of another run or was damaged; give another output folder."
 
 
@@ -38,20 +39,26 @@ def gather_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer) -> tu
 
 
 def restore_optimizer(
-    network: nn.Module, optimizer: torch.optim.Optimizer, values: Mapping[str, Any], step: int, exactly: bool = True
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    values: Mapping[str, Any],
+    step: int,
+    layout: StateLayout,
+    exactly: bool = True,
 ) -> None:
     """Put a state back; the opposite of `gather_optimizer`.
 
     Args:
         values: tensors and the rest, by flat names.
         step: optimization steps done, which every parameter's own count must be.
+        layout: of the state.
         exactly: False where steps may have been skipped (fp16), so that counts may be lower.
 
     Raises:
         InputError: the state of a parameter is missing, too much, of another shape, or of another step.
     """
     fresh: Any = get_optimizer_state_dict(network, optimizer, options=WHOLE)
-    _check(dict(_flat(fresh["state"])), values, step, exactly)
+    _check(dict(_flat(fresh["state"])), values, step, layout, exactly)
     parameters: dict[str, Tensor] = {}
     for named, group in zip(fresh["param_groups"], optimizer.param_groups, strict=True):
         parameters |= zip(named["params"], group["params"], strict=True)
@@ -78,7 +85,7 @@ def _flat(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield "/".join((*path, name)), value
 
 
-def _check(fresh: Mapping[str, Any], values: Mapping[str, Any], step: int, exactly: bool) -> None:
+def _check(fresh: Mapping[str, Any], values: Mapping[str, Any], step: int, layout: StateLayout, exactly: bool) -> None:
     odd = sorted(fresh.keys() ^ values.keys())
     if odd:
         got = f"{'none' if odd[0] in fresh else 'one too many'}: {odd[0]}"
@@ -86,7 +93,8 @@ def _check(fresh: Mapping[str, Any], values: Mapping[str, Any], step: int, exact
     for key, value in values.items():
         if isinstance(value, Tensor) and value.shape != fresh[key].shape:
             raise InputError("optimizer", f"{key} of shape {list(fresh[key].shape)}", str(list(value.shape)), OTHER_RUN)
-        if key.startswith(f"{STEP}/") and (int(value) > step or exactly and int(value) != step):
+        counts = layout.step is not None and key.startswith(f"{layout.step}/")
+        if counts and (int(value) > step or exactly and int(value) != step):
             raise InputError("optimizer", f"a state after {step} steps", f"{key} of {int(value)}", OTHER_RUN)
 
 

@@ -15,6 +15,7 @@ from ..base.model import Base
 from ..console.program import PROGRAM
 from ..data.picture import Picture
 from ..durable import sha256_of, write_json
+from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
 from ..settings.read import section_of
 from .base_settings import BASE, base_settings
@@ -48,7 +49,7 @@ def result_settings(config: RunConfig, base: Base, data: str, global_batch: int)
     """
     settings: dict[str, Any] = {"images": data, "base": base.sha256, "global_batch": global_batch}
     settings["start"] = _start(config.model.start)
-    return settings | given_settings(config) | base_settings(base, config.model.kind)
+    return settings | given_settings(config) | base_settings(base, config.model.reads_text)
 
 
 def given_settings(config: RunConfig) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def given_settings(config: RunConfig) -> dict[str, Any]:
             settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
     if config.optimizer.lr_schedule == "constant":
         del settings["loop.steps"]  # such a run may be made longer
-    if config.optimizer.optimizer == "adamw8bit":
-        settings["loop.channels_last"] = config.loop.channels_last  # its state lies in blocks of the weights' layout
+    if optimizer_of(config.optimizer.optimizer).state.in_blocks:
+        settings["loop.channels_last"] = config.loop.channels_last
     return settings
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console.program import PROGRAM
+from ..settings.config import READS_TEXT
 from .names import WORLD
 
 
@@ -16,7 +17,7 @@ def way_on(folder: Path, record: Mapping[str, Any]) -> str:
         record: the content of its run.json.
     """
     again = "To train on from it with other settings, give another --output and"
-    if record.get("config", {}).get("model", {}).get("kind") == "text":
+    if READS_TEXT.get(record.get("config", {}).get("model", {}).get("kind")):
         world = folder / WORLD
         return f"{again} --base {world}." if world.is_dir() else ""
     result = record.get("result")

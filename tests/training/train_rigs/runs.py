@@ -20,7 +20,7 @@ from gcfg_core.concept.null_text import record_text_attention
 from training.base.model import Base, Condition
 from training.base.noise_schedule import noise_schedule
 from training.base.world_codec import PixelCodec
-from training.kinds.build import null_text_network, text_network
+from training.kinds.table import kind_of
 from training.loop.step import Batch
 from training.loop.trainer import CHECKPOINTS, Trainer, open_trainer
 from training.processes.machine import global_batch, open_machine
@@ -125,10 +125,7 @@ def open_toy(config: RunConfig, delay: float = 0.0, sharded: bool = False) -> Tr
             kept_constants(folder, lambda: measure(toy_base()))
     accelerator.wait_for_everyone()
     constants = {} if config.model.kind == "text" else read_constants(folder)
-    if config.model.kind == "text":
-        network = text_network(base, reads_captions=False, train_text=False)
-    else:
-        network = null_text_network(base, constants, config.model, config.loop.seed)
+    network = kind_of(config.model.kind).network(base, constants, config)
     trainer = open_trainer(config, accelerator, base, feed, network, constants)
     trainer.resume()
     return trainer

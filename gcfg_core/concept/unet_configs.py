@@ -1,14 +1,10 @@
-"""SD1.5, SD2 and SDXL by name, and what a bare state dict (tensors without metadata) says about its network."""
+"""The configurations of the public SD1.5, SD2 and SDXL, and that of any such UNet from its tensors' shapes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import ConceptFileError
 from .file_kinds import diffusion_family, kind_of
-from .prediction_markers import marked_prediction
-from .unet_layout import layout_of
 
 _SD = {
     "in_channels": 4,
@@ -44,51 +40,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "projection_class_embeddings_input_dim": 2816,
     },
 }  # fmt: skip
-ARCHITECTURES = (*CONFIGS, "custom")
-LATENT_FORMATS = {"sd15": "SD15", "sd2": "SD15", "sdxl": "SDXL"}  # class names in comfy.latent_formats
-NORM1_STD_OF_V = 0.09  # a v-prediction SD2 model's last norm1.bias spreads more than this, an epsilon one's less
 LDM_UNET = "model.diffusion_model.input_blocks."
 CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so that the file says what it is."
-
-
-def family_of(config: Mapping[str, Any]) -> str:
-    """Which of sd15, sd2 and sdxl a UNet of any size is built like: the added embedding tells, then the projections."""
-    layout = layout_of(config)
-    if layout.added_dim is not None:
-        return "sdxl"
-    return "sd2" if layout.linear_projection else "sd15"
-
-
-def architecture_of(config: Mapping[str, Any]) -> str:
-    """The name of a public architecture whose network this is exactly, or "custom"."""
-    layout = layout_of(config)
-    return next((name for name, known in CONFIGS.items() if layout_of(known) == layout), "custom")
-
-
-def guess_prediction_type(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> str:
-    """ "epsilon" or "v_prediction" of a bare state dict.
-
-    Marker tensors and ModelSpec's metadata decide. Of an SD2 network without any, the spread of its last
-    transformer's first norm decides, as in ComfyUI; others predict epsilon.
-
-    Raises:
-        ConceptFileError: the metadata names another kind of prediction.
-    """
-    marked = marked_prediction(tensors, metadata or {})
-    if marked is not None:
-        if marked not in ("epsilon", "v_prediction"):
-            raise ConceptFileError("prediction type", "epsilon or v_prediction", repr(marked),
-                                   "Models of that kind are not supported.")  # fmt: skip
-        return marked
-    if family_of(config) != "sd2" or layout_of(config).in_channels != 4:
-        return "epsilon"
-    path = "up_blocks.{}.attentions.{}.transformer_blocks.0.norm1.bias"
-    depths = layout_of(config).up_depths
-    bias = tensors.get(path.format(len(depths) - 1, len(depths[-1]) - 1))
-    wide = bias is not None and float(bias.float().std(unbiased=False)) > NORM1_STD_OF_V
-    return "v_prediction" if wide else "epsilon"
 
 
 def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

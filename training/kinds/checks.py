@@ -1,15 +1,20 @@
-"""Whether a null-text file is of the base that it shall be trained on."""
+"""Whether a file that training starts from, or a checkpoint, is of the base."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from gcfg_core.concept.concept import Concept
-from gcfg_core.errors import InputError
+from gcfg_core.concept.families import shapes_of
+from gcfg_core.concept.lora import LoraConcept, check_lora_concept
+from gcfg_core.errors import ConceptFileError, InputError
 
 from ..base.model import Base
 from ..export.facts import base_hash, base_line
 
 REMEDY = "Prepare it from this very base, read with the same settings."
+GIVE = "Give the base it was trained from."
 CLOSE = 1e-3  # SDXL's constants: a file may hold them in half precision
 
 
@@ -43,3 +48,27 @@ def _same(own: Tensor | None, its: Tensor | None) -> bool:
     if own is None or its is None:
         return its is None
     return own.shape == its.shape and torch.allclose(own.float(), its.float(), rtol=CLOSE, atol=CLOSE)
+
+
+def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, name: str) -> None:
+    """Raise InputError where a checkpoint's UNet is not of the base's shape.
+
+    Args:
+        weights: by their names in the UNet.
+        base: that the run is said to have begun with.
+        null_text: whether the run replaced cross-attention by constants.
+        name: of the checkpoint, for the message.
+    """
+    shapes = shapes_of(base.config, null_text)
+    odd = [key for key, value in weights.items() if key in shapes and tuple(value.shape) != shapes[key]]
+    odd += [key for key in shapes if key not in weights]
+    if odd:
+        raise InputError(name, "the network of this base", f"a difference at {odd[0]}", GIVE)
+
+
+def check_adapters(lora: LoraConcept, name: str) -> None:
+    """Raise InputError where a checkpoint's LoRA is not for the base that its configuration was taken from."""
+    try:
+        check_lora_concept(lora, name)
+    except ConceptFileError as error:
+        raise InputError(name, f"a LoRA of this base: {error.expected}", error.got, GIVE) from None

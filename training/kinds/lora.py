@@ -1,0 +1,103 @@
+"""The null-text UNet as a LoRA: adapters learn beside the frozen layers of the base."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from gcfg_core.concept.forms import AnyConcept
+from gcfg_core.concept.lora import DOWN, UP, LoraConcept
+from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
+from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.errors import ConceptFileError, InputError
+
+from ..base.model import Base
+from ..export.concept import lora_concept_of
+from ..export.facts import TrainingFacts
+from ..seeds import seed_of
+from ..settings.config import LORA_TARGETS, ModelConfig, RunConfig
+from .checks import check_adapters, check_start
+from .network import Network
+from .null_text import NULL_TEXT, PREPARE, NullText, learn_constants, null_text_unet, read_null_text
+
+
+class NullTextLora(NullText):
+    """kind null-text-lora. Its start holds the constants, and where it is another LoRA, factors in PEFT's names."""
+
+    def read_start(self, start: str, base: Base, model: ModelConfig) -> dict[str, Tensor]:
+        try:
+            lora = read_lora_concept(Path(start)) if is_lora_concept(start) else None
+        except (ConceptFileError, OSError) as error:
+            raise InputError("start", NULL_TEXT, str(error), PREPARE) from None
+        if lora is not None:
+            return _lora_start(lora, base, model)
+        tensors = read_null_text(start, base)
+        return {key: value.float() for key, value in tensors.items() if key.endswith(FEATURE)}
+
+    def network(self, base: Base, start: Mapping[str, Tensor], config: RunConfig) -> Network:
+        factors = {key: value for key, value in start.items() if key.endswith((DOWN, UP))}
+        constants = {key: value for key, value in start.items() if key not in factors}
+        unet = null_text_unet(base, constants).requires_grad_(False)
+        _add_adapters(unet, config.model, config.loop.seed)
+        _start_adapters(unet, factors)
+        learn_constants(unet, config.model.train_constant)
+        return Network(unet, base.null)
+
+    def concept(
+        self, base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, model: Mapping[str, Any], title: str
+    ) -> AnyConcept:
+        return _concept(base, state, facts, model, title)
+
+    def check(self, state: Mapping[str, Tensor], base: Base, model: Mapping[str, Any], name: str) -> None:
+        check_adapters(_concept(base, state, TrainingFacts(), model), name)
+
+
+def _concept(
+    base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, model: Mapping[str, Any], title: str = ""
+) -> LoraConcept:
+    rank = int(model["lora_rank"])
+    return lora_concept_of(base, state, facts, rank=rank, alpha=float(model.get("lora_alpha") or rank), title=title)
+
+
+def _add_adapters(unet: nn.Module, model: ModelConfig, seed: int) -> None:
+    """Freeze the network and put adapters beside its layers; their first values depend on the seed alone."""
+    adapters = LoraConfig(
+        r=model.lora_rank,
+        lora_alpha=model.lora_alpha or model.lora_rank,  # type: ignore[arg-type]
+        target_modules=list(model.lora_targets),
+        init_lora_weights=True,
+    )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "adapters"))
+            inject_adapter_in_model(adapters, unet)
+    except ValueError as error:
+        told = " ".join(str(error).split())
+        raise InputError(
+            "lora_targets", "ends of layers' names", told, f"The usual ones are {' '.join(LORA_TARGETS)}."
+        ) from None
+
+
+def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
+    """Put the factors of another run into the adapters, where there are any."""
+    if not factors:
+        return
+    own = {name.replace(".default.", "."): value for name, value in unet.named_parameters() if ".lora_" in name}
+    odd = [key for key in sorted({*own, *factors}) if key not in own or key not in factors]
+    odd += [key for key in own if key in factors and own[key].shape != factors[key].shape]
+    if odd:
+        raise InputError("start", "a LoRA of these lora_targets and this lora_rank", f"a difference at {odd[0]}",
+                         "Give the settings that it was trained with.")  # fmt: skip
+    for name, value in own.items():
+        value.data.copy_(factors[name])
+
+
+def _lora_start(lora: LoraConcept, base: Base, model: ModelConfig) -> dict[str, Tensor]:
+    """The constants, and the factors scaled so that they have the same effect at this run's alpha."""
+    check_start(lora.with_tensors({}), base)
+    ratio = lora.scale / ((model.lora_alpha or model.lora_rank) / model.lora_rank)
+    factors = {key: value.float() * (ratio if key.endswith(UP) else 1.0) for key, value in lora.factors.items()}
+    return {**factors, **{key: value.float() for key, value in lora.features.items()}}
