@@ -27,7 +27,7 @@ from rigs.random_graphs import RandomGraph, random_graph
 from rigs.second_device import move, second_device
 from rigs.singly import is_flow, own_time, predictions_at, sigmas_of
 
-SIZE = 16
+SIZE = 8
 BLOCK = 25
 LIMIT = 1e-5
 """Of sum_j |a_j| |D_j|."""
