@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST = (3, 11)
 INTERRUPTED, ENDED = 130, 143
 """Exit codes that shells expect after SIGINT (Ctrl+C) and SIGTERM."""
+LOOK_EVERY = 0.2
+"""Seconds between two looks at commands that run side by side."""
+Follow = Callable[[subprocess.Popen[bytes]], subprocess.Popen[bytes] | None]
 TOOLS = {
     "pytest": "pytest",
     "pytest_timeout": "pytest-timeout",
@@ -161,14 +166,34 @@ def start(
                             stdout=output, stderr=error)  # fmt: skip
 
 
-def finish(*processes: subprocess.Popen[bytes]) -> list[int]:
-    """Wait for started commands; their exit codes. They end when this process is ended."""
-    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+def finish(*processes: subprocess.Popen[bytes], follow: Follow = lambda ended: None) -> list[int]:
+    """Wait for started commands; their exit codes. They end when this process is ended.
+
+    Args:
+        follow: is given each command that has ended, and may start another, which is waited for as well.
+    """
+    started, ended = list(processes), list[subprocess.Popen[bytes]]()
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in started])
     try:
-        return [process.wait() for process in processes]
+        while len(ended) < len(started):
+            ended.append(_next_to_end(started, ended))
+            next_one = follow(ended[-1])
+            started += [] if next_one is None else [next_one]
+        return [process.returncode for process in started]
     except KeyboardInterrupt:  # the terminal has sent it to the commands as well
-        for process in processes:
+        for process in started:
             process.wait()
-        return [INTERRUPTED for _ in processes]
+        return [INTERRUPTED for _ in started]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _next_to_end(
+    started: list[subprocess.Popen[bytes]], ended: list[subprocess.Popen[bytes]]
+) -> subprocess.Popen[bytes]:
+    running = [process for process in started if process not in ended]
+    if len(running) == 1:
+        running[0].wait()
+    while all(process.poll() is None for process in running):
+        time.sleep(LOOK_EVERY)
+    return next(process for process in running if process.poll() is not None)

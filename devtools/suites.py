@@ -1,17 +1,48 @@
 """The tests of the pack and those of the trainer, side by side: each in its environment, on half of the processor."""
 
 import os
+import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from devtools.environment import HOST, TRAINING, finish, run, start
+from devtools.environment import HOST, TRAINING, Environment, finish, run, start
+
+SHARING = ("-p", "devtools.shared_files")
+FOLDER = "GCFG_TEST_FILES"
+"""The variable that names the folder of test files which no process has taken yet, an entry each."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One of the two suites while both run.
+
+    Attributes:
+        words: its command.
+        folder: where its processes take the test files from.
+        threads: how many each process may use.
+    """
+
+    words: list[str]
+    environment: Environment
+    folder: Path
+    threads: int
+
+    def start(self, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+        """Run those of its files that no other process has taken."""
+        variables = {"OMP_NUM_THREADS": str(self.threads), FOLDER: str(self.folder)}
+        return start(*self.words, *SHARING, environment=self.environment, output=output, **variables)
+
+    @property
+    def has_files_left(self) -> bool:
+        """Whether there are files that none has taken; False before its first process has listed them."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
 
 
 def run_suites(arguments: list[str]) -> list[int]:
-    """Run the suites that the arguments name tests of, both if they name none; their exit codes.
-
-    What the trainer's says while both run comes after the pack's.
+    """Run the suites that the arguments name tests of, both if they name none; the exit codes of their processes.
 
     Args:
         arguments: for pytest.
@@ -20,15 +51,38 @@ def run_suites(arguments: list[str]) -> list[int]:
     if pack is None or training is None:
         alone = ((pack, HOST), (training, TRAINING))
         return [run(*command, environment=environment) for command, environment in alone if command is not None]
-    threads = str(max(1, (os.cpu_count() or 2) // 2))
-    with tempfile.TemporaryFile() as said:
-        print("dev.py: the trainer's tests run beside these and are shown after them", flush=True)
-        beside = start(*training, environment=TRAINING, output=said, OMP_NUM_THREADS=threads)
-        codes = finish(start(*pack, OMP_NUM_THREADS=threads), beside)
-        said.seek(0)
-        sys.stdout.write(said.read().decode(errors="replace"))
-        sys.stdout.flush()
+    threads = max(1, (os.cpu_count() or 2) // 2)
+    with tempfile.TemporaryDirectory() as folder:
+        return _side_by_side(
+            Suite(pack, HOST, Path(folder) / "pack", threads),
+            Suite(training, TRAINING, Path(folder) / "training", threads),
+        )
+
+
+def _side_by_side(pack: Suite, training: Suite) -> list[int]:
+    """The suite that ends first leaves its half of the processor to a second process of the other suite.
+
+    The terminal shows the pack's first process as it runs, and the others' output after it.
+    """
+    print("dev.py: the trainer's tests run beside these and are shown after them", flush=True)
+    with tempfile.TemporaryFile() as beside, tempfile.TemporaryFile() as helping:
+        first = pack.start()
+
+        def help_the_other(ended: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
+            other = training if ended is first else pack
+            return other.start(helping) if ended in both and other.has_files_left else None
+
+        both = (first, training.start(beside))
+        codes = finish(*both, follow=help_the_other)
+        for output in (beside, helping):
+            _show(output)
     return codes
+
+
+def _show(output: IO[bytes]) -> None:
+    output.seek(0)
+    sys.stdout.write(output.read().decode(errors="replace"))
+    sys.stdout.flush()
 
 
 def pack_tests(arguments: list[str]) -> list[str] | None:

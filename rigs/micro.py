@@ -29,16 +29,21 @@ UNET = {
     "use_temporal_attention": False,
     "legacy": False,
 }
+FLAT = {**UNET, "transformer_depth_middle": -2}
+"""Without the middle block: half the layers, for tests that ask many predictions."""
 
 
-def micro_model(seed: int = 0, prediction: Literal["eps", "v"] = "eps") -> comfy.model_patcher.ModelPatcher:
+def micro_model(
+    seed: int = 0, prediction: Literal["eps", "v"] = "eps", unet: dict = UNET
+) -> comfy.model_patcher.ModelPatcher:
     """A new float32 model with its own weights, in SD1.5's latent space and noise schedule.
 
     Args:
         seed: same seed, same weights, whatever the prediction.
         prediction: what the network predicts.
+        unet: its configuration.
     """
-    config = comfy.supported_models.SD15(dict(UNET))
+    config = comfy.supported_models.SD15(dict(unet))
     config.set_inference_dtype(torch.float32, None)
     kinds = {"eps": comfy.model_base.ModelType.EPS, "v": comfy.model_base.ModelType.V_PREDICTION}
     device = comfy.model_management.get_torch_device()

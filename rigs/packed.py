@@ -8,7 +8,7 @@ import comfy.utils
 import torch
 from torch import Tensor, nn
 
-from rigs.micro import micro_model
+from rigs.micro import UNET, micro_model
 
 
 class PackedWeight(torch.Tensor):
@@ -79,9 +79,9 @@ class PackedPatcher(comfy.model_patcher.ModelPatcher):
         return super().load(*args, force_patch_weights=True, **kwargs)
 
 
-def packed_model(seed: int = 0) -> PackedPatcher:
+def packed_model(seed: int = 0, unet: dict = UNET) -> PackedPatcher:
     """The micro model with every attention matrix quantized; a fresh model each call."""
-    plain = micro_model(seed)
+    plain = micro_model(seed, unet=unet)
     for name, module in list(plain.model.diffusion_model.named_modules()):
         if ".attn" in name and isinstance(module, nn.Linear):
             path, _, last = name.rpartition(".")

@@ -154,3 +154,110 @@ def test_the_trainers_exact_versions_are_what_it_asks_for():
             continue  # of an older Python than dev.py runs on
         assert requirement.name in exact, f"{requirement.name} is not installed for the tests"
         assert exact[requirement.name] in requirement.specifier
+
+
+SHARED = """
+import os, pathlib, sys, time
+import pytest
+
+@pytest.fixture(scope="module", autouse=True)
+def note(request):
+    with open({ran!r}, "a") as file:
+        print(request.module.__name__, os.environ["WHO"], file=file)
+    time.sleep({seconds})
+
+{mark}
+def test_one(): pass
+
+def test_two(): assert {passes}
+"""
+
+
+class TestSharedFiles:
+    """Two processes of one suite."""
+
+    @pytest.fixture
+    def suite(self, tmp_path):
+        """(name, seconds its fixture takes, whether it passes, marked slow) of each file, to their folder."""
+
+        def make(*files: tuple[str, float, bool, bool]) -> Path:
+            folder = tmp_path / "tests"
+            folder.mkdir(exist_ok=True)
+            for name, seconds, passes, slow in files:
+                mark = "@pytest.mark.slow" if slow else ""
+                text = SHARED.format(ran=str(tmp_path / "ran"), seconds=seconds, passes=passes, mark=mark)
+                (folder / f"test_{name}.py").write_text(text)
+            (folder / "pytest.ini").write_text("[pytest]\nmarkers = slow")
+            return folder
+
+        return make
+
+    @staticmethod
+    def start(folder: Path, who: str, *words: str) -> subprocess.Popen:
+        variables = {suites.FOLDER: str(folder.parent / "left"), "WHO": who, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "pytest", "-q", *suites.SHARING, "-p", "no:cacheprovider", *words]
+        return subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+
+    @staticmethod
+    def ran(folder: Path) -> list[list[str]]:
+        return [line.split() for line in (folder.parent / "ran").read_text().splitlines()]
+
+    def test_each_file_is_run_by_one_of_them_and_slow_ones_first(self, suite):
+        folder = suite(("a", 0, True, False), ("b", 0, True, False), ("c", 3, True, True), ("d", 0, True, False))
+        first = self.start(folder, "first")
+        while not (folder.parent / "ran").exists():
+            assert first.poll() is None
+        assert suites.Suite([], environment.HOST, folder.parent / "left", 1).has_files_left
+        other = self.start(folder, "other")
+        shown = [process.communicate(timeout=100)[0] for process in (other, first)]
+        assert (first.returncode, other.returncode) == (0, 0), shown
+        assert sorted(name for name, _ in self.ran(folder)) == ["test_a", "test_b", "test_c", "test_d"]
+        assert self.ran(folder)[0] == ["test_c", "first"]
+        passed = [int(re.search(r"(\d+) passed", text)[1]) if "passed" in text else 0 for text in shown]
+        assert sum(passed) == 8 and passed[1] >= 2
+
+    def test_a_failure_counts_in_the_process_that_meets_it(self, suite):
+        folder = suite(("a", 0, True, False), ("b", 0, False, False))
+        assert self.start(folder, "first").wait(100) == 1
+
+    def test_a_process_that_stops_at_a_failure_leaves_no_file(self, suite):
+        folder = suite(("a", 0, False, False), ("b", 0, True, False))
+        assert self.start(folder, "first", "-x").wait(100) == 1
+        assert not suites.Suite([], environment.HOST, folder.parent / "left", 1).has_files_left
+
+    def test_without_a_folder_all_is_run(self, suite, monkeypatch):
+        folder = suite(("a", 0, True, False), ("b", 0, True, False))
+        monkeypatch.setattr(suites, "FOLDER", "UNUSED")
+        assert self.start(folder, "first").wait(100) == 0
+        assert len(self.ran(folder)) == 2
+
+
+@pytest.mark.parametrize("slower", ["pack", "training"])
+def test_the_suite_that_ends_first_helps_the_other(monkeypatch, capfd, slower):
+    """The slower one leaves an entry of a file; who finds it there removes it."""
+    code = """
+import os, pathlib, sys, time
+left = pathlib.Path(os.environ["GCFG_TEST_FILES"]) / "test_x.py"
+if left.exists():
+    left.unlink()
+    print({name!r}, "helped")
+    raise SystemExit(4)
+left.parent.mkdir()
+print({name!r}, "first", flush=True)
+if {name!r} == {slower!r}:
+    left.touch()
+    while left.exists():
+        time.sleep(0.05)
+else:
+    time.sleep(1)
+"""
+    for name in ("pack", "training"):
+        words = ["-c", code.format(name=name, slower=slower)]
+        monkeypatch.setattr(suites, f"{name}_tests", lambda _, words=words: words)
+    monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
+    assert suites.run_suites([]) == [0, 0, 4]
+    lines = capfd.readouterr().out.splitlines()[1:]
+    assert lines == ["pack first", "training first", f"{slower} helped"]

@@ -19,7 +19,7 @@ from rigs.by_hand import BASE, coefficients, linear_sum, primary_of
 from rigs.covers import core_cover, random_limits
 from rigs.graphs import gcfg
 from rigs.lora import with_lora
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import FLAT, micro_cond, micro_model
 from rigs.packed import packed_model
 from rigs.probe import guided
 from rigs.quantized import FORMS, quantized_cond, quantized_model
@@ -27,7 +27,7 @@ from rigs.random_graphs import RandomGraph, random_graph
 from rigs.second_device import move, second_device
 from rigs.singly import is_flow, own_time, predictions_at, sigmas_of
 
-SIZE = 16
+SIZE = 8
 BLOCK = 25
 LIMIT = 1e-5
 """Of sum_j |a_j| |D_j|."""
@@ -43,10 +43,10 @@ class World:
 
 
 def micro_world(pack: Any) -> World:
-    base, packed = micro_model(0), packed_model(2)
-    (flow,) = pack.run("ModelSamplingSD3", model=micro_model(4), shift=1.0)
-    models = [base, with_lora(base, 1), with_lora(base, 2, -0.7), packed, with_lora(packed, 3), micro_model(3, "v")]
-    return World([*models, flow, micro_model(5)])
+    base, packed = micro_model(0, unet=FLAT), packed_model(2, FLAT)
+    (flow,) = pack.run("ModelSamplingSD3", model=micro_model(4, unet=FLAT), shift=1.0)
+    clones = [with_lora(base, 1), with_lora(base, 2, -0.7), packed, with_lora(packed, 3)]
+    return World([base, *clones, micro_model(3, "v", FLAT), flow, micro_model(5, unet=FLAT)])
 
 
 def quantized_world() -> World:
