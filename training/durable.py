@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 import uuid
 from pathlib import Path
 from typing import Any
 
-from gcfg_core.concept.tensor_file import flush_folder
+from gcfg_core.durable import replacing
 
 PARTIAL = ".partial"
 """Ends the names of files that are not whole yet."""
@@ -22,12 +21,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def flush_file(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
-    with open(path, "rb+") as handle:
-        os.fsync(handle.fileno())
-
-
 def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:
     """Replace a file's content; what was there stays whole until the new one is on the disk. Missing folders are made.
 
@@ -40,15 +33,8 @@ def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
-    try:
+    with replacing(path, partial, wait):
         partial.write_bytes(content)
-        if wait:
-            flush_file(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    if wait:
-        flush_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,6 +1,5 @@
 """Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..durable import replacing
 from ..errors import ConceptFileError, some
 from .pickle_globals import globals_in, is_harmless, stand_ins
 
@@ -101,28 +101,11 @@ def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Itera
     if not target.parent.is_dir():
         raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with replacing(target, partial):
         partial.touch()  # with the permissions of any new file, which save_file would make the owner's alone
         mode = partial.stat().st_mode
         yield partial
         partial.chmod(mode)
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    flush_folder(target.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk, without which a power failure can undo a rename; systems that cannot
-    open a folder do without."""
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _note_hash(path: Path) -> None:

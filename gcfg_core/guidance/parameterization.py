@@ -6,7 +6,43 @@ Flow models use x = (1 - s) * x0 + s * eps with s in 0..1 (rectified flow, arXiv
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from torch import Tensor
+
+Scale = Tensor | float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network of a DDPM schedule predicts, in the coordinates x_t = signal * x0 + deviation * eps, with
+    signal^2 + deviation^2 = 1.
+
+    Attributes:
+        target: the right answer from x0, eps, signal and deviation.
+        denoised: x0 from x_t, the network's output, signal and deviation.
+        snr: what an error of x0 counts at a signal-to-noise ratio, by which min-SNR weights divide (arXiv 2303.09556,
+            Section 3.4).
+    """
+
+    target: Callable[[Tensor, Tensor, Scale, Scale], Tensor]
+    denoised: Callable[[Tensor, Tensor, Scale, Scale], Tensor]
+    snr: Callable[[Tensor], Tensor]
+
+
+PREDICTIONS = {
+    "epsilon": Prediction(
+        target=lambda x0, eps, signal, deviation: eps,
+        denoised=lambda x_t, eps, signal, deviation: (x_t - deviation * eps) / signal,
+        snr=lambda snr: snr,
+    ),
+    "v_prediction": Prediction(  # v = signal * eps - deviation * x0 (progressive distillation, arXiv 2202.00512)
+        target=lambda x0, eps, signal, deviation: signal * eps - deviation * x0,
+        denoised=lambda x_t, v, signal, deviation: signal * x_t - deviation * v,
+        snr=lambda snr: snr + 1.0,
+    ),
+}
 
 
 def eps_to_denoised(x: Tensor, eps: Tensor, sigma: Tensor | float) -> Tensor:

@@ -116,7 +116,7 @@ def test_no_entry_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Entries say themselves whether they are whole; a flush takes far longer than making a small one."""
     wanted = _wanted(_scan(tmp_path))
     flushed: list[int] = []
-    monkeypatch.setattr("training.durable.os.fsync", flushed.append)
+    monkeypatch.setattr("gcfg_core.durable.os.fsync", flushed.append)
     assert LatentCache(tmp_path / "cache", TinyCodec()).fill(wanted) == 12 and flushed == []
 
 
@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "bucket_step" in told(LatentCache(tmp_path / "a", TinyCodec()), [odd])
     (tmp_path / "file").touch()
     assert "space and permission" in told(LatentCache(tmp_path / "file", TinyCodec()))
-    monkeypatch.setattr("training.durable.os.replace", _no_space)
+    monkeypatch.setattr("gcfg_core.durable.os.replace", _no_space)
     assert "No space left" in told(LatentCache(tmp_path / "b", TinyCodec()))
     assert not _entries(tmp_path / "b")
     monkeypatch.setattr("training.data.latent_cache.shutil.disk_usage", lambda place: type("", (), {"free": 10}))

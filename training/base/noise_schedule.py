@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from gcfg_core.errors import InputError
-
-PREDICTION_TYPES = ("epsilon", "v_prediction")
+from gcfg_core.guidance.parameterization import PREDICTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class NoiseSchedule:
     _tables: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)  # on each device that asked
 
     def __post_init__(self) -> None:
-        if self.prediction_type not in PREDICTION_TYPES:
-            raise InputError("prediction_type", " or ".join(PREDICTION_TYPES), repr(self.prediction_type),
+        if self.prediction_type not in PREDICTIONS:
+            raise InputError("prediction_type", " or ".join(PREDICTIONS), repr(self.prediction_type),
                              "Name one of them.")  # fmt: skip
         if self.zero_terminal_snr and self.prediction_type == "epsilon":
             raise InputError("zero terminal SNR", "v_prediction", "epsilon", "At zero SNR eps says nothing about x_0.")
@@ -63,18 +62,12 @@ class NoiseSchedule:
         return signal * x0 + deviation * noise
 
     def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network shall predict: eps, or v = sqrt(a) * eps - sqrt(1 - a) * x_0 (arXiv 2202.00512)."""
-        if self.prediction_type == "epsilon":
-            return noise
-        signal, deviation = self._at(t, x0)
-        return signal * noise - deviation * x0
+        """What the network shall predict."""
+        return PREDICTIONS[self.prediction_type].target(x0, noise, *self._at(t, x0))
 
     def denoised(self, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
         """x_0 from the network's output [B, ...] at t [B]."""
-        signal, deviation = self._at(t, x_t)
-        if self.prediction_type == "epsilon":
-            return (x_t - deviation * output) / signal
-        return signal * x_t - deviation * output
+        return PREDICTIONS[self.prediction_type].denoised(x_t, output, *self._at(t, x_t))
 
     def snr(self, t: Tensor) -> Tensor:
         """a_t / (1 - a_t) of timesteps t [B], float64."""
@@ -92,8 +85,7 @@ class NoiseSchedule:
 
     def _weights(self, gamma: float) -> Tensor:
         snr = self.snr(torch.arange(self.steps))
-        clipped = snr.clamp_max(gamma)
-        return clipped / snr if self.prediction_type == "epsilon" else clipped / (snr + 1.0)
+        return snr.clamp_max(gamma) / PREDICTIONS[self.prediction_type].snr(snr)
 
 
 def betas_of(config: Mapping[str, Any]) -> Tensor:

@@ -14,7 +14,7 @@ from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
 from gcfg_core.concept.pixel_latents import PIXEL_FORMATS
 from gcfg_core.concept.tensor_digest import digest_of
-from gcfg_core.concept.tensor_file import flush_folder
+from gcfg_core.durable import flush_folder
 from gcfg_core.errors import InputError
 from gcfg_core.world.page import CARD, TEXT, UNET, WORLD, WorldPage
 from gcfg_core.world.text_encoder import SmallTextEncoder, write_text_encoder

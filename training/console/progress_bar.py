@@ -6,6 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+Progress = Callable[[int, int], None]  # is called with how much is done, and of how much
 LIVELY, SELDOM = 0.5, 30.0  # seconds from one line to the next
 NOT_YET = 1e-9  # seconds before which a bar shows nothing: enough that it does not begin with 0 of an unknown number
 
@@ -27,7 +28,7 @@ def bar(about: str, unit: str, total: int | None = None, quiet: bool = False, **
     return tqdm(desc=about, unit=unit, total=total, disable=quiet, delay=NOT_YET if unknown else 0, **settings)
 
 
-def on(shown: Any) -> Callable[[int, int], None]:
+def on(shown: Any) -> Progress:
     """A bar as a callback that is told (done, total); it shows itself as soon as it knows them."""
 
     def show(done: int, total: int) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gcfg_core.errors import InputError
 
 from ..base.model import LatentCodec
 from ..console.byte_size import size_text
+from ..console.progress_bar import Progress
 from ..durable import PARTIAL
 from .image_file import quiet, told
 from .latent_entry import Latent, entry_bytes, entry_path, write_entry
@@ -26,7 +27,6 @@ from .pixels import load_pixels
 from .transparency import Transparency
 
 ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
-Progress = Callable[[int, int], None]
 
 
 class LatentCache(LatentReader):

@@ -4,13 +4,14 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import IO
 
 from gcfg_core.errors import InputError
 
+from ..console.progress_bar import Progress
 from .buckets import Bucket, make_buckets
 from .captions import Captions, caption_files, is_caption_file, is_sidecar, read_captions, stem
 from .config import DataConfig
@@ -24,7 +25,6 @@ from .walk import FileStamp, FolderFiles, walk
 
 SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
 NOBODYS = "perhaps a caption, but no picture has its name"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

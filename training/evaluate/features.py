@@ -11,7 +11,7 @@ numbers of one extractor at one size can be compared with each other, not with t
 - a file: a TorchScript module from [B, 3, size, size] float32 in -1..1 to [B, D]. It is a program: only one you trust.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from gcfg_core.errors import InputError
 
+from ..console.progress_bar import Progress
 from .efficientnet import NATIVE, efficientnet_lite0
 from .pictures import PictureFile, open_picture
 
 INCEPTION_SIZE = 299
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

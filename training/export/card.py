@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gcfg_core import markdown
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.forms import AnyConcept, form_of
 from gcfg_core.concept.kinds import KINDS
@@ -140,8 +141,8 @@ def _table(title: str, rows: list[tuple[str, object]]) -> str:
     """A heading and a table of two columns; nothing without rows."""
     if not rows:
         return ""
-    lines = [f"| {name} | {_cell(value)} |" for name, value in rows]
-    return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *lines])
+    lines = [markdown.row((name, _cell(value))) for name, value in rows]
+    return "\n".join([f"## {title}", "", markdown.head(("", ""), rule=" --- "), *lines])
 
 
 def _cell(value: object) -> str:

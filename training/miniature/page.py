@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gcfg_core import markdown
+
 from .settings import SCALE, THRIFTY, UNSHOWN, WEIGHTS
 
 COLUMNS = {"fd": "FD", "kid": "KID x 1000", "style": "style", "background": "background", "skin": "skin",
@@ -78,13 +80,13 @@ def tables(summary: Sequence[Mapping[str, Any]]) -> str:
 
 def _table(summary: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     """A row a setting, with the standard deviation over the seeds where there are several."""
-    lines = ["| setting | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = [markdown.head(("setting", *columns.values()))]
     group = None
     for row in summary:
         if row["group"] != group:
             group = row["group"]
             lines.append(f"| **{group}** |" + " |" * len(columns))
-        lines.append(f"| {row['name']} | " + " | ".join(_cell(row, number) for number in columns) + " |")
+        lines.append(markdown.row((row["name"], *(_cell(row, number) for number in columns))))
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gcfg_core import markdown
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import read_concept, write_concept
 
@@ -85,5 +86,5 @@ def _write_card(path: Path, name: str, concept: Concept) -> None:
         "licence": LICENSE,
         "numbers": f"{MEASURED[name]}: [results](../{RESULTS.as_posix()})" if is_measured else "none measured yet",
     }
-    table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+    table = "\n".join([markdown.head(("", "")), *map(markdown.row, rows.items())])
     write_bytes(path, f"# {name}\n\n{ABOUT[name]}\n\n{table}\n".encode())

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gcfg_core.guidance.parameterization import PREDICTIONS
+
 from ..base.model import Base, Condition
 from ..base.noise_schedule import NoiseSchedule
 
@@ -57,12 +59,8 @@ class Denoiser:
             x_t = x_t * ((1.0 - most) ** 0.5 / noise)
             signal, noise = most**0.5, (1.0 - most) ** 0.5
         outputs = self._outputs(x_t, nearest_timestep(self.schedule, alpha), conditions)
-        return [self._x0(x_t, output, signal, noise) for output in outputs]
-
-    def _x0(self, x_t: Tensor, output: Tensor, signal: float, noise: float) -> Tensor:
-        if self.schedule.prediction_type == "epsilon":
-            return (x_t - noise * output) / signal
-        return signal * x_t - noise * output
+        prediction = PREDICTIONS[self.schedule.prediction_type]
+        return [prediction.denoised(x_t, output, signal, noise) for output in outputs]
 
     def _outputs(self, x_t: Tensor, t: int, conditions: Sequence[Condition]) -> list[Tensor]:
         """The network's outputs, in the dtype of x_t."""

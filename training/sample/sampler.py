@@ -10,6 +10,7 @@ from torch import Tensor
 from gcfg_core.errors import InputError
 
 from ..base.noise_schedule import NoiseSchedule
+from ..console.progress_bar import Progress
 from ..seeds import normal
 
 Sampler = Literal["dpm++", "ddim"]
@@ -68,7 +69,7 @@ def sample(
     noise: Tensor,
     steps: int = 25,
     sampler: Sampler = "dpm++",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Latents [B, C, h, w] from noise of that shape.
 

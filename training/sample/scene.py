@@ -1,6 +1,5 @@
 """A base model, a concept and a prompt, ready to draw pictures under any weights."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from gcfg_core.errors import InputError
 from gcfg_core.guidance.graph import GuidanceGraph
 
 from ..base.model import NAME_TOKENIZER, Base, Condition
+from ..console.progress_bar import Progress
 from .denoiser import Denoiser
 from .guided import GuidedPrediction, paper_graph
 from .sampler import Sampler, picture_noise, sample
@@ -59,7 +59,7 @@ class Scene:
 
     def pictures(
         self, weights: Weights, count: int, how: Drawing, first: int = 0,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> list[Image.Image]:  # fmt: skip
         """Pictures ``first`` to ``first + count`` of a seed.
 
@@ -82,7 +82,7 @@ class Scene:
         return made
 
 
-def _shifted(progress: Callable[[int, int], None], batch: int, batches: int) -> Callable[[int, int], None]:
+def _shifted(progress: Progress, batch: int, batches: int) -> Progress:
     return lambda done, steps: progress(batch * steps + done, batches * steps)
 
 

@@ -3,12 +3,13 @@
 Of a model without a concept it shows one row: the model under its prompt at several weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
 from gcfg_core.guidance.graph import PAPER_WEIGHT
 
+from ..console.progress_bar import Progress
 from .grid import beside, draw_grid, stack
 from .scene import Drawing, Scene, Weights
 
@@ -25,7 +26,7 @@ def weight_grid(
     w_control: Sequence[float] = PAPER_WEIGHTS,
     pictures: int = 1,
     title: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Image.Image:
     """Concept alone, base and prompt alone in a strip; below it a row for each w_concept, a column for each w_control.
 

@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gcfg_core.concept.tensor_file import flush_folder
+from gcfg_core.durable import flush_file, flush_folder
 from gcfg_core.errors import InputError
 
-from ..durable import flush_file, sha256_of
+from ..durable import sha256_of
 
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"

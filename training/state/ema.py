@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
@@ -48,7 +49,7 @@ def sigma_rel_of(gamma: float) -> float:
 
 
 def gamma_of(sigma_rel: float) -> float:
-    """The exponent whose profile has this relative width, by bisection of `sigma_rel_of`.
+    """The exponent whose profile has this relative width, the largest root of (g+2)^2 (g+3) = (g+1) / sigma_rel^2.
 
     Raises:
         InputError: a width that no power function with gamma >= 0 has.
@@ -57,11 +58,8 @@ def gamma_of(sigma_rel: float) -> float:
         raise InputError(
             "sigma_rels", f"numbers between 0 and {WIDEST:.3f}", str(sigma_rel), "EDM2 keeps 0.05 and 0.1."
         )
-    low, high = 0.0, 4.0 / sigma_rel
-    for _ in range(200):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if sigma_rel_of(middle) > sigma_rel else (low, middle)
-    return (low + high) / 2.0
+    square = sigma_rel**-2
+    return float(np.roots([1.0, 7.0, 16.0 - square, 12.0 - square]).real.max())
 
 
 def power_profile(sigma_rel: float) -> Profile:
