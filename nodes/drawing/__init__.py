@@ -1,2 +1,2 @@
-"""Pictures by matplotlib, which only these modules import: nodes reach them through ``runtime.drawing_library``, except
-for ``choices``, which needs none."""
+"""Pictures made with matplotlib, which only these modules import. Nodes load them through ``library``, except
+``choices``, which does not need matplotlib."""

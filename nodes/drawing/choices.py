@@ -1,4 +1,4 @@
-"""What Guidance Report may draw: the panels of each choice. No matplotlib here, as the node names the choices."""
+"""The panels of each choice of Guidance Report; without matplotlib, because the node lists the choices."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "overview": ("push", "cosine", "cost"),
@@ -8,4 +8,4 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "directions": ("cosine", "between"),
     "cost": ("cost",),
 }
-"""The cost has the squares of every two terms beside it."""
+"""The panel of the cost has the squares of every two terms beside it."""

@@ -1,4 +1,4 @@
-"""Whether the interface is light or dark, as the user has set it."""
+"""The user's setting for a light or dark interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS = os.path.join("default", "comfy.settings.json")
 
 
 def interface_theme() -> str:
-    """'light' or 'dark'. ComfyUI starts dark; servers with several users are taken as dark."""
+    """Return 'light' or 'dark'. ComfyUI starts dark; for servers with several users the answer is dark."""
     try:
         with open(os.path.join(folder_paths.get_user_directory(), SETTINGS), encoding="utf-8") as file:
             settings: Any = json.load(file)

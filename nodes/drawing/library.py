@@ -1,4 +1,4 @@
-"""The way to the drawing modules for nodes, so that the pack loads without matplotlib."""
+"""Import the drawing modules on demand, so that the pack loads without matplotlib."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PACKAGE = __package__.rpartition(".")[0]
 
 
 def drawing(name: str) -> Any:
-    """The module of this name in nodes/drawing.
+    """Import the module of this name in nodes/drawing.
 
     Raises:
         RuntimeError: matplotlib is missing.
