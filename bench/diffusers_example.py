@@ -1,4 +1,4 @@
-"""The loop of diffusers' text-to-image example trainer, from diffusers' own pieces: what our trainer is compared with.
+"""The loop of diffusers' text-to-image example trainer, from diffusers' own pieces, for comparison with our trainer.
 
 In every step it decodes the pictures, encodes them with the VAE, encodes the captions with the text encoder, and trains
 the UNet on the noise; AdamW, gradient clipping and an average of the weights as in the example.
@@ -25,7 +25,7 @@ CAPTION = "a picture"
 
 
 class Pictures(Dataset):
-    """Every picture decoded, resized, cropped, mirrored by chance and tokenized whenever it is asked for."""
+    """A data set that decodes, resizes, crops, mirrors and tokenizes a picture at every access."""
 
     def __init__(self, folder: Path, side: int, tokenizer: Any) -> None:
         self.paths, self.side = sorted(folder.glob("*.png")), side
@@ -42,10 +42,10 @@ class Pictures(Dataset):
 
 
 class ExampleLoop:
-    """One trainer.
+    """The example's training loop.
 
     Args:
-        unet: to train, on its own; a null-text one ignores the captions, which are then not encoded.
+        unet: to train, on its own; a null-text UNet ignores the captions, which are then not encoded.
         pipeline: the base's other parts.
     """
 
@@ -63,7 +63,7 @@ class ExampleLoop:
         self.batches: Iterator[dict[str, Tensor]] = itertools.chain.from_iterable(itertools.repeat(self.loader))
 
     def step(self) -> float:
-        """Train on one batch; the loss."""
+        """Train on one batch; return the loss."""
         batch = next(self.batches)
         with torch.no_grad():
             latents = self.vae.encode(batch["pixels"]).latent_dist.sample() * self.vae.config.scaling_factor

@@ -2,8 +2,8 @@
 
 Usage: python dev.py bench guidance [--kind sd15] [--size 32] [--steps 8] [--repeats 9] [--gpu]
 
-Each ratio compares two guiders on the same model, noise and schedule. They take turns, so that a slow moment of the
-machine meets both; a ratio is the median over the turns, with the middle half of them in brackets.
+Each ratio compares two guiders on the same model, noise and sigmas. They take turns, so that a slow period of the
+machine affects both; a ratio is the median over the turns, with the middle half of them in brackets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class Bench:
-    """Guiders on one tiny model family, timed in turns. The concept is a null-text one where the family has one."""
+    """Guiders on one tiny model family, timed in turns. The concept is a null-text model if the family has one."""
 
     def __init__(self, kind: str, size: int, steps: int, repeats: int) -> None:
         import comfy.samplers
@@ -49,7 +49,7 @@ class Bench:
         self.sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", steps)
 
     def gcfg(self, concept: bool) -> Any:
-        """One prompt term; with ``concept`` the paper's graph, a null-text concept model beside it."""
+        """Make a guider with one prompt term; with ``concept`` the paper's graph, with a null-text concept model."""
         graph = self.pack.module("gcfg_core.guidance.graph")
         terms = [graph.GuidanceTerm(positive=graph.Side(None, self.prompt), weight=2.5, label="control")]
         if concept:
@@ -57,7 +57,7 @@ class Bench:
         return self.pack.module("nodes.sampling.guider").GCFGGuider(self.base, self.null, terms)
 
     def unrecorded(self) -> Any:
-        """The paper's graph without the trace's notes, which only a measurement ever leaves out."""
+        """Make the paper's graph without recording a trace, which only this benchmark ever does."""
         guider = self.gcfg(True)
         guider.trace.add = lambda *_: None
         return guider
@@ -71,13 +71,13 @@ class Bench:
         return guider
 
     def one_after_another(self) -> Any:
-        """The paper's graph, each of the three predictions in a forward of its own."""
+        """Make the paper's graph with each of the three predictions in its own forward."""
         from bench.sequential import SequentialGuider
 
         return SequentialGuider(self.base, self.concept, self.prompt, self.null, 2.5, 2.5)
 
     def seconds_per_step(self, guider: Any) -> float:
-        """Median time between two steps of one run."""
+        """Return the median time between two steps of one run."""
         import comfy.sample
         import comfy.samplers
 
@@ -105,17 +105,17 @@ class Bench:
         print(f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} | {ratio} | {bound} |")
 
     def outside_share(self, name: str, guider: Any, models: list[Any], bound: str) -> None:
-        """Share of the guider's time that is not spent in the models' forwards."""
+        """Print the share of the guider's time outside the models' forwards."""
         total, inside = self._ms_a_call(guider, [(model.model, "apply_model") for model in models])
         print(f"| {name} | {total:.1f} | {inside:.1f} | {1.0 - inside / total:.2%} | {bound} |")
 
     def recording_share(self, name: str, guider: Any, bound: str) -> None:
-        """Share of the guider's time that the trace's notes take, fetching them at the end of a run included."""
+        """Print the share of the guider's time for recording the trace, with fetching it at the end of a run."""
         total, noting = self._ms_a_call(guider, [(guider.trace, "add"), (guider.trace, "finish")])
         print(f"| {name} | {total:.1f} | {noting:.3f} | {noting / total:.3%} | {bound} |")
 
     def _ms_a_call(self, guider: Any, methods: list[tuple[Any, str]]) -> tuple[float, float]:
-        """Milliseconds of a guider call, and of these methods (owner, name) in it, over all turns."""
+        """Return the milliseconds of a guider call, and of these methods (owner, name) in it, over all turns."""
         total, part = [0.0], [0.0]
         restore = [_time_calls(owner, method, part) for owner, method in methods]
         restore.append(_time_calls(guider, "predict_noise", total))
@@ -130,7 +130,7 @@ class Bench:
 
 
 def _time_calls(owner: Any, name: str, seconds: list[float]) -> Callable[[], None]:
-    """Add the duration of every call of a method to ``seconds``; returns what undoes it."""
+    """Add the duration of every call of a method to ``seconds``; return a function that stops it."""
     method = getattr(owner, name)
 
     def timed(*args: Any, **kwargs: Any) -> Any:

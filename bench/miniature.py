@@ -2,8 +2,8 @@
 
 Usage: python dev.py bench miniature [--seeds 3] [--count 256] [--only GROUP_OR_NAME ...]
 
-What was sampled is kept in output/miniature/samples and not sampled again with the same weights. The measurements are
-the trainer's: `python -m training.miniature report`, which the same command runs afterwards with the same options.
+Samples are kept in output/miniature/samples and not sampled again with the same weights. The measurements are the
+trainer's: `python -m training.miniature report`, which the same command runs afterwards with the same options.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Studio:
         self.null = self.condition([""])  # one row, which ComfyUI repeats
 
     def condition(self, prompts: Sequence[str]) -> Any:
-        """One CONDITIONING whose rows are the prompts' text features."""
+        """Make one CONDITIONING whose rows are the prompts' text features."""
         import torch
 
         encoded = [self.clip.encode_from_tokens_scheduled(self.clip.tokenize(prompt)) for prompt in prompts]
@@ -63,7 +63,7 @@ class Studio:
         return self.pack.module("nodes.sampling.guider").GCFGGuider(self.model(setting.base), self.null, terms)
 
     def batch(self, setting: Any, prompts: Sequence[str], seed: int) -> tuple[Any, int]:
-        """Pictures [N, 3, H, W] uint8, and the evaluations that their sampling took."""
+        """Return pictures [N, 3, H, W] uint8, and the number of evaluations in their sampling."""
         import comfy.sample
         import comfy.samplers
         import torch

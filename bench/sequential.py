@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 
 
 class SequentialGuider(comfy.samplers.CFGGuider):
-    """base + w_concept * (concept - base) + w_control * (base(prompt) - base), each prediction in a call of its own."""
+    """base + w_concept * (concept - base) + w_control * (base(prompt) - base), each prediction in a separate call."""
 
     def __init__(
         self, base: ModelPatcher, concept: ModelPatcher, prompt: list, null: list, w_concept: float, w_control: float

@@ -1,4 +1,5 @@
-"""Stable Diffusion 1.5 with all its layers at about a quarter of their width, random weights, a diffusers folder."""
+"""A diffusers folder of Stable Diffusion 1.5 with all its layers at about a quarter of their width and random
+weights."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def small_base(folder: Path) -> StableDiffusionPipeline:
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:
-    """CLIP's tokenizer with letters for words."""
+    """Make CLIP's tokenizer with letters as its words."""
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(WORDS)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")

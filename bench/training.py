@@ -1,9 +1,9 @@
-"""Measure the trainer against diffusers' example loop: images a second, on the same base, pictures and settings.
+"""Measure the trainer against diffusers' example loop: images per second, on the same base, pictures and settings.
 
 Usage: python dev.py bench training [--side 256] [--batch 4] [--steps 4] [--turns 3]
 
-The loops take turns, so that a slow moment of the machine meets all of them; the medians over all steps are compared.
-Caching of latents and the null text are switched one by one, so that the share of each shows.
+The loops take turns, so that a slow period of the machine affects all of them; the medians over all steps are
+compared. Caching of latents and the null text are switched one by one, so that the effect of each is visible.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LR = 1e-5
 
 
 class OurLoop:
-    """A run of our trainer, from the moment when its latents are cached and its network stands."""
+    """A run of our trainer, with its latents cached and its network built."""
 
     def __init__(self, base: Path, pictures: Path, output: Path, side: int, batch: int, kind: str) -> None:
         config = RunConfig.model_validate({
@@ -55,7 +55,7 @@ class OurLoop:
         self.batches: Iterator[Any] = iter(self.trainer.feed.batches(0, config.loop.steps, 0, 1))
 
     def step(self) -> None:
-        """What `Trainer.run` does for a step between two logs."""
+        """Train one step, as `Trainer.run` does between two logs."""
         trainer = self.trainer
         loss, norm = self.stepper.run(next(self.batches), trainer.step)
         trainer.step += 1
@@ -64,7 +64,8 @@ class OurLoop:
 
 
 def resident(trained: nn.Module, *frozen: nn.Module) -> float:
-    """MB that stay: weights, and for what is trained also gradients, two moments and an average, all float32."""
+    """Return the MB of float32 tensors that stay in memory: weights, and for trained weights also gradients, Adam's two
+    averages, and an average of the weights."""
     return (20 * _count(trained) + 4 * sum(map(_count, frozen))) / 1e6
 
 
@@ -73,7 +74,7 @@ def _count(module: nn.Module) -> int:
 
 
 def pictures(folder: Path, count: int, side: int) -> Path:
-    """PNG files of noise, a little larger than they are trained at, each with its caption."""
+    """Write PNG files of noise, a little larger than the training size, each with its caption."""
     folder.mkdir()
     draw = np.random.default_rng(0)
     for i in range(count):
@@ -84,7 +85,7 @@ def pictures(folder: Path, count: int, side: int) -> Path:
 
 
 def turns(loops: dict[str, Callable[[], object]], steps: int, count: int) -> dict[str, float]:
-    """Median seconds of a step of each loop."""
+    """Return the median seconds of a step of each loop."""
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for step in loops.values():
         step()
@@ -98,7 +99,7 @@ def turns(loops: dict[str, Callable[[], object]], steps: int, count: int) -> dic
 
 
 def forward_and_backward(unet: nn.Module, states: torch.Tensor | None, side: int, batch: int) -> Callable[[], None]:
-    """The network's own part of a step."""
+    """Return the network's own part of a step."""
     x, t = torch.randn(batch, 4, side // 8, side // 8), torch.arange(batch) * 100
     unet = unet.train()
 

@@ -1,1 +1,1 @@
-"""What dev.py is made of. `environment`, `runtime` and `lint` need the standard library alone."""
+"""The parts of dev.py. `environment`, `runtime` and `lint` need only the standard library."""

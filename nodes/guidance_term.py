@@ -26,7 +26,7 @@ def make_curve(kind: str, end: float, ramp: float, keyframes: str) -> Curve:
 
 
 def side_inputs() -> list[Any]:
-    """The sockets of the two predictions that are compared; what stays open is the base's."""
+    """Return the sockets of the two compared predictions; an open socket means the base's model or condition."""
     return [
         io.Model.Input(
             "model", optional=True,
@@ -48,7 +48,7 @@ def side_inputs() -> list[Any]:
 
 
 def curve_inputs() -> list[Any]:
-    """The widgets that say how the weight changes over its window."""
+    """Return the widgets for the change of the weight over its window."""
     return [
         io.Combo.Input(
             "curve", options=list(CURVES), default="constant",

@@ -13,7 +13,7 @@ from .sampling.guider import GCFGGuider
 
 
 def base_inputs() -> list[Any]:
-    """The sockets that describe a graph's base, shared by guider and sampler."""
+    """Return the sockets that describe a graph's base, shared by guider and sampler."""
     return [
         io.Model.Input("model", tooltip="The base model. It gives the unconditional prediction; cfg hooks act on it."),
         io.Conditioning.Input(

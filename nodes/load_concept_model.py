@@ -58,7 +58,7 @@ class LoadConceptModelNode(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, concept_name: str, weight_dtype: str = "default", base_model: Any = None) -> str:
-        """A file exported again under its old name is loaded again."""
+        """Load a file again when it was exported again under its old name."""
         path = concept_path(concept_name)
         if path is None:
             return ""

@@ -54,7 +54,7 @@ class LoadStarterWorldNode(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, world: str) -> str:
-        """A world written again under its old name is loaded again."""
+        """Load a world again when it was written again under its old name."""
         folder = world_folders().get(world)
         facts = [(folder / name).stat() for name in (WORLD, UNET, TEXT) if (folder / name).is_file()] if folder else []
         return " ".join([str(folder), *(f"{one.st_mtime_ns} {one.st_size}" for one in facts)])

@@ -1,4 +1,4 @@
-"""Merge Guidance Terms: several chains in a row."""
+"""Merge Guidance Terms: several chains joined into one, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modify Guidance Term: projection, norm cap and refresh of the newest term of a chain."""
+"""Modify Guidance Term: projection, norm cap and refresh of the last term of a chain."""
 
 from __future__ import annotations
 

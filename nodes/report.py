@@ -1,4 +1,4 @@
-"""Guidance Report: what each term did while a picture was sampled, as a picture, as text and as data."""
+"""Guidance Report: the numbers of each term during sampling, as a picture, as text and as data."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ class ReportNode(io.ComfyNode):
 
 
 def _place(path: Any) -> str:
-    """'output/gcfg/report_00001_.csv'."""
+    """Write a path as 'output/gcfg/report_00001_.csv'."""
     output = folder_paths.get_output_directory()
     return os.path.join(os.path.basename(output), os.path.relpath(path, output)).replace(os.sep, "/")

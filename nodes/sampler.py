@@ -26,7 +26,7 @@ def seed_input() -> Any:
 
 
 def sampling_inputs() -> list[Any]:
-    """The widgets that say how a latent is denoised, as KSampler has them."""
+    """Return KSampler's widgets for denoising a latent."""
     return [
         io.Int.Input("steps", default=25, min=1, max=10000, tooltip="Number of steps; the paper uses 25."),
         io.Combo.Input(

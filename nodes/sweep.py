@@ -1,4 +1,4 @@
-"""GCFG Sweep: GCFG Sampler over every combination of two axes' values, as one labelled picture."""
+"""GCFG Sweep: GCFG Sampler with every combination of two axes' values, as one labelled picture."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SweepNode(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> int:
-        """A sweep that was interrupted is sampled again when it is queued again."""
+        """Sample a sweep again if it was interrupted before it was queued again."""
         return interruptions()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sweep Axis: one thing that changes along a side of a GCFG Sweep's grid."""
+"""Sweep Axis: one parameter that changes along a side of a GCFG Sweep's grid."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SweepAxisNode(io.ComfyNode):
 
 
 def _widget(parameter: str) -> Any:
-    """The input that has this value when nothing is swept, which says what values it may have."""
+    """Return the input that has this value without a sweep; it defines the allowed values."""
     inputs = [*GuidanceTermNode.GET_SCHEMA().inputs, rescale_input(), seed_input()]
     return next(one for one in inputs if one.id == parameter)
 

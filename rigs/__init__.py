@@ -1,1 +1,1 @@
-"""Rigs for the tests: a way into the host, small models that its real loaders accept, and a server to talk to."""
+"""Rigs for the tests: access to ComfyUI, small models that its real loaders accept, and a client for its server."""

@@ -1,4 +1,4 @@
-"""The pack as the Comfy Registry gets it: git's files but those of .comfyignore, as `comfy node pack` zips them."""
+"""The pack as the Comfy Registry gets it: git's files except those of .comfyignore, as `comfy node pack` zips them."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from rigs.host import ROOT
 
 
 def archive_files() -> list[str]:
-    """Paths in the archive, with files that are not committed yet.
+    """List the paths in the archive, with files that are not committed yet.
 
     Raises:
         FileNotFoundError: there is no git checkout, or no git.
@@ -21,7 +21,7 @@ def archive_files() -> list[str]:
 
 
 def unpack(folder: Path) -> Path:
-    """Lay the archive's files into a new folder, as an installation does."""
+    """Copy the archive's files into a new folder, as an installation does."""
     for path in archive_files():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, folder / path)

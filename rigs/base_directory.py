@@ -1,4 +1,4 @@
-"""A directory of models, packs and inputs for ComfyUI, so that nothing is put into ComfyUI's own folder."""
+"""A directory of models, packs and inputs for ComfyUI, so that its own folder stays clean."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from rigs.host import ROOT
 PACK = {"comfyui-gcfg": ROOT}
 STAND_INS = ROOT / "rigs" / "stand_ins"
 PACK_AND_STAND_INS = {**PACK, "stand_ins": STAND_INS}
-"""Custom nodes by the names that they are linked under."""
+"""Custom nodes by the names of their links."""
 
 MODEL_FOLDERS = ("checkpoints", "diffusion_models", "gcfg_concepts", "loras", "controlnet", "vae", "text_encoders")
 NOT_PACK = shutil.ignore_patterns(".*", "output", "__pycache__")
@@ -21,8 +21,8 @@ def lay_out(
     models: Mapping[str, Mapping[str, Path]],
     images: Mapping[str, Path] | None = None,
 ) -> None:
-    """Make a ComfyUI base directory: packs and model files by links where the system allows, input images copied, since
-    newer hosts refuse inputs that lie elsewhere."""
+    """Make a ComfyUI base directory: link packs and model files if the system allows links, and copy input images,
+    because newer ComfyUI versions refuse inputs outside the directory."""
     for name in ("custom_nodes", "input", "output", "temp", "user", *(f"models/{folder}" for folder in MODEL_FOLDERS)):
         (base / name).mkdir(parents=True, exist_ok=True)
     for name, folder in packs.items():

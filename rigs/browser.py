@@ -23,10 +23,10 @@ SETTINGS = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.VueNodes.AutoScaleLayout": False,
 }
-"""So that no dialog hides the graph, and nodes stay where they were saved."""
+"""Settings under which no dialog hides the graph, and nodes stay where they were saved."""
 
 PATIENCE = 120_000
-"""Milliseconds that a slow machine may take to show something."""
+"""Milliseconds that a slow machine may need to show something."""
 NOTICES = "[role=dialog], [role=alert], [role=alertdialog], .p-toast-message, [data-testid=error-overlay]"
 
 needs_chromium = pytest.mark.skipif(
@@ -36,7 +36,7 @@ needs_chromium = pytest.mark.skipif(
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A running Chromium; the test is skipped where Playwright is not installed."""
+    """Yield a running Chromium; skip the test if Playwright is not installed."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
@@ -45,7 +45,7 @@ def browser() -> Iterator[Any]:
 
 
 def new_page(chromium: Any, sharpness: float = 1) -> Any:
-    """An empty page; `sharpness` is pixels of a screenshot for each of the page."""
+    """Open an empty page; `sharpness` is screenshot pixels per page pixel."""
     page = chromium.new_page(viewport={"width": 1600, "height": 1000}, device_scale_factor=sharpness)
     page.set_default_timeout(PATIENCE)
     return page
@@ -54,15 +54,15 @@ def new_page(chromium: Any, sharpness: float = 1) -> Any:
 def open_interface(
     chromium: Any, server: ComfyServer, *, vue: bool = False, extension: bool = True, sharpness: float = 1
 ) -> Any:
-    """A page with the web interface of this server, ready to use.
+    """Open the web interface of this server and wait until it is ready.
 
     Args:
-        vue: the new rendering of nodes, else the classic one.
+        vue: the new rendering of nodes, else the classic rendering.
         extension: load the pack's own extension, else empty files in its place.
         sharpness: as in `new_page`.
 
     Returns:
-        Playwright's page; ``page.errors`` holds what its console reports as errors.
+        Playwright's page; ``page.errors`` holds the errors in its console.
     """
     for name, value in (SETTINGS | {"Comfy.VueNodes.Enabled": vue}).items():
         server.client.post(f"/settings/{name}", value)
@@ -80,18 +80,18 @@ def open_interface(
 
 
 def notices(page: Any) -> list[str]:
-    """Texts of the dialogs, messages and warnings that lie over the graph."""
+    """Return the texts of dialogs, messages and warnings that cover the graph."""
     return page.locator(NOTICES).filter(visible=True).all_inner_texts()
 
 
 def _errors(message: Any, address: str) -> list[str]:
-    """What the console reports as an error of the page, and where; not that a machine without internet has none."""
+    """Return the console's errors with their places, except for failed requests to the internet."""
     place = message.location.get("url", "")
     return [f"{message.text} ({place})"] if message.type == "error" and place.startswith(address) else []
 
 
 def workflow(name: str) -> dict[str, Any]:
-    """A workflow of the pack, as the interface saves it."""
+    """Read a workflow of the pack, as the interface saves it."""
     return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 

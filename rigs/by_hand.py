@@ -1,4 +1,4 @@
-"""Guidance graphs worked out by hand, in float64, from predictions that were made one by one; and a run by hand."""
+"""Guidance graphs computed by hand, in float64, from predictions that were made one by one; and a run by hand."""
 
 import itertools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FULL = torch.ones(1, 1, 1, 1, dtype=torch.float64)
 
 
 def fitted(mask: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """A mask [H, W] or [N, H, W] as a float64 map [N, 1, h, w]."""
+    """Resize a mask [H, W] or [N, H, W] to a float64 map [N, 1, h, w]."""
     if mask is None:
         return FULL
     mask = mask.reshape(-1, 1, *mask.shape[-2:])
@@ -30,10 +30,10 @@ def coefficients(
     terms: list[RandomTerm], weights: list[float], size: tuple[int, int],
     cover: Callable[[Side], Tensor] = lambda side: FULL,
 ) -> dict[Side, Tensor]:  # fmt: skip
-    """a_j of every prediction that takes part, as maps; those that vanish everywhere are left out.
+    """Return a_j of every prediction that takes part, as maps; coefficients that are zero everywhere are left out.
 
     Args:
-        cover: where a side's condition is in force, [B or 1, 1, h, w] of zeros and ones.
+        cover: returns where a side's condition is in force, [B or 1, 1, h, w] of zeros and ones.
     """
     total: dict[Side, Tensor] = {BASE: FULL.clone()}
     scale: dict[Side, float] = {BASE: 1.0}
@@ -46,7 +46,7 @@ def coefficients(
 
 
 def linear_sum(a: dict[Side, Tensor], predict: Callable[[Side], Tensor]) -> tuple[Tensor, float]:
-    """sum_j a_j D_j, and sum_j |a_j| |D_j| for scale."""
+    """Return sum_j a_j D_j, and sum_j |a_j| |D_j| for scale."""
     result, scale = torch.zeros(1, dtype=torch.float64), 0.0
     for side, coefficient in a.items():
         d = predict(side).double()
@@ -58,10 +58,10 @@ def linear_sum(a: dict[Side, Tensor], predict: Callable[[Side], Tensor]) -> tupl
 def euler(
     model: Any, latent: Tensor, predict: Callable[[Tensor, float], Tensor], steps: int, scheduler: str = "normal"
 ) -> Tensor:
-    """What a sampler node gives with euler, seed 0 and denoise 1: x <- x + (sigma_next - sigma) (x - D) / sigma.
+    """Sample like a sampler node with euler, seed 0 and denoise 1: x <- x + (sigma_next - sigma) (x - D) / sigma.
 
     Args:
-        model: for its schedule and its latents' scale.
+        model: for its noise schedule and its latents' scale.
         latent: [B, C, ...].
         predict: D at (x, sigma).
     """
@@ -75,7 +75,7 @@ def euler(
 
 
 def primary_of(graph: RandomGraph) -> int | None:
-    """The first term that is (base model, some other condition) - (base model, base condition)."""
+    """Return the index of the first term that is (base model, some other condition) - (base model, base condition)."""
     for i, term in enumerate(graph.terms):
         model, cond = term.side("positive")
         if term.side("reference") == BASE and model == 0 and cond != 0:
@@ -95,7 +95,7 @@ class ByHand:
         return {"projection": "off", "parallel": 0.0, "norm_cap": 0.0, "refresh": 1} | self.graph.terms[i].modify
 
     def call(self, x: Tensor, sigma: float, predict: Callable[[Side], Tensor]) -> tuple[Tensor, set[Side]]:
-        """The guided prediction at (x, sigma), and the predictions that it takes."""
+        """Return the guided prediction at (x, sigma), and the predictions that it needs."""
         self.calls += 1
         if sigma > self.last:
             self.stored.clear()
@@ -118,7 +118,7 @@ class ByHand:
         return result, asked
 
     def _differences(self, predict: Callable[[Side], Tensor]) -> tuple[dict, dict, set[int]]:
-        """Every term's difference and positive prediction, new or reused, and which terms' are new."""
+        """Return every term's difference and positive prediction, new or reused, and the terms whose are new."""
         for i, term in enumerate(self.graph.terms):
             if i not in self.stored or self.calls - self.stored[i][0] >= self.options(i)["refresh"]:
                 own = predict(term.side("positive")).double()
@@ -127,7 +127,8 @@ class ByHand:
         return raw, own, {i for i, entry in self.stored.items() if entry[0] == self.calls}
 
     def _exact(self) -> set[int]:
-        """Terms whose difference is used as a whole: modified ones, and those that are another's direction."""
+        """Return the terms whose difference is used as a whole: modified terms, and terms that are another's
+        direction."""
         exact = set()
         for i in range(len(self.graph.terms)):
             options = self.options(i)

@@ -1,4 +1,4 @@
-"""Whole tiny checkpoints (network, text encoder, VAE), and the parts that workflows load on their own."""
+"""Complete tiny checkpoints (network, text encoder, VAE), and the parts that workflows load separately."""
 
 import inspect
 import json
@@ -20,10 +20,10 @@ CHECKPOINTS = ("sd15", "sd2v", "sdxl", "sd3")
 
 
 def tiny_checkpoint(kind: str, seed: int = 0) -> Path:
-    """A checkpoint for Load Checkpoint: float32 network, VAE (TAESD's shape) and, where small enough, CLIP.
+    """Write a checkpoint for Load Checkpoint: float32 network, VAE (TAESD's shape) and, if small enough, CLIP.
 
-    sd15 and sd3 carry a random CLIP-L. sdxl and sd2v carry none, since their text encoders cannot shrink:
-    put `rigs.stand_ins` in their workflows.
+    sd15 and sd3 have a random CLIP-L. sdxl and sd2v have none because their text encoders cannot shrink: put
+    `rigs.stand_ins` in their workflows.
     """
     if kind not in CHECKPOINTS:
         raise KeyError(f"no tiny checkpoint {kind!r}; there are {', '.join(CHECKPOINTS)}")
@@ -31,7 +31,7 @@ def tiny_checkpoint(kind: str, seed: int = 0) -> Path:
 
 
 def tiny_vae(kind: str, seed: int = 0) -> Path:
-    """A VAE file for Load VAE: TAESD's shape, and Wan's own for video."""
+    """Write a VAE file for Load VAE: TAESD's shape, and Wan's own for video."""
     name = f"vae-wan{_wan_width()}" if kind == "wan" else f"vae-{kind}"
     return built(f"{name}-{seed}", lambda: vae_state(kind, seed))
 
@@ -46,7 +46,7 @@ def _checkpoint_state(kind: str, seed: int) -> dict[str, Tensor]:
 
 
 def _wan_width() -> int:
-    """Base channels of the video VAE: 8 where the host reads the width from the file, else Wan's own 96."""
+    """Return the base channels of the video VAE: 8 if ComfyUI reads the width from the file, else Wan's own 96."""
     return 8 if "decoder.head.0.gamma" in inspect.getsource(comfy.sd.VAE.__init__) else 96
 
 

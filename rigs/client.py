@@ -1,4 +1,4 @@
-"""Speak to a ComfyUI server as the web interface does: over HTTP and its websocket."""
+"""A client for a ComfyUI server, over HTTP and its websocket like the web interface."""
 
 import json
 import time
@@ -26,7 +26,7 @@ class PromptRefused(Exception):
 
 @dataclass
 class Run:
-    """What one prompt did."""
+    """The events and results of one prompt."""
 
     images: list[tuple[str, bytes]] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Run:
     seconds: float = 0.0
 
     def texts(self) -> list[str]:
-        """Every text that a node displays when it is done."""
+        """Return every text that a node displays after its run."""
         return [text for output in self.history["outputs"].values() for text in output.get("text", [])]
 
 
@@ -49,12 +49,12 @@ class Client:
         self.url = f"http://{address}"
 
     def get(self, path: str, **query: str) -> bytes:
-        """The body of a GET."""
+        """Return the body of a GET."""
         with urllib.request.urlopen(f"{self.url}{path}?{urlencode(query)}", timeout=30) as answer:
             return answer.read()
 
     def post(self, path: str, body: Any) -> dict:
-        """The JSON answer to a POST of JSON.
+        """Return the JSON answer to a POST of JSON.
 
         Raises:
             PromptRefused: the server answered with an error status.
@@ -75,7 +75,7 @@ class Client:
         """Queue an API-format prompt and listen until it is done.
 
         Args:
-            cancel_at: press Cancel when progress comes to this value.
+            cancel_at: press Cancel when progress reaches this value.
 
         Raises:
             PromptRefused: the prompt was not accepted (status 400), or a node failed while it ran (status 500).
@@ -103,7 +103,7 @@ class Client:
         return result
 
     def _history(self, identity: str, seconds: float = 10) -> dict:
-        """The history entry; it may appear a moment after the last event."""
+        """Return the history entry; it may appear shortly after the last event."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             history = json.loads(self.get(f"/history/{identity}"))
@@ -114,7 +114,7 @@ class Client:
 
 
 def _listen(listener: websocket.WebSocket, identity: str, result: Run) -> bool:
-    """Take one message in; True when it is the last."""
+    """Handle one message; return True after the last."""
     message = listener.recv()
     if isinstance(message, bytes):
         _take_binary(message, result)
@@ -131,7 +131,7 @@ def _listen(listener: websocket.WebSocket, identity: str, result: Run) -> bool:
 
 
 def _take_binary(message: bytes, result: Run) -> None:
-    """A binary event: its number, then an image after one field or an image after a JSON."""
+    """Read a binary event: its number, then an image after one field or an image after a JSON."""
     event, first, rest = int.from_bytes(message[:4], "big"), int.from_bytes(message[4:8], "big"), message[8:]
     if event == PREVIEW_IMAGE:
         result.previews.append(rest)

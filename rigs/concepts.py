@@ -1,4 +1,4 @@
-"""Tiny null-text concept files, as format 1 writes them."""
+"""Tiny null-text concept files of format 1."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ CONFIGS = {
 
 
 def tiny_concept(kind: str, seed: int = 0) -> Path:
-    """A null-text concept file for Load Concept Model, in the latent space of the tiny model of this kind."""
+    """Write a null-text concept file for Load Concept Model, in the latent space of the tiny model of this kind."""
     if kind not in CONFIGS:
         raise KeyError(f"no tiny concept {kind!r}; there are {', '.join(CONFIGS)}")
     path = cache_dir() / f"concept-{kind}-{seed}-v{VERSION}.safetensors"

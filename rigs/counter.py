@@ -1,4 +1,4 @@
-"""Count what the networks themselves are asked: forwards and, in them, condition chunks."""
+"""Count forwards of networks and the condition chunks in them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from torch import nn
 
 @dataclass
 class Calls:
-    """What one network was asked, call by call."""
+    """The forwards of one network, in order."""
 
     batches: list[list[int]] = field(default_factory=list)
-    """`cond_or_uncond` of each forward: one number a chunk."""
+    """`cond_or_uncond` of each forward: one number per chunk."""
     sigmas: list[float] = field(default_factory=list)
     """The sigma of each forward."""
 
@@ -24,7 +24,7 @@ class Calls:
 
     @property
     def chunks(self) -> int:
-        """Function evaluations: condition chunks over all forwards."""
+        """Number of evaluations: condition chunks over all forwards."""
         return sum(len(batch) for batch in self.batches)
 
 
@@ -35,7 +35,7 @@ class Counter:
         self._calls: dict[int, Calls] = {}
 
     def of(self, patcher: ModelPatcher) -> Calls:
-        """The calls of this model's network."""
+        """Return the calls of this model's network."""
         return self._calls[id(patcher.model.diffusion_model)]
 
     @property
@@ -66,9 +66,9 @@ class Counter:
 
 @contextmanager
 def count_forwards(*patchers: ModelPatcher) -> Iterator[Counter]:
-    """Watch the networks of these models. Results do not change.
+    """Count the forwards of these models' networks. Results do not change.
 
-    The count is taken where the network is entered, below everything that batches, wraps or patches.
+    Forwards are counted at the network's entry, below everything that batches, wraps or patches.
     """
     counter = Counter()
     networks = {id(p.model.diffusion_model): p.model.diffusion_model for p in patchers}

@@ -1,4 +1,4 @@
-"""Conditions that are limited in time and space by core's own nodes, and where core evaluates them."""
+"""Conditions limited in time and space by ComfyUI's own nodes, and the places where ComfyUI evaluates them."""
 
 import random
 from typing import Any
@@ -18,7 +18,7 @@ def masked(pack: Any, condition: list, mask: Tensor, **widgets: Any) -> list:
 
 
 def placed(pack: Any, condition: list, width: int, height: int, x: int = 0, y: int = 0, **widgets: Any) -> list:
-    """Limited to a rectangle, in pixels of the picture: 8 for each of the latent."""
+    """Limit a condition to a rectangle, in pixels of the picture: 8 for each of the latent."""
     place = {"width": width, "height": height, "x": x, "y": y}
     return pack.run("ConditioningSetArea", conditioning=condition, **place, **widgets)[0]
 
@@ -31,7 +31,7 @@ def combined(pack: Any, *conditions: list) -> list:
 
 
 def with_default(pack: Any, condition: list, default: list) -> list:
-    """``default`` where ``condition`` leaves something out."""
+    """Combine the conditions so that ``default`` fills the places that ``condition`` leaves out."""
     return pack.run("ConditioningSetDefaultCombine", cond=condition, cond_DEFAULT=default)[0]
 
 
@@ -43,8 +43,10 @@ def left_half(size: int = 8, count: int = 1) -> Tensor:
 
 
 def core_cover(model: Any, condition: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
-    """1 where core's calc_cond_batch gives a prediction [B, C, ...] and 0 where it gives zeros: the result of a network
-    whose every prediction is 1. ``options`` as for ``processed``."""
+    """Return 1 where ComfyUI's calc_cond_batch gives a prediction [B, C, ...] and 0 where it gives zeros.
+
+    It is the result of a network whose every prediction is 1. ``options`` as for ``processed``.
+    """
     model.model.current_patcher = model
     cond = processed(model, condition, x, **options)
     ones = evaluated(model, cond, x, sigma, model_function_wrapper=lambda _, given: torch.ones_like(given["input"]))
@@ -52,7 +54,7 @@ def core_cover(model: Any, condition: list, x: Tensor, sigma: float, **options: 
 
 
 def random_limits(pack: Any, condition: list, r: random.Random, size: int = 16, batch: int = 1) -> list:
-    """The condition limited at random: in time, by an area, by masks, or not at all; and its parts combined."""
+    """Limit the condition at random: in time, by an area, by masks, or not at all; its parts are combined."""
     g = torch.Generator().manual_seed(r.randrange(1 << 30))
 
     def part() -> list:

@@ -11,7 +11,7 @@ def fail() -> None:
 
 
 def interrupt() -> None:
-    """The user's Cancel, found at once; older hosts look for it between steps only."""
+    """Press Cancel, with immediate effect; older ComfyUI versions look for it between steps only."""
     comfy.model_management.interrupt_current_processing()
     comfy.model_management.throw_exception_if_processing_interrupted()
 
@@ -24,11 +24,11 @@ ENDINGS: dict[str, tuple[Callable[[], None], type[BaseException] | None]] = {
     "success": (lambda: None, None),
     **FAILURES,
 }
-"""What to do, and what sampling then raises."""
+"""An action, and the exception that sampling then raises."""
 
 
 def on_call(number: int, action: Callable[[], None]) -> Callable:
-    """An attn2 patch that changes nothing and acts when it is called for the given time."""
+    """Make an attn2 patch that changes nothing and acts at its call of this number."""
     calls: list[int] = []
 
     def patch(q: Tensor, k: Tensor, v: Tensor, extra: dict) -> tuple:

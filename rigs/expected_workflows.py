@@ -1,4 +1,4 @@
-"""What each example workflow must do when it runs."""
+"""Formula and evaluations that each example workflow must have when it runs."""
 
 from dataclasses import dataclass, replace
 
@@ -7,11 +7,11 @@ PAPER = "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(contr
 
 @dataclass(frozen=True)
 class Expected:
-    """What a workflow must do in four steps: formula and evaluations per call, for each of its sampling runs.
+    """The result of a workflow in four steps: formula and evaluations per call, for each of its sampling runs.
 
-    ``before``: evaluations of a stock sampler that draws the picture to start from, if it is not drawn already.
-    ``shown``: the formula that the node shows, where it is not those of the runs.
-    ``cells``: how many pictures stand beside and below each other in the saved one.
+    ``before``: evaluations of a stock sampler that makes the first picture, if the workflow does not load one.
+    ``shown``: the formula that the node shows, if it is not those of the runs.
+    ``cells``: numbers of pictures beside and below each other in the saved picture.
     """
 
     formulas: tuple[str, ...]
@@ -89,11 +89,11 @@ EXPECTED = {
 }  # fmt: skip
 STARTERS = ("concept_and_control", "plain_cfg", "two_concepts", "negative_term", "regional_masks", "domain_guidance",
             "two_stages")  # fmt: skip
-"""Played by the starter models these do what they do with Stable Diffusion."""
+"""With the starter models these have the same formula and evaluations as with Stable Diffusion."""
 EXPECTED |= {f"starter_{name}": EXPECTED[name] for name in STARTERS} | {
     f"starter_{name}": replace(EXPECTED[name], before=8) for name in ("image_to_image", "inpainting")
 }
-# Other steps of the schedule lie within the windows, since zero terminal SNR starts far higher.
+# Other steps are within the windows, because zero terminal SNR starts at a far higher sigma.
 EXPECTED |= {
     f"starter_{name}": replace(EXPECTED[name], evaluations=(evaluations,))
     for name, evaluations in {"windowed_control": [1, 2, 2, 1], "weight_curves": [2, 3, 3, 4]}.items()

@@ -1,14 +1,14 @@
-"""Which web interface a server shows: GCFG_FRONTEND names a folder, else the one that is installed beside ComfyUI."""
+"""Choose a server's web interface: the folder in GCFG_FRONTEND, else the installed package beside ComfyUI."""
 
 import os
 from pathlib import Path
 
 INSIDE = Path("comfyui_frontend_package", "static")
-"""Where a folder that `pip install --target` filled holds it."""
+"""The interface's path in a folder that `pip install --target` filled."""
 
 
 def frontend_arguments() -> list[str]:
-    """ComfyUI's arguments for it.
+    """Return ComfyUI's arguments for the interface.
 
     Raises:
         FileNotFoundError: GCFG_FRONTEND names a folder without a web interface.

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def comfyui_path() -> Path:
-    """Folder of the ComfyUI to run on: COMFYUI_PATH, else the runtime that dev.py unpacks.
+    """Return the ComfyUI folder to run on: COMFYUI_PATH, else the runtime that dev.py unpacks.
 
     Raises:
         FileNotFoundError: there is no ComfyUI there.
@@ -41,7 +41,7 @@ def enter_host() -> Path:
 
 
 def cache_dir() -> Path:
-    """Folder for built model files: GCFG_TEST_CACHE, else .cache/tiny in the repository. Never committed."""
+    """Return the folder for built model files: GCFG_TEST_CACHE, else .cache/tiny in the repository. Never committed."""
     named = os.environ.get("GCFG_TEST_CACHE")
     path = Path(named).expanduser().resolve() if named else ROOT / ".cache" / "tiny"
     path.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from rigs.micro import patcher_class
 
 PREFIX = "diffusion_model."
 RANK, SCALE = 2, 0.5
-"""SCALE: the change's size, with weights of variance 1 / fan-in as 1."""
+"""SCALE: the change's size, relative to weights of variance 1 / fan-in."""
 
 
 def lora_factors(patcher: ModelPatcher, seed: int = 0) -> dict[str, tuple]:
@@ -49,11 +49,11 @@ def with_lora(patcher: ModelPatcher, seed: int = 0, strength: float = 1.0) -> Mo
 
 
 def separate(patcher: ModelPatcher) -> ModelPatcher:
-    """The same model as if loaded from a file of its own: same patches and options, nothing shared."""
+    """Copy a model as if it were loaded from its own file: same patches and options, nothing shared."""
     owner, patcher.model.current_patcher = patcher.model.current_patcher, None
     try:
         with torch.inference_mode(False), torch.no_grad():
-            config = patcher.model.model_config  # holds no weights, and newer hosts' cannot be copied
+            config = patcher.model.model_config  # holds no weights; that of newer ComfyUI versions cannot be copied
             model = copy.deepcopy(patcher.model, {id(config): config})
     finally:
         patcher.model.current_patcher = owner

@@ -1,4 +1,5 @@
-"""LoRA concepts for the tests of both environments: on every layer that may have factors, or as version 0.1.0 wrote."""
+"""LoRA concepts for the tests of both environments: with factors on every possible layer, or in version 0.1.0's
+format."""
 
 import math
 from pathlib import Path
@@ -18,11 +19,11 @@ RANK, ALPHA = 16, 4.0
 
 
 def lora_on_every_layer(config: dict, **fields: Any) -> LoraConcept:
-    """Random factors for each linear layer and convolution of a null-text network, and random constants.
+    """Make random factors for each linear layer and convolution of a null-text network, and random constants.
 
     Args:
         config: of the UNet.
-        fields: more of the concept's, such as SDXL's constants.
+        fields: further attributes of the concept, for example SDXL's constants.
     """
     draw, factors, features = torch.Generator().manual_seed(4), {}, {}
     for key, shape in tensor_shapes(layout_of(config), null_text=True).items():
@@ -36,7 +37,8 @@ def lora_on_every_layer(config: dict, **fields: Any) -> LoraConcept:
 
 
 def with_factors(lora: LoraConcept, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The base's weights with alpha / rank * B @ A added: the effect of a plain LoRA, its cross-attention untouched."""
+    """Add alpha / rank * B @ A to the base's weights: the effect of an ordinary LoRA, with unchanged
+    cross-attention."""
     changed = dict(weights)
     for layer in lora.layers:
         down, up = lora.factors[layer + DOWN], lora.factors[layer + UP]
@@ -45,7 +47,7 @@ def with_factors(lora: LoraConcept, weights: dict[str, Tensor]) -> dict[str, Ten
 
 
 def write_as_version_0_1_0(path: Path, lora: LoraConcept) -> None:
-    """A file of format 1: PEFT's names, the constants as tensors, alpha in the metadata alone."""
+    """Write a file of format 1: PEFT's names, the constants as tensors, alpha only in the metadata."""
     bare = lora.with_tensors({}, lora.kind)
     metadata = describe(bare, path.stem)
     metadata |= {"gcfg.format": "1", "gcfg.lora_rank": str(lora.rank), "gcfg.lora_alpha": repr(lora.alpha)}

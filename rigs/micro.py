@@ -54,7 +54,7 @@ def micro_model(
 
 
 def patcher_class() -> type[comfy.model_patcher.ModelPatcher]:
-    """The patcher that the host's own loaders use (newer hosts have a core class of their own)."""
+    """Return the patcher class of ComfyUI's own loaders (newer versions have a core class for it)."""
     return getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
 

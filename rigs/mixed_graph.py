@@ -1,4 +1,4 @@
-"""One guidance graph that has all that graphs can have."""
+"""One guidance graph with every feature that a graph can have."""
 
 from typing import Any
 
@@ -30,5 +30,5 @@ class MixedGraph:
         self.guider = self.make_guider()
 
     def make_guider(self) -> comfy.samplers.CFGGuider:
-        """A guider of the models as they are now."""
+        """Make a guider of the models in their current state."""
         return gcfg(self.pack, self.base, U, *self.terms)

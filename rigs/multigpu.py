@@ -25,10 +25,10 @@ needs_latent_shapes = pytest.mark.skipif(
 
 
 class Loader:
-    """Loads micro models as ComfyUI's loaders do, from what can be loaded again for another device.
+    """A loader of micro models that can be loaded again for another device, like those of ComfyUI's loaders.
 
     Attributes:
-        loads: the seeds of all models that were loaded, first ones and others.
+        loads: the seeds of all loaded models, first loads and repeated loads.
     """
 
     def __init__(self) -> None:
@@ -42,14 +42,14 @@ class Loader:
 
 
 def split(pack: Any, model: ModelPatcher) -> ModelPatcher:
-    """The model with a clone on the second device, through core's own MultiGPU CFG Split."""
+    """Return the model with a clone on the second device, by ComfyUI's own MultiGPU CFG Split."""
     model = pack.run("MultiGPU_WorkUnits", model=model, max_gpus=2)[0]
     assert len(model.get_additional_models_with_key("multigpu")) == 1
     return model
 
 
 def away(model: ModelPatcher) -> ModelPatcher:
-    """The clone of a split model on the second device."""
+    """Return the clone of a split model on the second device."""
     return model.get_additional_models_with_key("multigpu")[0]
 
 
@@ -57,10 +57,10 @@ Term = tuple[ModelPatcher, list, float]
 
 
 def expected_sum(base: ModelPatcher, null: list, terms: Sequence[Term]) -> list[Tensor]:
-    """base + sum of weight * (D(model, condition) - base), each prediction made alone, on one device.
+    """Return base + sum of weight * (D(model, condition) - base), each prediction made separately, on one device.
 
     Args:
-        terms: model, condition and weight of each; models are copied before they are asked.
+        terms: model, condition and weight of each; models are copied before they are evaluated.
     """
     out = []
     for x, sigma in zip(points(), SIGMAS, strict=True):

@@ -27,7 +27,7 @@ SMALL = {
         "transformer_layers_per_block": [1, 2, 3],
     },
 }
-# SD1.5 and SDXL at their true width with one or two levels: what a file without metadata is recognised by.
+# SD1.5 and SDXL at their true width with one or two levels: enough to recognise a file without metadata.
 WIDE = {
     "sd15": {
         **CONFIGS["sd15"],
@@ -99,14 +99,14 @@ def forget_concepts() -> None:
 
 
 def concept_path(folder: Path, config: dict, name: str = "concept", seed: int = 0, **fields: object) -> Path:
-    """A format 1 file with such a concept."""
+    """Write a format 1 file with a concept of `make_concept`."""
     path = folder / f"{name}.safetensors"
     write_concept(path, make_concept(config, seed, **fields))
     return path
 
 
 def make_text_constant(unet: nn.Module) -> dict[str, Tensor]:
-    """Give every cross-attention a constant output, whatever the text; returns the constants, [channels] a layer."""
+    """Give every cross-attention a constant output, whatever the text; return the constants, [channels] per layer."""
     for _, block in text_attentions(unet):
         nn.init.zeros_(block.attn2.to_out[0].weight)
         nn.init.normal_(block.attn2.to_out[0].bias)
@@ -114,7 +114,7 @@ def make_text_constant(unet: nn.Module) -> dict[str, Tensor]:
 
 
 def twin_paths(folder: Path, config: dict) -> tuple[Path, Path]:
-    """Two format 1 files of one network: as a null-text concept, and as a UNet whose cross-attention is constant."""
+    """Write two format 1 files of one network: a null-text concept, and a UNet whose cross-attention is constant."""
     concept, text = folder / "concept.safetensors", folder / "text.safetensors"
     unet = text_unet(config)
     constants = make_text_constant(unet)
@@ -132,8 +132,8 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 
 def authors_unet(config: dict, state_dict: dict[str, Tensor]) -> nn.Module:
-    """The null-text network as the paper's authors describe it, in diffusers and without any of our code: each attn2
-    gives a buffer back, each norm2 is an identity, the state dict must fit exactly."""
+    """Build the null-text network as the paper's authors describe it, in diffusers and without our code: each attn2
+    returns a buffer, each norm2 is an identity, and the state dict must fit exactly."""
     unet = text_unet(config, seed=1)
     for module in list(unet.modules()):
         if hasattr(module, "attn2") and hasattr(module, "norm2"):
@@ -155,7 +155,7 @@ class _Constant(nn.Module):
 def as_denoised(
     predict: Callable[[Tensor, Tensor], Tensor], model: object, x: Tensor, sigma: Tensor, v: bool
 ) -> Tensor:
-    """What ComfyUI calls the denoised latent, worked out from a diffusers network's own output.
+    """Compute ComfyUI's denoised latent from a diffusers network's own output.
 
     Args:
         predict: (scaled x, timestep) -> network output, all [B, ...].
@@ -169,7 +169,7 @@ def as_denoised(
 
 
 def denoised_by_concept(model: Any, x: Tensor, sigma: Tensor, **conds: object) -> Tensor:
-    """ComfyUI's apply_model under text that a null-text model must ignore, and its own added embedding."""
+    """Call ComfyUI's apply_model with text and an added embedding, both of which a null-text model must ignore."""
     y = model.extra_conds(device="cpu", noise=x, **conds).get("y")
     rest = {} if y is None else {"y": y.cond.repeat(x.shape[0], 1)}
     return model.apply_model(x, sigma, c_crossattn=torch.randn(x.shape[0], 77, 99), **rest)

@@ -17,7 +17,7 @@ class Pack:
     """The loaded pack.
 
     ComfyUI gives the pack's package a mangled name, so its modules are other objects than those of an absolute
-    `import gcfg_core`. Whatever is handed to nodes or guiders must be made from `pack.module(...)`.
+    `import gcfg_core`. Make all arguments for nodes and guiders from `pack.module(...)`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,11 +25,12 @@ class Pack:
         self.package = str(folder).replace(".", "_x_")
 
     def module(self, name: str) -> ModuleType:
-        """The pack's own module: `pack.module("gcfg_core.guidance.graph")`, `pack.module("nodes.sampling.guider")`."""
+        """Return the pack's own module: `pack.module("gcfg_core.guidance.graph")`,
+        `pack.module("nodes.sampling.guider")`."""
         return importlib.import_module(f"{self.package}.{name}")
 
     def node(self, node_id: str) -> type:
-        """The registered node class of this id: ours or core's."""
+        """Return the registered node class of this id, ours or ComfyUI's."""
         import nodes
 
         if node_id not in nodes.NODE_CLASS_MAPPINGS:
@@ -39,12 +40,12 @@ class Pack:
     def run(self, node_id: str, **inputs: Any) -> tuple:
         """Run a node as the executor does and return its outputs as a tuple.
 
-        Widgets that are not given take their schema's default, as in a freshly placed node.
+        Missing widgets have their schema's default, as in a freshly placed node.
         """
         return _results(self._call(node_id, inputs))
 
     def ui(self, node_id: str, **inputs: Any) -> Any:
-        """Run a node and return what it displays in the interface, as a dict (None when nothing)."""
+        """Run a node and return its display in the interface as a dict, or None."""
         value = self._call(node_id, inputs)
         shown = value.get("ui") if isinstance(value, dict) else getattr(value, "ui", None)
         return shown.as_dict() if hasattr(shown, "as_dict") else shown
@@ -80,7 +81,7 @@ def load_pack(folder: Path = ROOT) -> Pack:
 
 
 def _entry(cls: type) -> Callable[..., Any]:
-    """The function that the executor calls: a fresh V3 class clone's, or a new V1 instance's."""
+    """Return the function that the executor calls: that of a fresh V3 class clone, or of a new V1 instance."""
     if hasattr(cls, "PREPARE_CLASS_CLONE"):
         cls.VALIDATE_CLASS()
         return getattr(cls.PREPARE_CLASS_CLONE(None), cls.FUNCTION)

@@ -12,7 +12,7 @@ from rigs.micro import UNET, micro_model
 
 
 class PackedWeight(torch.Tensor):
-    """int8 numbers with one scale; ``patches`` are added whenever it is unpacked. Copies are the tensor itself."""
+    """int8 numbers with one scale; ``patches`` are added whenever it is unpacked. A copy is the same tensor."""
 
     scale: float
     patches: list
@@ -55,7 +55,8 @@ class PackedLinear(nn.Module):
 
 
 class PackedPatcher(comfy.model_patcher.ModelPatcher):
-    """Quantized weights are not patched: they carry their patches. Everything is patched at loading."""
+    """A patcher that attaches patches to quantized weights instead of patching them. Everything is patched at
+    loading."""
 
     def patch_weight_to_device(self, key: str, device_to: Any = None, inplace_update: bool = False, **_: Any) -> Any:
         weight = comfy.utils.get_attr(self.model, key)

@@ -1,4 +1,4 @@
-"""Stand-ins for patches that take a batch for one (cond, uncond) pair, at every place that a batch passes through."""
+"""Stand-ins for patches that expect a batch of one (cond, uncond) pair, at every place that a batch passes through."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def halved(h: Tensor) -> Tensor:
-    """The batch taken for two halves, the second mixed with the first; a single row counts as the second."""
+    """Mix the second half of the batch with the first; a single row counts as the second half."""
     first, second = h.chunk(2) if len(h) > 1 else (h, h)
     return torch.cat([1.1 * first, 0.7 * second + 0.2 * first]) if len(h) > 1 else 0.7 * second
 
 
 def ordered(h: Tensor, options: dict[str, Any]) -> Tensor:
-    """Every row of role 0 scaled; rows are expected in ComfyUI's order, first all of role 1, then all of role 0."""
+    """Scale every row of role 0; rows must be in ComfyUI's order, first all of role 1, then all of role 0."""
     roles = options["cond_or_uncond"]
     if 0 not in roles:
         return h
@@ -54,7 +54,7 @@ def _output_block_patch(model: Any) -> None:
 
 
 def _layer(model: Any) -> None:
-    """On the network itself, where no clone tells of it."""
+    """Patch the network itself, which no clone records."""
     layer = next(one for one in model.model.diffusion_model.modules() if isinstance(one, torch.nn.GroupNorm))
     forward = layer.forward
     layer.forward = lambda h: halved(forward(h))
@@ -114,14 +114,14 @@ PAIR_PATCHES: dict[str, Callable[[Any], None]] = {
 
 
 def pair_patched(model: Any, name: str) -> Any:
-    """A clone of a model with a middle block that carries this patch."""
+    """Clone a model with a patched middle block."""
     clone = model.clone()
     PAIR_PATCHES[name](clone)
     return clone
 
 
 def hooked(cond: list) -> list:
-    """A CONDITIONING whose hook brings such a patch."""
+    """Return a CONDITIONING whose hook adds the patch."""
     patches = {"patches": {"attn2_output_patch": [lambda out, extra: halved(out)]}}
     hook = comfy.hooks.TransformerOptionsHook(patches, hook_scope=comfy.hooks.EnumHookScope.HookedOnly)
     group = comfy.hooks.HookGroup()

@@ -20,10 +20,10 @@ def guided(
     guider: comfy.samplers.CFGGuider, xs: Sequence[Tensor], sigmas: Sequence[float], around: Callable[[Ask, int], Ask]
     | None = None, **options: Any,
 ) -> list[Tensor]:  # fmt: skip
-    """The guider's predictions at (xs[k] [B, C, ...], sigmas[k]), asked in this order within one sampling run.
+    """Return the guider's predictions at (xs[k] [B, C, ...], sigmas[k]), in this order within one sampling run.
 
     Args:
-        around: given the model as samplers see it and k, returns what to ask instead (to count, say).
+        around: gets the model as samplers see it, and k; returns the function to call instead (to count, for example).
         options: for the guider's ``sample``.
     """
     results: list[Tensor] = []
@@ -45,7 +45,7 @@ def sampled(
     guider: comfy.samplers.CFGGuider, latent: Tensor, steps: int = 3, sampler: str = "euler", scheduler: str = "normal",
     seed: int = 0, **options: Any,
 ) -> Tensor:  # fmt: skip
-    """A whole run of the guider from this latent [B, C, ...], with noise and global randomness of the seed."""
+    """Sample a whole run of the guider from this latent [B, C, ...], with noise and global random state of the seed."""
     sigmas = comfy.samplers.KSampler(guider.model_patcher, steps, CPU, sampler, scheduler, 1.0).sigmas
     noise = comfy.sample.prepare_noise(latent, seed)
     torch.manual_seed(seed)
@@ -54,19 +54,21 @@ def sampled(
 
 
 def denoised(model: Any, conditioning: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
-    """D(x; model, conditioning) from ComfyUI's calc_cond_batch alone: one model, one condition, no guider. ``options``
-    as for ``processed``."""
+    """Return D(x; model, conditioning) from ComfyUI's calc_cond_batch alone: one model, one condition, no guider.
+
+    ``options`` as for ``processed``.
+    """
     comfy.model_management.load_models_gpu([model])
     model.pre_run()
     return evaluated(model, processed(model, conditioning, x, **options), x, sigma)
 
 
 def processed(model: Any, conditioning: list, x: Tensor, name: str = "positive", beside: list | None = None) -> list:
-    """The condition as the model is given it at x [B, C, ...].
+    """Return the condition as the model receives it at x [B, C, ...].
 
     Args:
         name: "positive" or "negative".
-        beside: the other of the two, where they are processed together as CFGGuider does.
+        beside: the other of the two, if they are processed together as in CFGGuider.
     """
     conds = {name: conditioning} | ({} if beside is None else {OTHER_OF[name]: beside})
     converted = {key: comfy.sampler_helpers.convert_cond(conds[key]) for key in sorted(conds, reverse=True)}
@@ -75,7 +77,7 @@ def processed(model: Any, conditioning: list, x: Tensor, name: str = "positive",
 
 
 def evaluated(model: Any, cond: list, x: Tensor, sigma: float, **options: Any) -> Tensor:
-    """What core's calc_cond_batch gives for a processed condition, with these further model options."""
+    """Return ComfyUI's calc_cond_batch of a processed condition, with further model options."""
     device = model.load_device
     all_options = comfy.model_patcher.create_model_options_clone(model.model_options) | options
     sigmas = torch.full([x.shape[0]], sigma, device=device)

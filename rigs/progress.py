@@ -1,4 +1,4 @@
-"""What the host is told of progress, and Cancel pressed at a certain step."""
+"""Progress reports to ComfyUI, and Cancel pressed at a certain step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import comfy.model_management
 import comfy.utils
 
 THROTTLES = ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT")
-"""Newer hosts leave out reports that follow each other fast."""
+"""Newer ComfyUI versions skip reports in quick succession."""
 
 
 @contextmanager
 def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
-    """A global progress hook as the server sets one, told of every step."""
+    """Set a global progress hook as the server does, without skipped steps."""
     before = {
         name: getattr(comfy.utils, name) for name in (*THROTTLES, "PROGRESS_BAR_HOOK") if hasattr(comfy.utils, name)
     }
@@ -28,7 +28,7 @@ def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
 
 
 def cancel_at(step: int) -> Callable[..., None]:
-    """The server's hook while somebody presses Cancel once, when this step is reported."""
+    """Make a server's hook that presses Cancel once, when this step is reported."""
     ahead = [step]
 
     def hook(value: int, total: int, *rest: Any, **named: Any) -> None:

@@ -1,4 +1,4 @@
-"""Small models whose attention matrices are stored in the quantized forms that newer hosts read (comfy-kitchen)."""
+"""Small models whose attention matrices are quantized in the forms that newer ComfyUI versions read (comfy-kitchen)."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ except ImportError:
     QUANT_ALGOS = {}
 
 WIDTH = 64
-"""Channels, and the context's width: what the 4-bit forms need as a group at least."""
+"""Channels, and the context's width: the smallest group of the 4-bit forms."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "float8_e4m3fn": {"scale": "recalculate"},
@@ -33,19 +33,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Arguments of each form's own quantizer."""
 
 FORMS = [name for name in OPTIONS if name in QUANT_ALGOS]
-"""Those that this host knows; none before it used comfy-kitchen."""
+"""The forms that this ComfyUI knows; none before it used comfy-kitchen."""
 
 FOUR_BIT = [name for name in FORMS if name in ("nvfp4", "convrot_w4a4", "asym_w4a8_int8")]
-"""Those that pack two numbers into a byte, so that what is stored has another shape than the weight."""
+"""The forms that pack two numbers into a byte, so that the stored tensor has another shape than the weight."""
 
 
 def quantized_state(state: dict[str, Tensor], form: str, layers: str = ".attn") -> dict[str, Tensor]:
-    """The tensors of a file whose attention matrices are stored in this form.
+    """Return the tensors of a file whose attention matrices are stored in this form.
 
     Args:
         state: a network's float32 weights.
         form: of `FORMS`.
-        layers: part of the names of those that are; ComfyUI recognises a UNet by the shape of its first attn2.to_k.
+        layers: part of the quantized layers' names; ComfyUI recognises a UNet by the shape of its first attn2.to_k.
     """
     layout = QUANT_ALGOS[form]["comfy_tensor_layout"]
     stored = dict(state)

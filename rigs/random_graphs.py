@@ -1,4 +1,4 @@
-"""Random guidance graphs, described in plain numbers so that a test can work out by hand what they must give."""
+"""Random guidance graphs, described in plain numbers so that a test can compute their results by hand."""
 
 import math
 import random
@@ -31,7 +31,7 @@ class RandomTerm:
     modify: dict[str, Any] = field(default_factory=dict)
 
     def inputs(self, models: list, conds: list) -> dict[str, Any]:
-        """What `rigs.graphs.chain` is given; a side that is the base's stays unconnected."""
+        """Return the term's inputs for `rigs.graphs.chain`; a side that is the base's stays unconnected."""
         sides = {"model": self.model, "reference_model": self.reference_model}
         texts = {"positive": self.positive, "reference": self.reference}
         connected = {name: models[i] for name, i in sides.items() if i is not None}
@@ -45,7 +45,7 @@ class RandomTerm:
         }  # fmt: skip
 
     def weight_at(self, percent: float) -> float:
-        """Weight times curve inside the window; nothing of the pack is called."""
+        """Return weight times curve inside the window, without calling the pack."""
         whole = self.start == 0.0 and self.end == 1.0
         if not whole and not self.start <= percent < self.end:
             return 0.0
@@ -63,7 +63,7 @@ class RandomTerm:
         return self.weight
 
     def side(self, which: str) -> tuple[int, int]:
-        """(model, condition) with 0 for the base's."""
+        """Return (model, condition), with 0 for the base's."""
         model, cond = {
             "positive": (self.model, self.positive), "reference": (self.reference_model, self.reference)
         }[which]  # fmt: skip
@@ -81,7 +81,7 @@ def _between(points: list, p: float) -> float:
 
 @dataclass
 class RandomGraph:
-    """Models and conditions to use (indices, the base's first), batch size, terms, and where to ask."""
+    """Models and conditions to use (indices, the base's first), batch size, terms, and points (percent) to evaluate."""
 
     seed: int
     models: list[int]
@@ -94,7 +94,7 @@ class RandomGraph:
 
 
 def random_graph(seed: int, pool: int, conds: int, size: int = 8) -> RandomGraph:
-    """1 to 8 terms on 1 to 4 of ``pool`` models and up to ``conds`` conditions."""
+    """Make 1 to 8 terms on 1 to 4 of ``pool`` models and up to ``conds`` conditions."""
     r = random.Random(seed)
     g = torch.Generator().manual_seed(seed)
     models = r.sample(range(pool), r.randint(1, min(4, pool)))

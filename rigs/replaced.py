@@ -1,4 +1,4 @@
-"""Functions in the place of ComfyUI's sampling function, and the models that come with them, as other packs have them.
+"""Functions in the place of ComfyUI's sampling function, and the models that come with them, like those of other packs.
 
 AnimateDiff-Evolved (P1) prepares model options that its model needs, AutomaticCFG (P2) passes its cfg function more
 than ComfyUI does, smZNodes (P7) composes weighted conditions and skips the negative.
@@ -33,7 +33,7 @@ def naming(
     model: Any, x: Tensor, timestep: Tensor, uncond: list, cond: list, cond_scale: float, model_options: dict,
     seed: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """P2: its cfg function is given the conditions too."""
+    """P2: its cfg function gets the conditions too."""
     outputs = comfy.samplers.calc_cond_batch(model, [cond, uncond], x, timestep, model_options)
     names = {"cond_denoised": outputs[0], "uncond_denoised": outputs[1], "cond_scale": cond_scale}
     result = x - model_options.get("sampler_cfg_function", lambda args: x - outputs[0])({**names, "cond_pos": cond})
@@ -59,7 +59,7 @@ def composing(
 
 
 def needing(model: Any) -> Any:
-    """P1: a model that cannot be evaluated without what ``preparing`` puts into its options."""
+    """P1: a model that cannot be evaluated without the options that ``preparing`` adds."""
     model = model.clone()
 
     def scaled(apply_model: Callable, args: dict[str, Any]) -> Tensor:
@@ -89,7 +89,7 @@ def installing(model: Any) -> Any:
 
 
 def reading(model: Any) -> Any:
-    """P2: a cfg function that reads what only ``naming`` passes, and a post-cfg function."""
+    """P2: a cfg function that reads arguments only ``naming`` passes, and a post-cfg function."""
     model = model.clone()
     model.set_model_sampler_cfg_function(
         lambda args: (

@@ -31,7 +31,7 @@ class Box(NamedTuple):
 
 @dataclass
 class Declared:
-    """What ComfyUI declares of a node type: inputs in order, as (kind, options)."""
+    """ComfyUI's declaration of a node type: inputs in order, as (kind, options)."""
 
     inputs: dict[str, tuple[str, dict]]
     required: set[str]
@@ -48,7 +48,7 @@ class Declared:
 
     @property
     def saved_widgets(self) -> list[str | None]:
-        """Names of the widgets whose values are saved, in order; None for one that only the interface has."""
+        """Names of the widgets with saved values, in order; None for a widget that only the interface has."""
         names: list[str | None] = []
         for name in self.widget_names:
             options = self.inputs[name][1]
@@ -59,10 +59,10 @@ class Declared:
 
 
 def declared(type_name: str) -> Declared:
-    """The declaration of a node type.
+    """Return the declaration of a node type.
 
     Raises:
-        KeyError: this ComfyUI has no such node.
+        KeyError: this ComfyUI has no node of that type.
     """
     import nodes
 
@@ -79,12 +79,12 @@ def declared(type_name: str) -> Declared:
 
 
 def real_nodes(graph: dict[str, Any]) -> list[dict[str, Any]]:
-    """The nodes that are run: all but the notes."""
+    """Return the nodes that are run: all but the notes."""
     return [node for node in graph["nodes"] if node["type"] not in NOTES]
 
 
 def prompt_of(graph: dict[str, Any]) -> dict[str, dict]:
-    """The prompt that the interface would queue, without titles: {id: {"class_type", "inputs"}}."""
+    """Return the prompt that the interface would queue, without titles: {id: {"class_type", "inputs"}}."""
     links = {link[0]: link for link in graph["links"]}
     prompt = {}
     for node in real_nodes(graph):
@@ -103,7 +103,7 @@ def prompt_of(graph: dict[str, Any]) -> dict[str, dict]:
 
 
 def node_box(node: dict[str, Any]) -> Box:
-    """A node's place, its title bar included."""
+    """Return a node's place, title bar included."""
     (x, y), (width, height) = node["pos"], node["size"]
     return Box(x, y - NODE_TITLE, x + width, y + height)
 

@@ -1,4 +1,5 @@
-"""A second device on a machine that has one: CPU tensors that remember where they are, and operations that look."""
+"""A simulated second device on a machine that has only a CPU: tensors remember their device, and operations check
+it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,14 +15,15 @@ from torch.overrides import TorchFunctionMode
 
 HOME, AWAY = torch.device("cpu"), torch.device("cpu", 0)
 MIXING = (Tensor.copy_, Tensor.__getitem__, Tensor.__setitem__, torch._has_compatible_shallow_copy_type)
-"""What may have tensors of two devices: copies, indices, and moving a parameter."""
+"""Operations that may mix tensors of two devices: copies, indices, and moving a parameter."""
 
 
 class Places(TorchFunctionMode):
-    """While it is entered, torch.device("cpu", 0) is another device than "cpu".
+    """While entered, torch.device("cpu", 0) is another device than "cpu".
 
-    Tensors are at home unless they were made or moved there, or belong to a model that `move` put there. Operations on
-    tensors of both devices raise RuntimeError, as between a CPU and a GPU; scalars may be anywhere.
+    Tensors are on "cpu" unless they were made or moved to the second device, or belong to a model that `move` put
+    there. Operations on tensors of both devices raise RuntimeError, as between a CPU and a GPU; scalars may be
+    anywhere.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -47,7 +49,7 @@ class Places(TorchFunctionMode):
 
 @contextlib.contextmanager
 def second_device() -> Iterator[None]:
-    """`Places`, in the threads too in which ComfyUI spreads a model's conditions; ComfyUI finds both devices."""
+    """Enter `Places`, also in the threads in which ComfyUI spreads a model's conditions; ComfyUI sees both devices."""
     with pytest.MonkeyPatch.context() as patch, Places():
         patch.setattr(Tensor, "_make_subclass", staticmethod(_parameter_in_place(Tensor._make_subclass)))
         if hasattr(comfy.model_management, "get_all_torch_devices"):
@@ -58,7 +60,7 @@ def second_device() -> Iterator[None]:
 
 
 def _parameter_in_place(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A new parameter is where its tensor is; torch makes it past every mode."""
+    """Give a new parameter its tensor's device; torch makes parameters without consulting modes."""
 
     def made(kind: type, data: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         parameter = make(kind, data, *args, **kwargs)
@@ -79,7 +81,7 @@ def _with_places(multigpu: Any) -> Callable[..., None]:
 
 
 def move(model: ModelPatcher) -> None:
-    """Put a model, which is not loaded yet, on the second device."""
+    """Put a model that is not loaded yet on the second device."""
     model.load_device = AWAY
     for tensor in (*model.model.parameters(), *model.model.buffers()):
         tensor.place = AWAY
@@ -90,7 +92,7 @@ def place_of(tensor: Tensor) -> torch.device:
 
 
 def _target(func: Any, args: tuple, kwargs: dict[str, Any]) -> torch.device | None:
-    """The device that an operation is told to put its result on."""
+    """Return the device argument of an operation, if it has one."""
     if func is Tensor.cpu:
         return HOME
     if func is Tensor.to and "device" not in kwargs:

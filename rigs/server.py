@@ -1,4 +1,4 @@
-"""A real ComfyUI server in a process of its own, on the loopback address."""
+"""A real ComfyUI server in its own process, on the loopback address."""
 
 import os
 import shutil
@@ -20,14 +20,14 @@ ADDRESS = "127.0.0.1"
 
 
 class ComfyServer:
-    """Boots in `__enter__`, ends the process it started in `__exit__`.
+    """A server that starts in `__enter__` and ends its process in `__exit__`.
 
     Args:
         packs: {name: custom node folder}, to be linked; default this pack.
         models: {model folder: {file name: file}}, linked into a model directory of the server's own.
-        images: {file name: file}, put into its input directory beside the pictures that ComfyUI brings.
+        images: {file name: file}, put into its input directory beside ComfyUI's own pictures.
         base: keep models, inputs and outputs here; default a temporary directory, removed at the end.
-        port: default a free one.
+        port: default a free port.
         arguments: further command line arguments for ComfyUI's main.py.
         quiet: send the server's output to `base`/server.log instead of this process's.
     """
@@ -85,7 +85,7 @@ class ComfyServer:
                 log.close()
 
     def wait_until_up(self, seconds: float = 180) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
             RuntimeError: it ended or stayed silent; the message ends with its log's last lines.
@@ -126,7 +126,7 @@ class ComfyServer:
         return self.log.read_text(errors="replace") if self.log.is_file() else ""
 
     def run(self, prompt: dict, seconds: float = 300) -> Run:
-        """As `Client.run`; where that takes too long, with the log's last lines."""
+        """Do as `Client.run`; a timeout error includes the log's last lines."""
         try:
             return self.client.run(prompt, seconds)
         except TimeoutError as error:
@@ -138,7 +138,7 @@ def _environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """Return an unused port of the loopback address."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return probe.getsockname()[1]

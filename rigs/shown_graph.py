@@ -1,4 +1,4 @@
-"""The paper's graph in the web interface, changed by JavaScript; what the panels read of it, what would be queued."""
+"""The paper's graph in the web interface, changed by JavaScript: the panels' reading of it, and the prompt to queue."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ window.between = (node, name, other, input = 0, output = 0) => {
 };
 window.queued = async () => (await app.graphToPrompt()).output;
 """
-"""`find` a node, `put` a new one, the `slot` of an input, its `giver`, lay a node `between`; the `queued` prompt."""
+"""`find` a node, `put` a new node, the `slot` of an input, its `giver`, put a node `between`; the `queued` prompt."""
 
 OTHER_PACKS = Path(__file__).with_name("other_packs.js").read_text(encoding="utf-8")
 READ = """async () => {
@@ -33,7 +33,7 @@ UNREAD = {"seed"}
 
 
 def prepare(page: Any) -> None:
-    """Define the helpers, and nodes as other packs have them, in a page with the interface."""
+    """Define the helpers, and nodes like those of other packs, in a page with the interface."""
     page.evaluate(f"() => {{ {HELPERS} }}")
     page.evaluate(f"() => {{ {OTHER_PACKS} }}")
 
@@ -52,7 +52,7 @@ def show_inside(page: Any, nodes: str) -> None:
 
 
 def compare(page: Any) -> dict[str, dict]:
-    """What is read equals ComfyUI's own prompt, for each of our nodes that is not bypassed or muted; returns it."""
+    """Check that the panels read ComfyUI's own prompt for each of our active nodes; return it."""
     read, queued = page.evaluate(READ)
     ours = {node_id: node for node_id, node in read.items() if node["class_type"].startswith("GCFG_")}
     for node_id, node in ours.items():
@@ -64,7 +64,7 @@ def compare(page: Any) -> dict[str, dict]:
 
 
 def wait_for_formula(page: Any, *parts: str) -> str:
-    """The text of the formula panels, as soon as these parts are in it."""
+    """Wait until these parts are in the formula panels, and return their text."""
     end = time.monotonic() + 15
     while not all(part in (text := page.evaluate(f"() => {FORMULA}")) for part in parts):
         assert time.monotonic() < end, f"{parts} are not all in: {text}"

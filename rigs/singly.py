@@ -1,4 +1,4 @@
-"""Predictions made one by one, each at the time of its own model: what a graph's predictions must equal."""
+"""Predictions made one by one, each at its own model's time, for comparison with a graph's predictions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,8 @@ def is_flow(model: Any) -> bool:
 
 
 def sigmas_of(model: Any, percents: list[float]) -> list[float]:
-    """Sigma at each percent: log-linear between a discrete schedule's steps, the line itself for flow of shift 1."""
+    """Return sigma at each percent: log-linear between a discrete noise schedule's steps, linear for flow of shift
+    1."""
     if is_flow(model):
         return [1.0 - p for p in percents]
     steps, sampling = np.arange(1000), model.get_model_object("model_sampling")
@@ -25,22 +26,22 @@ def sigmas_of(model: Any, percents: list[float]) -> list[float]:
 
 
 def own_time(model: Any, x: Tensor, sigma: float, base_is_flow: bool) -> tuple[Tensor, float]:
-    """(x, sigma) of the base as those of this model: flow models at the flow time that sigma corresponds to, others
-    on a flow base at the sigma that the time corresponds to, at most their own largest."""
+    """Convert (x, sigma) from the base's time to this model's: flow models use the flow time that sigma corresponds to,
+    others on a flow base the sigma that the time corresponds to, at most their own largest."""
     if is_flow(model) == base_is_flow:
         return x, sigma
     if is_flow(model):
         return x / (1 + sigma), sigma / (1 + sigma)
     x, sigma = x / (1 - sigma), sigma / (1 - sigma)
     largest = float(model.get_model_object("model_sampling").sigma_max)
-    return (x * (largest / sigma), largest) if sigma > largest else (x, sigma)  # it knows no more noise than that
+    return (x * (largest / sigma), largest) if sigma > largest else (x, sigma)  # trained on no more noise
 
 
 def predictions_at(
     models: list, conds: list, x: Tensor, sigma: float, base_is_flow: bool = False,
     pair: Callable[[Side], dict[str, Any]] = lambda side: {},
 ) -> Callable[[Side], Tensor]:  # fmt: skip
-    """side -> D(x; model, condition), evaluated alone.
+    """Return a function from a side to D(x; model, condition), evaluated separately.
 
     Args:
         pair: how a side's condition is processed together with another; see `rigs.probe.processed`.

@@ -1,4 +1,4 @@
-"""What a run must leave as it was: the state of a model's patcher and of the network that it shares."""
+"""The state of a model's patcher and of its shared network, to check that a run restores it."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ PLAIN = ("patches", "backup", "object_patches", "object_patches_backup", "hook_p
 
 
 def snapshot(value: Any) -> Any:
-    """A copy of nested containers, with leaves by identity."""
+    """Copy nested containers, with leaves by identity."""
     if isinstance(value, dict):
         return {key: snapshot(one) for key, one in value.items() if one not in ({}, [])}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Models whose weights the host streams from their file: newer hosts' own patcher, without its native allocator."""
+"""Models whose weights ComfyUI streams from their file, by newer versions' own patcher without its native allocator."""
 
 from typing import Any, ClassVar
 
@@ -7,18 +7,18 @@ import comfy.model_patcher
 from rigs.micro import micro_model
 
 LOADS: list[int] = []
-"""The seed of every file that was read again for a delegate, in order."""
+"""The seed of every file that was read again for a plain model, in order."""
 
 DYNAMIC = getattr(comfy.model_patcher, "ModelPatcherDynamic", None)
-"""The real class; older hosts have none, and `Imitation` stands in."""
+"""The real class; older ComfyUI versions have none, and `Imitation` replaces it."""
 
 
 def streaming_model(seed: int = 0, is_file: bool = True) -> Any:
-    """The micro model as newer hosts load it by default.
+    """Make the micro model as newer ComfyUI versions load it by default.
 
     Args:
         seed: of its weights, and the name of its file.
-        is_file: the host knows how to read it again (``cached_patcher_init``).
+        is_file: ComfyUI can read it again (``cached_patcher_init``).
     """
     plain = micro_model(seed)
     streamed = (Imitation if DYNAMIC is None else Streamed)(plain.model, plain.load_device, plain.offload_device)
@@ -27,14 +27,15 @@ def streaming_model(seed: int = 0, is_file: bool = True) -> Any:
 
 
 def read_again(seed: int, disable_dynamic: bool = False) -> Any:
-    """The function that a loader leaves behind to read its file once more."""
+    """Load the file once more: the function that a loader leaves for that."""
     assert disable_dynamic
     LOADS.append(seed)
     return micro_model(seed)
 
 
 class Imitation(comfy.model_patcher.ModelPatcher):
-    """The new methods of a streaming patcher on an older host's plain patcher; it cannot be patched while sampling."""
+    """The new methods of a streaming patcher on an older version's plain patcher; it cannot be patched while
+    sampling."""
 
     def is_dynamic(self) -> bool:
         return True
@@ -66,17 +67,17 @@ if DYNAMIC is not None:
     import comfy_aimdo.host_buffer
 
     class HostBuffer:
-        """In the place of the allocator's pinned memory: none."""
+        """Replaces the allocator's pinned memory with none."""
 
         size = 0
 
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
     class Streamed(DYNAMIC):
-        """ModelPatcherDynamic on the CPU, where the host itself would take the plain patcher.
+        """ModelPatcherDynamic on the CPU, where ComfyUI itself would use the plain patcher.
 
-        No weight is held back by the allocator: weights of up to 16 KB are patched at loading, as everywhere; larger
-        ones, of which a CPU has no copy, are used as they are.
+        The allocator holds back no weight: weights of up to 16 KB are patched at loading, as everywhere; larger ones,
+        of which a CPU has no copy, are used as they are.
         """
 
         buffer: ClassVar[type] = HostBuffer

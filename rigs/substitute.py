@@ -1,4 +1,4 @@
-"""Run any workflow with tiny models: a file of the right kind under every name that the workflow asks for."""
+"""Run any workflow with tiny models: a file of the right kind for every name that the workflow loads."""
 
 import copy
 import re
@@ -16,7 +16,7 @@ from rigs.lora import lora_file
 from rigs.tiny import load_tiny, tiny_unet
 
 NAMES = (("wan", r"wan"), ("sdxl", r"xl"), ("sd3", r"sd3|sd_?3"), ("sd2v", r"768|v2|sd_?2"))
-"""Which kind a model file's name speaks of; SD1.5 when none of these matches."""
+"""Patterns in a model file's name for each kind; SD1.5 if none of them matches."""
 
 LOADERS: dict[str, tuple[str, str, Callable[[str, int], Path]]] = {
     "CheckpointLoaderSimple": ("ckpt_name", "checkpoints", tiny_checkpoint),
@@ -34,17 +34,17 @@ WITHOUT_TEXT = ("sdxl", "sd2v")
 """Kinds whose tiny checkpoint has no text encoder."""
 
 STARTER = "GCFG_LoadStarterWorld"
-"""A workflow with this node runs on the pack's own models: they are small already."""
+"""A workflow with this node runs on the pack's own models, which are already small."""
 
 RESIZED = ("ImageScale", "SolidMask")
-"""Nodes whose sides keep their proportions to each other when they shrink."""
+"""Nodes whose sides keep their proportions when they shrink."""
 
 SIZES = ("EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanLatentVideo", "WanImageToVideo")
 
 
 @dataclass
 class Substitution:
-    """A prompt that runs on tiny models, and what a server needs for it."""
+    """A prompt that runs on tiny models, and the files that a server needs for it."""
 
     prompt: dict[str, dict]
     models: dict[str, dict[str, Path]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Substitution:
 
 
 def kind_of(prompt: dict[str, dict]) -> str:
-    """The architecture of a workflow, from the names of its model files."""
+    """Return the architecture of a workflow, from the names of its model files."""
     names = " ".join(
         str(node["inputs"].get(LOADERS[node["class_type"]][0])).lower()
         for node in prompt.values()
@@ -112,7 +112,7 @@ def _concept_or_model(kind: str, seed: int) -> Path:
 
 
 def _stand_in(prompt: dict[str, dict], loader: str, output: int, kind: str) -> None:
-    """Lead every use of a loader's missing CLIP to a stand-in node."""
+    """Connect every use of a loader's missing CLIP to a stand-in node."""
     added = f"{loader}-clip"
     for node in prompt.values():
         for key, value in node["inputs"].items():
@@ -131,7 +131,7 @@ def _shrink(name: str, inputs: dict, steps: int, size: int) -> None:
 
 
 def _shrink_together(nodes: list[dict], size: int) -> None:
-    """Scale width and height of all these nodes by one factor that brings the largest side to `size`."""
+    """Scale width and height of all these nodes by one factor, so that the largest side becomes `size`."""
     largest = max((inputs[side] for inputs in nodes for side in ("width", "height")), default=0)
     if largest > size:
         for inputs in nodes:

@@ -1,4 +1,4 @@
-"""Sweeps through the pack's nodes, and a VAE that remembers what it decoded."""
+"""Sweeps through the pack's nodes, and a VAE that records the latents it decodes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +22,8 @@ class WatchedVAE(comfy.sd.VAE):
     """A tiny autoencoder for SD1.5's latents.
 
     Attributes:
-        seen: the latents that it was given.
-        at_second: what happens when it is given the second one.
+        seen: the latents that it decoded.
+        at_second: called when it decodes the second.
     """
 
     def __init__(self) -> None:
@@ -66,16 +66,16 @@ class Graph:
         return self.pack.run("GCFG_SweepAxis", parameter=parameter, term=term, values=values)[0]
 
     def arguments(self, columns: tuple, rows: tuple | None = None, **inputs: Any) -> dict[str, Any]:
-        """Of the GCFG Sweep, its axes given as (parameter, term, values)."""
+        """Return the arguments of the GCFG Sweep, with its axes given as (parameter, term, values)."""
         axes = {"columns": self.axis(*columns)} | ({"rows": self.axis(*rows)} if rows else {})
         return {**self.shared, **axes, "vae": self.vae, "terms": self.chain(), **inputs}
 
     def sweep(self, columns: tuple, rows: tuple | None = None, **inputs: Any) -> tuple[Tensor, Tensor]:
-        """(grid, images)."""
+        """Return (grid, images)."""
         return self.pack.run("GCFG_Sweep", **self.arguments(columns, rows, **inputs))
 
     def sampled(self, *changes: tuple[str, str, float]) -> Tensor:
-        """The latent of GCFG Sampler, each of the (parameter, term, value) written into the node that has it."""
+        """Return the latent of GCFG Sampler, with each (parameter, term, value) written into its node."""
         of_terms: dict[str, dict[str, float]] = {}
         of_sampler = {}
         for parameter, term, value in changes:
@@ -85,12 +85,12 @@ class Graph:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Equal to the bit, on the same device and of the same dtype."""
+    """True if the tensors are equal to the bit, on the same device and of the same dtype."""
     return one.device == other.device and one.dtype == other.dtype and torch.equal(one, other)
 
 
 def place(pack: Any, k: int, size: int) -> tuple[int, int]:
-    """Where the grid of WEIGHTS has picture k, the pictures being drawn ``size`` pixels wide."""
+    """Return the position of picture k in the grid of WEIGHTS, with pictures ``size`` pixels wide."""
     drawing, heading = pack.module("nodes.drawing.sweep_layout"), pack.module("gcfg_core.guidance.sweep").Heading
     columns, rows = heading("weight of control", ("0", "1.5", "3")), heading("weight of concept", ("0", "-2"))
     return drawing.Layout(columns, rows, (64, 64), size).corner(k)

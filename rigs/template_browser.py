@@ -12,7 +12,7 @@ PICTURE_IS_THERE = "() => app.graph.nodes.some(node => node.type === 'SaveImage'
 
 
 def open_templates(page: Any) -> None:
-    """Click what opens it, and the pack's name in it."""
+    """Open the template browser, and click the pack's name in it."""
     page.locator(BUTTON).first.click()
     choose_pack(page)
 
@@ -24,14 +24,14 @@ def choose_pack(page: Any) -> None:
 
 
 def all_cards(page: Any) -> Any:
-    """The cards of every template, after scrolling to the last one: more appear on the way."""
+    """Return the cards of every template, after scrolling to the last: more appear on the way."""
     while _show_more(page):
         pass
     return page.locator(CARDS)
 
 
 def click_card(page: Any, name: str) -> None:
-    """Open one template, and return when the template browser has closed."""
+    """Open one template, and wait until the template browser has closed."""
     card = page.locator(f"[data-testid='template-workflow-{name}']")
     while not card.count() and _show_more(page):
         pass

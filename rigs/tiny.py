@@ -1,7 +1,7 @@
-"""Tiny model files with random weights that ComfyUI's real loaders take for the real thing.
+"""Tiny model files with random weights that ComfyUI's real loaders accept.
 
-Only what a loader looks at has its true size (context width, model channels, latent channels); the rest is as small
-as it can be. Files are built on demand in seconds and kept in `rigs.host.cache_dir()`.
+Only the sizes that a loader checks are real (context width, model channels, latent channels); the rest is as small as
+it can be. Files are built on demand in seconds and kept in `rigs.host.cache_dir()`.
 """
 
 import os
@@ -30,7 +30,7 @@ TOKENS = 8
 
 @dataclass(frozen=True)
 class Kind:
-    """One architecture: how its network is built and what its inputs look like."""
+    """One architecture: the layout of its network and the shapes of its inputs."""
 
     network: type[nn.Module]
     config: dict
@@ -39,7 +39,7 @@ class Kind:
     channels: int = 4
     frames: int | None = None
     extra: Callable[[], dict[str, Tensor]] = dict
-    """Further tensors that tell the loader which variant this is."""
+    """Further tensors by which the loader recognizes the variant."""
 
 
 def _unet(context: int, **changes: object) -> dict:
@@ -63,7 +63,7 @@ def _unet(context: int, **changes: object) -> dict:
 
 
 def _v_prediction_mark() -> dict[str, Tensor]:
-    """SD2's loader tells v-prediction by the spread of this bias (more than 0.09)."""
+    """The bias by whose spread (more than 0.09) SD2's loader recognizes v-prediction."""
     return {"output_blocks.11.1.transformer_blocks.0.norm1.bias": torch.linspace(-1, 1, 320)}
 
 
@@ -125,7 +125,7 @@ def tiny_unet(kind: str, seed: int = 0) -> Path:
 
 
 def load_tiny(kind: str, seed: int = 0) -> ModelPatcher:
-    """The file of `tiny_unet` through ComfyUI's own loader: a fresh model each call."""
+    """Load the file of `tiny_unet` with ComfyUI's own loader: a fresh model each call."""
     model = comfy.sd.load_diffusion_model(str(tiny_unet(kind, seed)))
     if model is None:
         raise RuntimeError(f"ComfyUI did not recognise the tiny {kind} model")
@@ -133,7 +133,7 @@ def load_tiny(kind: str, seed: int = 0) -> ModelPatcher:
 
 
 def tiny_cond(kind: str, seed: int = 0) -> list:
-    """A CONDITIONING as this architecture's text encoder would give it: [1, 8, width] and a pooled vector."""
+    """Make a CONDITIONING like this architecture's text encoder: [1, 8, width] and a pooled vector."""
     spec = _kind(kind)
     generator = torch.Generator().manual_seed(1000 + seed)
     extra = {} if spec.pooled is None else {"pooled_output": torch.randn(1, spec.pooled, generator=generator)}
@@ -149,7 +149,7 @@ def tiny_latent(kind: str, seed: int = 0, batch: int = 1, size: int = 16) -> dic
 
 
 def built(name: str, state: Callable[[], dict[str, Tensor]]) -> Path:
-    """The cached file of this name, made from `state()` when it is not there yet."""
+    """Return the cached file of this name; make it from `state()` if it does not exist yet."""
     path = cache_dir() / f"{name}-v{VERSION}.safetensors"
     if not path.is_file():
         partial = path.with_suffix(f".{os.getpid()}.part")

@@ -1,4 +1,4 @@
-"""Clones of one model that share its network, and the separately loaded files that they must equal."""
+"""Clones of one model that share its network, and separately loaded models for comparison."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ def lora(seed: int, strength: float = 1.0) -> Change:
 
 
 def lora_node(pack: Any, model: Any) -> Any:
-    """A LoRA file through core's own loader node."""
+    """Load a LoRA file with ComfyUI's own loader node."""
     name = lora_file(model, 8).name
     return pack.run("LoraLoaderModelOnly", model=model, lora_name=name, strength_model=0.7)[0]
 
@@ -33,7 +33,7 @@ def v_prediction(pack: Any, model: Any) -> Any:
 
 
 def compute_dtype(name: str) -> Change:
-    """Core's node Model Compute Dtype."""
+    """Apply ComfyUI's node Model Compute Dtype."""
     return lambda pack, model: pack.run("ModelComputeDtype", model=model, dtype=name)[0]
 
 
@@ -57,17 +57,17 @@ GRAPHS: dict[str, tuple[Change, list[Change]]] = {
     "model_sampling on the base": (v_prediction, [plain]),
     "model_sampling and LoRA": (both(lora(1), v_prediction), [plain, lora(2), v_prediction]),
 }
-"""What is done to the base model, and to the model of every term, all clones of one model."""
+"""The changes to the base model, and to the model of every term; all are clones of one model."""
 
 
 def variants(pack: Any, graph: str, model: Any) -> tuple[Any, list]:
-    """The base of a graph and its terms' models, made of one model."""
+    """Return the base of a graph and its terms' models, made of one model."""
     on_base, on_terms = GRAPHS[graph]
     return on_base(pack, model), [change(pack, model) for change in on_terms]
 
 
 def separate_variants(pack: Any, graph: str, make: Callable[[], Any] = micro_model) -> tuple[Any, list]:
-    """The same, each of a model of its own."""
+    """Do the same, with a separate model for each."""
     on_base, on_terms = GRAPHS[graph]
     return on_base(pack, make()), [change(pack, make()) for change in on_terms]
 
@@ -80,7 +80,7 @@ def terms_of(models: list) -> list[dict[str, Any]]:
 
 
 def expected_sum(base: Any, models: list) -> list[Tensor]:
-    """The graph of ``terms_of`` written out, each side asked of ComfyUI alone; the reference is on the base model."""
+    """Compute the graph of ``terms_of`` from separate evaluations by ComfyUI; the reference is on the base model."""
     out = []
     for x, sigma in zip(points(), SIGMAS, strict=True):
         total = denoised(base, micro_cond(0), x, sigma).double()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 def fill(module: nn.Module, seed: int) -> nn.Module:
-    """Give every parameter of `module` its seeded value in place, and return the module."""
+    """Set every parameter of `module` to its seeded value in place, and return the module."""
     state = module.state_dict()
     for name, value in random_state(state, seed).items():
         state[name].copy_(value)
@@ -13,10 +13,10 @@ def fill(module: nn.Module, seed: int) -> nn.Module:
 
 
 def random_state(shapes: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Seeded tensors of the given shapes and dtypes.
+    """Make seeded tensors of the given shapes and dtypes.
 
-    Matrices and kernels are normal with variance 1 / fan-in, norm weights are one, biases are small. Integer
-    tensors stay as they are. The order of names plays no part.
+    Matrices and kernels are normal with variance 1 / fan-in, norm weights are one, biases are small. Integer tensors
+    are not changed. The order of names has no effect.
     """
     generator = torch.Generator().manual_seed(seed)
     result = {}

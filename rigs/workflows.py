@@ -20,21 +20,21 @@ from rigs.pack import Pack
 from rigs.substitute import substitute
 
 KEPT = 40
-"""How many nodes' results the executor keeps: enough for every loader."""
+"""Number of nodes whose results the executor keeps: enough for every loader."""
 DIRECTORIES = ("input", "output", "temp")
 NOTHING: Mapping[str, Mapping[str, Path]] = {}
 
 
 @dataclass
 class Done:
-    """What one workflow did.
+    """The results of one workflow.
 
     Attributes:
-        images: files that were saved, in order.
+        images: saved files, in order.
         shown: the last picture that nodes of each type showed.
         traces: the trace of each sampling run, in order.
-        texts: what the pack's nodes showed.
-        chunks: how many conditions each forward of a network evaluated, in order.
+        texts: the texts that the pack's nodes showed.
+        chunks: the number of conditions that each forward of a network evaluated, in order.
     """
 
     images: list[Path] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Done:
 
 
 class SilentServer:
-    """As much of ComfyUI's server as its executor speaks to."""
+    """The part of ComfyUI's server that its executor uses."""
 
     client_id = None
     last_node_id = None
@@ -58,13 +58,13 @@ class SilentServer:
     sockets_metadata: dict = {}
 
     def send_sync(self, *_: object) -> None:
-        """Nobody listens."""
+        """Do nothing: there is no client."""
 
 
 class WorkflowRunner:
-    """Runs workflows one after another in one executor, so that what they load alike is loaded once.
+    """Runs workflows one after another in one executor, so that files they have in common are loaded once.
 
-    A context manager: at its end ComfyUI's folders are what they were.
+    A context manager: at its end ComfyUI's folders are restored.
 
     Args:
         pack: the loaded pack.
@@ -91,7 +91,7 @@ class WorkflowRunner:
             getattr(folder_paths, f"set_{name}_directory")(directory)
         for name, paths in self._models.items():
             folder_paths.folder_names_and_paths[name][0][:] = paths
-        folder_paths.filename_list_cache.clear()  # it would look into the folders when they are gone
+        folder_paths.filename_list_cache.clear()  # otherwise it would look into the folders after they are deleted
         self.executor.reset()
 
     def run(
@@ -114,7 +114,7 @@ class WorkflowRunner:
         lay_out(self.base, {}, small.models)
         lay_out(self.base, {}, models)
         for name, path in small.images.items():
-            shutil.copy2(path, self.base / "input" / name)  # newer hosts refuse links that lead out of the folder
+            shutil.copy2(path, self.base / "input" / name)  # newer versions refuse links out of the folder
         before = set(self._outputs())
         identity = uuid.uuid4().hex
         done = Done()
@@ -141,7 +141,7 @@ class WorkflowRunner:
 
 @contextmanager
 def _watched(pack: Pack, done: Done) -> Iterator[None]:
-    """Note every trace that begins, and the condition chunks that every network is asked for."""
+    """Record every trace that begins, and the condition chunks of every network."""
     trace_type = pack.module("gcfg_core.trace.trace").Trace
     begin, apply_model = trace_type.begin, comfy.model_base.BaseModel._apply_model
 
@@ -169,7 +169,7 @@ def _load_stand_ins() -> None:
 
 
 def _cache_arguments() -> dict[str, Any]:
-    """A cache that outlives prompts, under the names that this ComfyUI knows."""
+    """Return the arguments for a cache that outlives prompts, under this ComfyUI's names."""
     arguments: dict[str, Any] = {"cache_type": execution.CacheType.LRU}
     if "cache_args" in inspect.signature(execution.PromptExecutor.__init__).parameters:
         return {**arguments, "cache_args": {"lru": KEPT, "ram": 0.0, "ram_inactive": 0.0}}

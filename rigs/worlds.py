@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
 
 
 def tiny_world(block: int = 1, seed: int = 0) -> Base:
-    """A world whose text encoder's norms and biases are moved, so that none hides a mistake."""
+    """Make a world with perturbed norms and biases in its text encoder, so that an error in them is visible."""
     base = new_world(WorldConfig(**TINY, block=block, seed=seed), CAPTIONS, "tiny")  # type: ignore[arg-type]
     made = torch.Generator().manual_seed(1)
     for parameter in base.text.parameters():  # type: ignore[union-attr]
@@ -38,13 +38,13 @@ def tiny_world(block: int = 1, seed: int = 0) -> Base:
 
 
 def write_tiny_world(folder: Path, base: Base, title: str = "Tiny world") -> Path:
-    """The folder, with world.json, UNet and text encoder."""
+    """Write the folder, with world.json, UNet and text encoder."""
     write_world(folder, base, title=title)
     return folder
 
 
 def write_tiny_concept(path: Path, block: int = 1, seed: int = 3) -> Path:
-    """A null-text concept in the latent space of `tiny_world`, with random constants."""
+    """Write a null-text concept in the latent space of `tiny_world`, with random constants."""
     base = tiny_world(block, seed)
     remove_text_attention(base.unet, make_text_constant(base.unet))
     concept = Concept(

@@ -1,1 +1,1 @@
-"""Tools of this repository that are no part of the pack."""
+"""Tools of this repository that are not part of the pack."""

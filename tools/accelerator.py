@@ -1,8 +1,8 @@
-"""Which device the ComfyUI server of `demo` and `serve` is to use."""
+"""Choose the device for the ComfyUI server of `demo` and `serve`."""
 
 
 def device_arguments(given: list[str]) -> tuple[str, ...]:
-    """`--cpu` for ComfyUI where torch finds no accelerator, unless it is already there."""
+    """Return `--cpu` for ComfyUI if torch finds no accelerator and the argument is not given already."""
     import torch
 
     found = torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available()

@@ -21,17 +21,17 @@ FOLDER = ROOT / "docs" / "pictures"
 GRAPH = ROOT / "workflows" / "api" / "starter_concept_and_control.json"
 CONCEPT, CONTROL = 2.0, 4.0
 CHOSEN = 3
-"""Which picture of the seed: one whose four are clear."""
+"""Number of the picture to use: its four variants are clear."""
 
 GROUND, INK, MUTED = "#1f1f23", "#ececf1", "#a9a9b4"
 CONCEPT_COLOUR, CONTROL_COLOUR = "#4a9fe8", "#ff8b47"
 BASE, CONCEPT_END, CONTROL_END = (0.17, 0.17), (0.27, 0.66), (0.66, 0.27)
-"""Where the icon's arrows begin and end, in a square of side 1; their sum is the result."""
+"""Ends of the icon's arrows, in a square of side 1; their sum is the result."""
 DPI = 100
 
 
 def sample() -> list[list[Any]]:
-    """Pictures of one seed; rows: without and with the concept, columns: without and with the prompt."""
+    """Sample pictures of one seed; rows: without and with the concept, columns: without and with the prompt."""
     from rigs.host import enter_host
 
     enter_host()
@@ -58,7 +58,7 @@ def _picture(runner: Any, graph: dict[str, dict], concept: float, control: float
 
 
 def draw_icon() -> bytes:
-    """Two differences added to a base: what the pack does, as arrows."""
+    """Draw two differences added to a base as arrows: the pack's work."""
     figure, axes = _sheet(4.0, 4.0, transparent=True)
     from matplotlib.patches import FancyBboxPatch
 
@@ -73,7 +73,7 @@ def draw_icon() -> bytes:
 
 
 def draw_banner(pictures: list[list[Any]]) -> bytes:
-    """The pack's name and formula beside a picture without guidance, with either term and with both."""
+    """Draw the pack's name and formula beside a picture without guidance, with either term and with both."""
     width, height, side, gap = 12.6, 5.4, 2.1, 0.14
     figure, axes = _sheet(width, height)
     axes.text(0.6, 3.85, "GCFG", color=INK, fontsize=66, weight="bold", va="center")
@@ -104,7 +104,7 @@ def _arrow(axes: Any, start: tuple, end: tuple, colour: str, width: float, head:
 
 
 def _sheet(width: float, height: float, transparent: bool = False) -> tuple[Any, Any]:
-    """A figure of this many inches and axes that fill it, from 0 to its size, or from 0 to 1 where it is square."""
+    """Make a figure of this many inches with axes that fill it, from 0 to its size, or from 0 to 1 if it is square."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -118,7 +118,7 @@ def _sheet(width: float, height: float, transparent: bool = False) -> tuple[Any,
 
 
 def _png(figure: Any) -> bytes:
-    """The figure as a small file: 256 colours."""
+    """Return the figure as a small file of 256 colours."""
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()
@@ -130,7 +130,7 @@ def _png(figure: Any) -> bytes:
 
 
 def main() -> int:
-    """Draw both and print where they are."""
+    """Draw both and print their paths."""
     if (code := run_elsewhere("tools.brand")) is not None:
         return code
     for name, data in (("icon", draw_icon()), ("banner", draw_banner(sample()))):

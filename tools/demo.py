@@ -1,6 +1,6 @@
-"""The pack's main job, end to end: a ComfyUI server, the paper's graph over HTTP, a picture of what each weight does.
+"""The demo: a ComfyUI server, the paper's graph over HTTP, and a picture of the effect of each weight.
 
-With a workflow's name it runs that one instead; model files that it names are replaced by tiny random ones.
+With a workflow's name it runs that workflow instead; model files in it are replaced by tiny random models.
 """
 
 import argparse
@@ -28,10 +28,10 @@ CONTROL_WEIGHTS = (0.0, 1.0, 2.5, 5.0)
 
 
 def main(arguments: list[str]) -> int:
-    """Draw the grid, or run the workflow that was named; print where the pictures are."""
+    """Draw the grid, or run the named workflow; print the pictures' paths."""
     options = _options(arguments)
     logging.disable(logging.WARNING)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that the server ends with it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that the server ends with this process
     enter_host()
     from rigs.client import PromptRefused
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def draw_grid_of_weights(options: argparse.Namespace) -> int:
-    """The paper's graph on the starter models: a row for each concept weight, a column for each control weight."""
+    """Draw the paper's graph on the starter models: a row for each concept weight, a column for each control weight."""
     from rigs.server import ComfyServer
     from training.sample.grid import beside, draw_grid
 
@@ -73,7 +73,7 @@ def draw_grid_of_weights(options: argparse.Namespace) -> int:
 
 
 def with_weights(prompt: dict[str, dict], w_concept: float, w_control: float) -> dict[str, dict]:
-    """The paper's graph with other weights."""
+    """Return the paper's graph with other weights."""
     changed = copy.deepcopy(prompt)
     for label, weight in (("concept", w_concept), ("control", w_control)):
         next(n for n in changed.values() if n["inputs"].get("label") == label)["inputs"]["weight"] = weight
@@ -81,7 +81,7 @@ def with_weights(prompt: dict[str, dict], w_concept: float, w_control: float) ->
 
 
 def run_workflow(options: argparse.Namespace) -> int:
-    """Queue a workflow on tiny models, save its pictures and print what was done."""
+    """Queue a workflow on tiny models, save its pictures and print a summary."""
     from rigs.base_directory import PACK_AND_STAND_INS
     from rigs.server import ComfyServer
     from rigs.substitute import substitute
@@ -108,7 +108,7 @@ def run_workflow(options: argparse.Namespace) -> int:
 
 
 def _node(prompt: dict[str, dict], kind: str) -> dict[str, Any]:
-    """The inputs of the first node of a type."""
+    """Return the inputs of the first node of a type."""
     return next(node["inputs"] for node in prompt.values() if node["class_type"] == kind)
 
 

@@ -75,9 +75,9 @@ SCENES = {
         join(columns, 'axis', sweep, 'columns'); join(rows, 'axis', sweep, 'rows');
         return [columns, rows, sweep];""",
 }
-"""Each builds a graph and returns the nodes that are shown."""
+"""Each builds a graph and returns the nodes to show."""
 AFTER_A_RUN = ("GCFG_Report", "GCFG_ComparePredictions")
-"""Nodes whose help shows what came out; they are in WORKFLOW."""
+"""Nodes whose help shows their result; they are in WORKFLOW."""
 WORKFLOW = "starter_report"
 
 TAKE = """async (build) => {

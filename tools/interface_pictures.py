@@ -17,11 +17,11 @@ from .interpreter import run_elsewhere
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 COLOURS, SHARPNESS = 256, 1.5
 ABOVE = {"x": 0, "y": 40, "width": 1600, "height": 760}
-"""Without what ComfyUI announces at the top and the empty space at the bottom."""
+"""The page without ComfyUI's announcements at the top and the empty space at the bottom."""
 
 
 def graph(page: Any) -> bytes:
-    """The paper's graph after a run, as the page shows it."""
+    """Show the paper's graph after a run."""
     from rigs.browser import run_workflow
 
     run_workflow(page, "starter_concept_and_control")
@@ -30,7 +30,7 @@ def graph(page: Any) -> bytes:
 
 
 def templates(page: Any) -> bytes:
-    """The template browser with this pack's workflows."""
+    """Show the template browser with this pack's workflows."""
     from rigs.template_browser import open_templates
 
     open_templates(page)
@@ -42,7 +42,7 @@ PICTURES: dict[str, Callable[[Any], bytes]] = {"graph": graph, "templates": temp
 
 
 def small(png: bytes) -> bytes:
-    """The same picture in few colours."""
+    """Return the same picture in few colours."""
     from PIL import Image
 
     data = io.BytesIO()

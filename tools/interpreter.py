@@ -1,4 +1,4 @@
-"""The interpreter that a tool needs: that of the environment with ComfyUI and the rigs."""
+"""Run a tool in the environment with ComfyUI and the rigs."""
 
 from __future__ import annotations
 

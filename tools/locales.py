@@ -1,7 +1,7 @@
 """Write the English texts of the nodes for ComfyUI's interface: python -m tools.locales.
 
-locales/en/nodeDefs.json follows from the nodes' schemas. The other languages are written by hand; this command tells
-what they lack, and a test holds all of them complete.
+locales/en/nodeDefs.json follows from the nodes' schemas. The other languages are written by hand; this command lists
+their missing texts, and a test requires all of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Texts = dict[str, dict[str, Any]]
 
 
 def read(language: str) -> Texts:
-    """The texts of a language, {node id: display_name, description, inputs, outputs}."""
+    """Read the texts of a language, {node id: display_name, description, inputs, outputs}."""
     path = FOLDER / language / "nodeDefs.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def english(nodes: list[type]) -> Texts:
-    """What the schemas of these nodes say, in the form of nodeDefs.json."""
+    """Return the texts in these nodes' schemas, in the form of nodeDefs.json."""
     return {schema.node_id: _texts(schema) for schema in (node.define_schema() for node in nodes)}
 
 
@@ -47,14 +47,14 @@ def _texts(schema: Any) -> dict[str, Any]:
 
 
 def keys(texts: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
-    """The path of every text in a tree of texts."""
+    """Return the path of every text in a tree of texts."""
     if not isinstance(texts, dict):
         return {path}
     return {found for key, inner in texts.items() for found in keys(inner, (*path, key))}
 
 
 def main() -> int:
-    """Write the English file and return the exit code: 1 where another language lacks a text."""
+    """Write the English file and return the exit code: 1 if another language lacks a text."""
     if (code := run_elsewhere("tools.locales")) is not None:
         return code
     from rigs.host import enter_host

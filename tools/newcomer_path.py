@@ -1,8 +1,8 @@
-"""The way of a newcomer, timed: python -m tools.newcomer_path [PICTURE].
+"""Time a newcomer's first steps: python -m tools.newcomer_path [PICTURE].
 
-Starts `python dev.py serve` as a person would, opens the page in Chromium as one who was never there, and clicks until
-the first template's image is in the page. Prints the seconds of each stage and the clicks; PICTURE keeps what the page
-shows at the end. Needs Chromium and the environment that `python dev.py setup` makes.
+Starts `python dev.py serve`, opens the page in Chromium with a new user's settings, and clicks until the first
+template's image is in the page. Prints the seconds of each stage and the clicks; PICTURE is a file for the last view of
+the page. Needs Chromium and the environment that `python dev.py setup` makes.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ PATIENCE = 600
 
 
 class Stages:
-    """Prints what took how long, and counts clicks."""
+    """Prints the time of each stage, and counts clicks."""
 
     def __init__(self) -> None:
         self.clicks = 0
         self.began = self.last = time.monotonic()
 
     def done(self, what: str, clicks: int = 0) -> None:
-        """The stage that began when the last one was over is over now."""
+        """End the stage that began at the end of the last."""
         now = time.monotonic()
         print(f"{now - self.last:6.1f} s  {what}; clicks: {clicks}", flush=True)
         self.last, self.clicks = now, self.clicks + clicks
 
     def all_done(self) -> None:
-        """Tell the whole way."""
+        """Print the total."""
         print(f"{self.last - self.began:6.1f} s  from the command to the image; clicks: {self.clicks}")
 
 
 @contextmanager
 def serving(port: int, user: Path) -> Iterator[str]:
-    """The address of `python dev.py serve` once it has told it; its settings are those of a new user."""
+    """Yield the address that `python dev.py serve` prints; its settings are those of a new user."""
     command = [sys.executable, "dev.py", "serve", "--port", str(port), "--user-directory", str(user)]
     log = user / "output.txt"
     with log.open("wb") as output:
@@ -62,7 +62,7 @@ def serving(port: int, user: Path) -> Iterator[str]:
 
 
 def walk(page: Any, url: str, stages: Stages) -> None:
-    """From the address to the image, by clicks."""
+    """Go from the address to the image, by clicks."""
     from rigs.browser import READY
     from rigs.template_browser import PICTURE_IS_THERE, RUN, choose_pack, click_card
 
@@ -79,7 +79,7 @@ def walk(page: Any, url: str, stages: Stages) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Walk once and print how long it took."""
+    """Walk once and print the time."""
     if (code := run_elsewhere("tools.newcomer_path", *arguments)) is not None:
         return code
     from rigs.browser import browser, new_page

@@ -1,9 +1,9 @@
-"""What a release to the Comfy Registry needs: python -m tools.release COMMAND.
+"""Prepare a release to the Comfy Registry: python -m tools.release COMMAND.
 
 publisher ID ADDRESS   write what only the publisher knows: the publisher's id on the registry and the repository's
                        address (https://github.com/OWNER/NAME) into pyproject.toml and README.md; safe to repeat
-check [TAG]            name all that stands in the way of publishing this version, under this tag where one is given
-notes                  print what CHANGELOG.md says of this version
+check [TAG]            name everything that prevents publishing this version, under this tag if there is one
+notes                  print the section of CHANGELOG.md about this version
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CLONE = re.compile(r"git clone (<[^>]+>|\S+) comfyui-gcfg")
 
 
 class ReleaseError(Exception):
-    """What was asked for cannot be done; the message says why and how to go on."""
+    """The command cannot be done; the message gives the reason and the remedy."""
 
 
 def set_publisher(root: Path, publisher: str, address: str) -> None:
-    """Write a publisher's values into pyproject.toml and the line that clones into README.md.
+    """Write a publisher's values into pyproject.toml and into the `git clone` line of README.md.
 
     Raises:
-        ReleaseError: an id or address of another form, or a file that lacks the place for one.
+        ReleaseError: the id or address has another form, or a file has no place for it.
     """
     address = address.rstrip("/").removesuffix(".git")
     if not ADDRESS.fullmatch(address):
@@ -57,7 +57,7 @@ def set_publisher(root: Path, publisher: str, address: str) -> None:
 
 
 def problems(root: Path, tag: str | None = None) -> list[str]:
-    """What stands in the way of publishing, one sentence each."""
+    """Return everything that prevents publishing, one sentence each."""
     data = tomllib.loads(_read(root / "pyproject.toml"))
     project, found = data["project"], []
     version = project["version"]
@@ -75,7 +75,7 @@ def problems(root: Path, tag: str | None = None) -> list[str]:
 
 
 def notes(root: Path) -> str:
-    """What CHANGELOG.md says of this version; empty where it says nothing."""
+    """Return CHANGELOG.md's section about this version; empty if there is none."""
     version = re.escape(tomllib.loads(_read(root / "pyproject.toml"))["project"]["version"])
     section = re.search(rf"^## {version}\b[^\n]*\n(.*?)(?=^## |\Z)", _read(root / "CHANGELOG.md"), re.M | re.S)
     return section[1].strip() if section else ""

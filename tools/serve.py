@@ -1,4 +1,5 @@
-"""ComfyUI with this pack and small starter models, until it is interrupted or ended. Runs inside the environment."""
+"""Serve ComfyUI with this pack and small starter models, until it is interrupted or ended. Runs inside the
+environment."""
 
 import argparse
 import signal
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> tuple[int, list[str]]:
-    """The port, and what goes to ComfyUI's main.py."""
+    """Return the port, and the arguments for ComfyUI's main.py."""
     parser = argparse.ArgumentParser(prog="dev.py serve", allow_abbrev=False, add_help=False)
     parser.add_argument("--port", type=int, default=PORT)
     options, rest = parser.parse_known_args(arguments)

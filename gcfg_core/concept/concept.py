@@ -1,4 +1,4 @@
-"""A concept model in memory."""
+"""The concept model in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,17 +19,17 @@ class Concept:
     Attributes:
         tensors: the UNet in diffusers' names.
         config: diffusers' UNet2DConditionModel configuration.
-        kind: "null-text-unet", or "unet" for one that reads text.
+        kind: "null-text-unet", or "unet" for a UNet that reads text.
         prediction_type: "epsilon" or "v_prediction".
         zero_terminal_snr: the noise schedule was rescaled to zero terminal SNR (arXiv 2305.08891).
         latent_format: name of the class in comfy.latent_formats; empty for the architecture's own.
-        base: name and hash of the model it came from.
+        base: name and hash of the model that it was trained from.
         training: how it was trained, anything JSON can hold.
         title: a name for people.
         text_embeds: SDXL: the pooled text vector it was trained with, [1, D]. None elsewhere.
         time_ids: SDXL: the size ids it was trained with, [1, 6]: original height, width, crop top, left, target
             height, width. None elsewhere.
-        assumptions: what the file did not say and was inferred, one sentence each.
+        assumptions: facts that the file did not contain and that were inferred, one sentence each.
     """
 
     tensors: Mapping[str, Tensor]
@@ -47,21 +47,21 @@ class Concept:
 
     @property
     def null_text(self) -> bool:
-        """Whether the model ignores text."""
+        """True if the model ignores text."""
         return KINDS[self.kind].null_text
 
     @property
     def constants(self) -> dict[str, Tensor]:
-        """SDXL: the pooled text vector and the size ids, by their names in the file."""
+        """Return SDXL's pooled text vector and size ids under their names in the file; empty for other models."""
         constants = {TEXT_EMBEDS: self.text_embeds, TIME_IDS_NAME: self.time_ids}
         return {key: value for key, value in constants.items() if value is not None}
 
     @property
     def architecture(self) -> str:
-        """ "sd15", "sd2", "sdxl" or "custom"."""
+        """The public architecture: "sd15", "sd2", "sdxl" or "custom"."""
         return architecture_of(self.config)
 
     @property
     def latents(self) -> str:
-        """Name of the latent format, the architecture's own where the file names none."""
+        """Name of the latent format: the file's, or else the architecture's own."""
         return self.latent_format or family_of(self.config).latent_format

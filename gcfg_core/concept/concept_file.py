@@ -1,7 +1,8 @@
 """Concept checkpoint, format 1: one .safetensors file with a UNet in diffusers' names and its description as metadata.
 
-`read_concept` also reads the null-text files of arXiv 2312.08195's authors: a bare state dict, strict, as .safetensors,
-.bin or .pt; what such a file does not say is inferred and listed in `Concept.assumptions`. No pickle ever runs code.
+`read_concept` also reads the null-text files of arXiv 2312.08195's authors: a bare state dict as .safetensors, .bin or
+.pt, with exactly the network's tensors. Facts that such a file lacks are inferred and listed in `Concept.assumptions`.
+Code inside a pickle is never run.
 """
 
 import os
@@ -28,7 +29,7 @@ AGAIN = "Copy or download the file again, or export the concept again."
 
 
 def is_concept_file(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_concept` is the reader for this file: format 1 or null-text. False for ordinary models.
+    """True if `read_concept` reads this file: format 1, or a bare null-text UNet. False for ordinary models.
 
     Raises:
         ConceptFileError: the file is damaged, or a pickle that needs code.
@@ -43,11 +44,11 @@ def read_concept(path: str | os.PathLike[str], config: Mapping[str, Any] | None 
 
     Args:
         path: a format 1 file, or a bare UNet state dict in diffusers' names.
-        config: for bare files, their UNet2DConditionModel configuration; inferred when it is left out.
+        config: the UNet2DConditionModel configuration of a bare file; inferred by default.
 
     Raises:
-        ConceptFileError: the file is damaged, foreign, of a newer format, a pickle that needs code, or its tensors
-            are not exactly those of its network.
+        ConceptFileError: the file is damaged, of another kind or a newer format, a pickle that needs code, or its
+            tensors are not exactly those of its network.
     """
     name = Path(path).name
     try:
@@ -73,16 +74,16 @@ def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | N
 
 
 def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping[str, str] | None = None) -> None:
-    """Write a format 1 file, as `write_tensors` does it.
+    """Write a format 1 file, all of it or nothing (see `write_tensors`).
 
     Args:
-        path: of the .safetensors file; a file already there stays whole until the new one is.
-        concept: what to write; checked first.
-        extra: more metadata strings, such as `modelspec.description`; they win over our own.
+        path: of the .safetensors file; an existing file is replaced only when the new file is complete.
+        concept: checked before anything is written.
+        extra: more metadata strings, for example `modelspec.description`; they override our own.
 
     Raises:
-        ConceptFileError: the concept is not whole, or `path` is no .safetensors name in an existing folder.
-        OSError, SafetensorError: it could not be written; what was there before still is.
+        ConceptFileError: the concept is incomplete, or `path` is not a .safetensors name in an existing folder.
+        OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     check_concept(concept, Path(path).name)
     constants = {key: value.float() for key, value in concept.constants.items()}
@@ -131,7 +132,7 @@ def _inferred(
     config: Mapping[str, Any] | None,
     constants: dict[str, Tensor],
 ) -> dict[str, Any]:
-    """The fields of a bare state dict; fills in the SDXL constants where it has none."""
+    """Infer the fields of a bare state dict, and add default SDXL constants where the file has none."""
     edm = edm_kind(tensors)
     if edm is not None:
         raise ConceptFileError("tensors", "an epsilon or v-prediction model", edm, EDM_REMEDY)

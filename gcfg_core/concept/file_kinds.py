@@ -1,13 +1,13 @@
-"""The kind of a model file by its tensors' names, and what loads it: for messages about a file in the wrong place."""
+"""The kind of a model file, from its tensors' names, and the node that loads it, for messages."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What stands before the names of a diffusion model in a file.
+# Prefixes of a diffusion model's names in a file.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "model.model.", "net.", "transformer.", "unet.", "model.")
 
-# Each family with the names that must all be there: as its own code writes them, or as diffusers does.
+# Each family with the names that must all be present, as its own code or as diffusers writes them.
 DIFFUSION_MODELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Stable Diffusion 3", ("joint_blocks.0.context_block.attn.qkv.weight",)),
     ("Stable Diffusion 3", ("context_embedder.weight", "transformer_blocks.0.attn.add_k_proj.weight",
@@ -69,7 +69,7 @@ DIFFUSION_MODELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _CONTROL = "Load ControlNet Model loads it; Apply ControlNet puts it on a side's conditioning."
 _TEXT = "Load CLIP loads it; a base carries its own."
 _VAE = "Load VAE loads it; the trainer takes it as --vae beside a base that carries none."
-# Every other kind with the beginnings of names that only it has, and what loads it.
+# Every other kind with the name prefixes that only it has, and the node that loads it.
 OTHER_PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "ControlNet": (
         ("control_model.", "controlnet_cond_embedding.", "controlnet_blocks.", "controlnet_down_blocks.", "zero_convs.",
@@ -108,11 +108,11 @@ FAMILY_REMEDY = (
 
 @dataclass(frozen=True)
 class FileKind:
-    """A file that is neither a concept nor a base that can be trained.
+    """A kind of file that is neither a concept nor a trainable base.
 
     Attributes:
-        name: with its article, such as "a Flux model".
-        remedy: a sentence that says what loads it.
+        name: with its article, for example "a Flux model".
+        remedy: a sentence that names the node which loads it.
     """
 
     name: str
@@ -120,10 +120,9 @@ class FileKind:
 
 
 def kind_of(names: Iterable[str]) -> FileKind | None:
-    """The kind of a file with tensors of these names; None for one that is not known, and for a UNet of SD1.5, SD2 or
-    SDXL.
+    """Return the kind of a file with these tensor names; None for unknown kinds and for UNets of SD1.5, SD2 and SDXL.
 
-    The names that decide are those by which ComfyUI's own detection decides, or diffusers' names of the same layers.
+    A kind is recognized by the names that ComfyUI's own detection uses, or by diffusers' names of the same layers.
     """
     given = list(names)
     bare = {_bare(name) for name in given}
@@ -136,7 +135,8 @@ def kind_of(names: Iterable[str]) -> FileKind | None:
 
 
 def diffusion_family(names: Iterable[str]) -> FileKind | None:
-    """The family of a diffusion model, alone or in a whole checkpoint; None for SD1.5, SD2, SDXL and unknown ones."""
+    """Return the family of a diffusion model, alone or inside a checkpoint; None for SD1.5, SD2, SDXL and unknown
+    families."""
     bare = {_bare(name) for name in names}
     known = (family for family, signs in DIFFUSION_MODELS if all(sign in bare for sign in signs))
     return next((FileKind(f"{_article(family)} {family} model", FAMILY_REMEDY) for family in known), None)

@@ -1,6 +1,6 @@
-"""LoRA concept: factors and constants that make a null-text UNet of its base model.
+"""LoRA concept: low-rank factors and constants that turn a base model's UNet into a null-text UNet.
 
-The adapted layers are those of the base without its attn2 and norm2:
+Every layer of the base except attn2 and norm2 can be adapted:
 
     W = W_base + (alpha / rank) * B @ A                (LoRA, arXiv 2106.09685)
 """
@@ -32,10 +32,10 @@ class LoraConcept:
             PEFT's names.
         features: every `null_text_feature`, [1, 1, C], in diffusers' names.
         config: diffusers' UNet2DConditionModel configuration of the base.
-        rank, alpha: of every layer; B @ A is multiplied by alpha / rank.
-        base: name and hash of the model it is for.
+        rank, alpha: the same for every layer; B @ A is multiplied by alpha / rank.
+        base: name and hash of the base model.
 
-    The rest is as in `Concept`.
+    The other attributes are those of `Concept`.
     """
 
     factors: Mapping[str, Tensor]
@@ -66,7 +66,7 @@ class LoraConcept:
         return sorted(key.removesuffix(DOWN) for key in self.factors if key.endswith(DOWN))
 
     def with_tensors(self, tensors: Mapping[str, Tensor], kind: str = NULL_TEXT_UNET.name) -> Concept:
-        """Everything but the factors as a `Concept`."""
+        """Return a `Concept` of these tensors with this LoRA's other attributes."""
         return Concept(
             tensors, self.config, kind, self.prediction_type, self.zero_terminal_snr, self.latent_format, self.base,
             self.training, self.title, self.text_embeds, self.time_ids,
@@ -74,8 +74,8 @@ class LoraConcept:
 
 
 def check_lora_concept(lora: LoraConcept, name: str) -> None:
-    """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network and all of the
-    network's constants."""
+    """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network, with all of
+    the network's constants."""
     layout = layout_of(lora.config)
     network = shapes_of(lora.config, null_text=True)
     expected = {key: shape for key, shape in network.items() if key.endswith(f".{FEATURE}")}
@@ -93,14 +93,14 @@ def check_lora_concept(lora: LoraConcept, name: str) -> None:
 
 
 def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
-    """The whole null-text UNet: the base's weights with the factors added, its attn2 and norm2 left out.
+    """Return the full null-text UNet: the base's weights plus the factors, without attn2 and norm2.
 
     Args:
-        lora: checked, as `read_lora_concept` gives it.
-        base: the base UNet's tensors in diffusers' names; they stay as they are, and keep their dtype.
+        lora: checked, as `read_lora_concept` returns it.
+        base: the base UNet's tensors in diffusers' names; they are not changed, and the result has their dtype.
 
     Raises:
-        ConceptFileError: the base is not the network that the LoRA is for.
+        ConceptFileError: the base has another network than the LoRA's.
     """
     shapes = shapes_of(lora.config, null_text=True)
     kept = {key: shape for key, shape in shapes.items() if not key.endswith(f".{FEATURE}")}
@@ -117,18 +117,18 @@ def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
 
 
 def lora_delta(down: Tensor, up: Tensor, scale: float) -> Tensor:
-    """scale * B @ A, float32: [out, in] of a linear layer, [out, in, kh, kw] of a convolution."""
+    """Return scale * B @ A in float32: [out, in] for a linear layer, [out, in, kh, kw] for a convolution."""
     product = up.float().flatten(1) @ down.float().flatten(1)  # [out, in * kh * kw]
     return (scale * product).reshape(up.shape[0], *down.shape[1:])
 
 
 def _layer(key: str) -> str:
-    """The path of the layer that a factor belongs to; empty for anything else."""
+    """Return the path of the layer that a factor belongs to, or "" if the key is not a factor's."""
     return next((key.removesuffix(suffix) for suffix in (DOWN, UP) if key.endswith(suffix)), "")
 
 
 def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of A and B of a layer whose weight is [out, in] or [out, in, kh, kw]."""
+    """Return the shapes of A and B for a layer whose weight is [out, in] or [out, in, kh, kw]."""
     if len(shape) not in (2, 4):
         raise ConceptFileError(name, "factors of linear layers and convolutions", f"{layer}{DOWN}", AGAIN)
     return {f"{layer}{DOWN}": (rank, *shape[1:]), f"{layer}{UP}": (shape[0], rank, *[1] * (len(shape) - 2))}

@@ -1,15 +1,15 @@
-"""LoRA concept files: plain LoRAs for every program that reads LoRAs, null-text concepts for Load Concept Model.
+"""LoRA concept files: ordinary LoRAs for every program that reads LoRAs, null-text concepts for Load Concept Model.
 
-Format 2 holds, for each adapted layer of the UNet (in diffusers' names, with _ for every dot), the three tensors that
-ComfyUI's LoRA loaders, diffusers' `load_lora_weights` and others read:
+Format 2 stores three tensors for each adapted layer of the UNet (LAYER is its name in diffusers, with _ for every dot).
+ComfyUI's LoRA loaders, diffusers' `load_lora_weights` and other programs read them:
 
     lora_unet_LAYER.lora_down.weight    A, [rank, in] or [rank, in, kh, kw]
     lora_unet_LAYER.lora_up.weight      B, [out, rank] or [out, rank, 1, 1]
-    lora_unet_LAYER.alpha               0-d float32; without it, they take the rank for it
+    lora_unet_LAYER.alpha               0-d float32; readers use the rank if it is missing
 
 diffusers refuses a file with any other tensor, so the constants are in the metadata: `gcfg.constants` is a safetensors
-file in base64, with every `...attn2.null_text_feature` and SDXL's constants. Format 1, of version 0.1.0, had PEFT's
-names for the factors and the constants as tensors; it is read, and no longer written.
+file in base64, with every `...attn2.null_text_feature` and SDXL's constants. Format 1 (version 0.1.0) had PEFT's names
+for the factors and stored the constants as tensors; it is still read, but no longer written.
 """
 
 import base64
@@ -38,12 +38,12 @@ LORA_FORMAT = 2
 RANK_KEY, ALPHA_KEY, CONSTANTS_KEY = "gcfg.lora_rank", "gcfg.lora_alpha", "gcfg.constants"
 PREFIX, ALPHA = "lora_unet_", ".alpha"
 SUFFIXES = {DOWN: ".lora_down.weight", UP: ".lora_up.weight"}  # PEFT's, as in a `LoraConcept` -> the file's
-# Layers that diffusers knows under Stability AI's names alone.
+# Layers that diffusers knows only by Stability AI's names.
 RENAMED = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
 
 
 def is_lora_concept(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_lora_concept` is the reader for this file.
+    """True if `read_lora_concept` reads this file.
 
     Raises:
         ConceptFileError: the file is damaged.
@@ -52,7 +52,7 @@ def is_lora_concept(path: str | os.PathLike[str]) -> bool:
 
 
 def lora_format(path: str | os.PathLike[str]) -> int:
-    """The format of a LoRA concept file; 0 for every other file.
+    """Return the format of a LoRA concept file; 0 for every other file.
 
     Raises:
         ConceptFileError: the file is damaged.
@@ -65,7 +65,8 @@ def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
     """Read and check a LoRA concept file of either format.
 
     Raises:
-        ConceptFileError: it is none, damaged, of a newer format, or its tensors are not those of a LoRA on its network.
+        ConceptFileError: the file is not a LoRA concept, damaged, of a newer format, or its tensors are not those of a
+            LoRA on its network.
     """
     name = Path(path).name
     tensors, metadata = open_tensors(path)
@@ -92,16 +93,16 @@ def read_lora_concept(path: str | os.PathLike[str]) -> LoraConcept:
 
 
 def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: Mapping[str, str] | None = None) -> None:
-    """Write a LoRA concept file of format 2, as `write_tensors` does it.
+    """Write a LoRA concept file of format 2, all of it or nothing (see `write_tensors`).
 
     Args:
-        path: of the .safetensors file; a file already there stays whole until the new one is.
-        lora: what to write; checked first.
-        extra: more metadata strings; they win over our own.
+        path: of the .safetensors file; an existing file is replaced only when the new file is complete.
+        lora: checked before anything is written.
+        extra: more metadata strings; they override our own.
 
     Raises:
-        ConceptFileError: the concept is not whole, or ``path`` is no .safetensors name in an existing folder.
-        OSError, SafetensorError: it could not be written; what was there before still is.
+        ConceptFileError: the concept is incomplete, or ``path`` is not a .safetensors name in an existing folder.
+        OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     check_lora_concept(lora, Path(path).name)
     bare = lora.with_tensors({}, lora.kind)
@@ -113,7 +114,7 @@ def write_lora_concept(path: str | os.PathLike[str], lora: LoraConcept, extra: M
 
 
 def _named(lora: LoraConcept) -> dict[str, Tensor]:
-    """The tensors by their names in the file."""
+    """Return the tensors under their names in the file."""
     tensors = {}
     for layer in lora.layers:
         stem = _stem(layer)
@@ -127,7 +128,7 @@ def _stem(layer: str) -> str:
 
 
 def _layers(names: Iterable[str]) -> dict[str, str]:
-    """The path of each layer that has a weight, by how the names of its tensors begin in a file."""
+    """Map the prefix of a layer's tensors in the file to the layer's path, for each layer that has a weight."""
     layers = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
     stems = {_stem(layer): layer for layer in layers}
     assert len(stems) == len(layers), "two layers of one name"
@@ -135,7 +136,7 @@ def _layers(names: Iterable[str]) -> dict[str, str]:
 
 
 def _factors(name: str, tensors: Mapping[str, Tensor], layers: Mapping[str, str], alpha: float) -> dict[str, Tensor]:
-    """The factors under PEFT's names; a tensor of no layer keeps its own name, which no LoRA has."""
+    """Rename the factors to PEFT's names; a tensor of an unknown layer keeps its name, so that the check refuses it."""
     own = {theirs: ours for ours, theirs in SUFFIXES.items()}
     factors = {}
     for key, value in tensors.items():
@@ -151,7 +152,7 @@ def _factors(name: str, tensors: Mapping[str, Tensor], layers: Mapping[str, str]
 
 
 def _check_alpha(name: str, key: str, value: Tensor | None, alpha: float) -> None:
-    """Raise ConceptFileError unless a layer's alpha is the file's."""
+    """Raise ConceptFileError unless a layer's alpha equals the file's."""
     if value is None:
         raise ConceptFileError(name, f"tensor {key}", "a file without", AGAIN)
     if value.numel() != 1 or not torch.isclose(value.double(), torch.tensor(alpha).double(), rtol=1e-3).all():
@@ -164,13 +165,13 @@ def _is_constant(key: str) -> bool:
 
 
 def _packed(constants: Mapping[str, Tensor]) -> str:
-    """Tensors as one string of metadata."""
+    """Pack tensors into one metadata string: a safetensors file in base64."""
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in constants.items()}
     return base64.b64encode(save(plain)).decode()
 
 
 def _unpacked(name: str, metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors that `_packed` packed; one that is no constant is refused."""
+    """Return the tensors that `_packed` packed; refuse a tensor that is not a constant."""
     try:
         constants = load(base64.b64decode(metadata.get(CONSTANTS_KEY, ""), validate=True))
     except (binascii.Error, ValueError, SafetensorError) as error:

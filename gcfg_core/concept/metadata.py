@@ -1,6 +1,6 @@
-"""The metadata of a concept file: strings that say what the tensors are (safetensors holds nothing else).
+"""The metadata of a concept file: strings that describe its tensors (safetensors stores only strings).
 
-`modelspec.*` follows Stability AI's ModelSpec 1.0.0, which the ecosystem's tools show; `gcfg.*` is our own.
+`modelspec.*` follows Stability AI's ModelSpec 1.0.0, which other tools display; `gcfg.*` is our own.
 """
 
 import json
@@ -18,13 +18,13 @@ from .kinds import KINDS, NULL_TEXT_LORA, WHOLE
 
 FORMAT = 1
 FORMAT_KEY, KIND_KEY = "gcfg.format", "gcfg.kind"
-DESCRIPTION = "gcfg.description"  # the metadata as a tensor, where another program writes the file (Save Model)
-PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # ours -> ModelSpec's
+DESCRIPTION = "gcfg.description"  # a tensor that holds the metadata, for files that another program writes (Save Model)
+PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # our name -> ModelSpec's name
 REWRITE = "The file's metadata is not what its format says; export the concept again."
 
 
 def describe(concept: Concept, title: str) -> dict[str, str]:
-    """The metadata strings of a concept; `title` stands in where it has none of its own."""
+    """Return the metadata strings of a concept; `title` is used if the concept has no title."""
     architecture = concept.architecture
     kind = KINDS[concept.kind]
     return {
@@ -58,16 +58,16 @@ def _modelspec_name(architecture: str, prediction_type: str) -> str:
 def parse(
     name: str, metadata: Mapping[str, str], kinds: tuple[str, ...] = WHOLE, newest: int = FORMAT
 ) -> dict[str, Any]:
-    """The fields of a `Concept` from a concept file's metadata.
+    """Read the fields of a `Concept` from a concept file's metadata.
 
     Args:
         name: of the file, for messages.
-        metadata: its strings.
+        metadata: the file's strings.
         kinds: those that the caller can use.
-        newest: the newest format of these kinds.
+        newest: the newest known format of these kinds.
 
     Raises:
-        ConceptFileError: a newer format, a kind that the caller cannot use, or a value that the format does not know.
+        ConceptFileError: a newer format, a kind that the caller cannot use, or a value that the format does not allow.
     """
     kind = metadata.get(KIND_KEY, "")
     if kind == NULL_TEXT_LORA.name and kind not in kinds:
@@ -99,12 +99,12 @@ def parse(
 
 
 def pack_description(metadata: Mapping[str, str]) -> Tensor:
-    """The metadata strings as one uint8 tensor, to travel through programs that keep tensors alone."""
+    """Pack the metadata strings into one uint8 tensor, for programs that keep tensors but drop metadata."""
     return torch.tensor(list(json.dumps(dict(metadata)).encode()), dtype=torch.uint8)
 
 
 def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
-    """The strings that `pack_description` packed."""
+    """Return the strings that `pack_description` packed."""
     text = bytes(packed.flatten().tolist()).decode(errors="replace")
     metadata = _json(name, DESCRIPTION, {DESCRIPTION: text})
     if FORMAT_KEY not in metadata:
@@ -113,7 +113,7 @@ def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
 
 
 def major_of(version: str) -> int:
-    """The major number of a format; 0 for anything that is none."""
+    """Return the major number of a format version; 0 if the text is not a version."""
     major = version.split(".")[0]
     return int(major) if major.isdecimal() else 0
 

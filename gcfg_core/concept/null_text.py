@@ -1,10 +1,10 @@
-"""The null-text layer (arXiv 2312.08195, section 3.3): a UNet that no longer reads text.
+"""The null-text layer (arXiv 2312.08195, section 3.3), which makes a UNet independent of text.
 
 In every transformer block the cross-attention `attn2` becomes one constant vector that is added to every token, and
 its `norm2` disappears. The constant is the mean output of the attention under the null text.
 
-Everything here is duck typed: a transformer block is any module with `attn2` and `norm2`, which is what both
-diffusers' and ComfyUI's UNets have.
+The code is duck typed: a transformer block is any module with `attn2` and `norm2`, as in diffusers' and in ComfyUI's
+UNets.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,14 +21,14 @@ TEXT_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out")
 
 
 class NullTextPatchError(RuntimeError, AttributeError):
-    """Something asked a null-text layer for the attention projections that it does not have.
+    """Something asked a null-text layer for attention projections, which it does not have.
 
-    Also an AttributeError, so that `hasattr(layer, "to_q")` stays False instead of raising.
+    Also an AttributeError, so that `hasattr(layer, "to_q")` returns False instead of raising.
     """
 
     @classmethod
     def of(cls, name: str) -> "NullTextPatchError":
-        """The error about the projection of this name, and what to do about it."""
+        """Return the error for the projection of this name, with a remedy."""
         return cls(
             f"a patch asked for attn2.{name}, but this is a null-text concept model: it has no cross-attention, "
             "so patches that replace it (IPAdapter, attn2 replace) cannot act on it. Put the patch on the base "
@@ -37,11 +37,11 @@ class NullTextPatchError(RuntimeError, AttributeError):
 
 
 class NullTextAttention(nn.Module):
-    """Stands where a cross-attention stood and returns one constant, whatever it is given.
+    """A layer in the place of a cross-attention that returns one constant for every input.
 
     Args:
         channels: width C of the transformer block.
-        value: the constant, [1, 1, C] or [C]; zeros when it is left out.
+        value: the constant, [1, 1, C] or [C]; zeros by default.
         device, dtype: of the parameter.
     """
 
@@ -60,7 +60,8 @@ class NullTextAttention(nn.Module):
                 self.null_text_feature.copy_(value.reshape(1, 1, channels))
 
     def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """[B, N, C] in, the constant as a view of [B, N, C] out; every other argument (context, masks) is ignored."""
+        """Return the constant as a view of shape [B, N, C], for hidden_states [B, N, C]; other arguments are
+        ignored."""
         feature = self.null_text_feature.to(device=hidden_states.device, dtype=hidden_states.dtype)
         return feature.expand(hidden_states.shape[0], hidden_states.shape[1], -1)
 
@@ -74,7 +75,7 @@ class NullTextAttention(nn.Module):
 
 
 def text_attentions(unet: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Path of every transformer block's `attn2` ("...transformer_blocks.0.attn2") and the block that holds it."""
+    """Yield the path of every transformer block's `attn2` ("...transformer_blocks.0.attn2") and the block itself."""
     for name, module in unet.named_modules():
         attention = getattr(module, "attn2", None)
         if isinstance(attention, nn.Module) and isinstance(getattr(module, "norm2", None), nn.Module):
@@ -89,16 +90,16 @@ def remove_text_attention(
     """Turn a UNet into a null-text UNet, in place: every `attn2` becomes a constant, every `norm2` an identity.
 
     Args:
-        unet: a network whose transformer blocks have `attn2` and `norm2`; blocks done before are left alone.
-        constants: the constant of each layer, [1, 1, C], under the path of its `attn2`, as `AttentionMeans.constants`
-            gives them; zeros without.
-        layer: what to put in; takes `channels`, `value`, `device`, `dtype`.
+        unet: a network whose transformer blocks have `attn2` and `norm2`; blocks already converted are skipped.
+        constants: the constant of each layer, [1, 1, C], under the path of its `attn2`, as in
+            `AttentionMeans.constants`; zeros by default.
+        layer: builds the replacement from `channels`, `value`, `device`, `dtype`.
 
     Returns:
-        The same network. Parameters take the device and dtype of the projections they replace.
+        The same network. New parameters have the device and dtype of the projections they replace.
 
     Raises:
-        ConceptFileError: there is nothing to replace, or `constants` does not name exactly the layers there are.
+        ConceptFileError: there is nothing to replace, or the names in `constants` are not exactly the layers' paths.
     """
     found = list(text_attentions(unet))
     todo = {path: block for path, block in found if not isinstance(block.attn2, NullTextAttention)}
@@ -121,7 +122,7 @@ def remove_text_attention(
 
 
 class LayerMean:
-    """Running mean and mean square of one layer's output, in float64 on the CPU: not every device has it (MPS)."""
+    """Running mean and mean square of one layer's output, in float64 on the CPU because MPS has no float64."""
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
@@ -129,7 +130,7 @@ class LayerMean:
         self.tokens = 0
 
     def add(self, output: Tensor) -> None:
-        """Take in an output [B, N, C]; every token counts the same."""
+        """Add an output [B, N, C]; every token has the same weight."""
         tokens = output.detach().cpu().double().flatten(0, -2)  # [B * N, C]
         total = tokens.sum(0)
         self.total = total if self.total is None else self.total + total
@@ -137,7 +138,7 @@ class LayerMean:
         self.tokens += tokens.shape[0]
 
     def constant(self) -> Tensor:
-        """The mean over batches and tokens, [1, 1, C] float32: the constant nearest to the outputs."""
+        """Return the mean over batches and tokens, [1, 1, C] float32: the least-squares constant."""
         if self.total is None:
             raise ConceptFileError(
                 "attention outputs", "at least one", "none", "Run the network once while the means are recorded."
@@ -145,8 +146,8 @@ class LayerMean:
         return (self.total / self.tokens).float().reshape(1, 1, -1)
 
     def deviation(self) -> float:
-        """How far off the constant is, sqrt(mean ||y - mean||^2 / mean ||y||^2): 0 when the layer really is constant, 1
-        when its mean says nothing."""
+        """Return the relative error of the constant, sqrt(mean ||y - mean||^2 / mean ||y||^2): 0 if the layer is
+        constant, 1 if its mean is zero."""
         mean_square = self.squares / max(self.tokens, 1)
         if mean_square == 0.0:
             return 0.0
@@ -155,17 +156,17 @@ class LayerMean:
 
 
 class AttentionMeans:
-    """What `record_text_attention` has seen so far: one running mean for each cross-attention."""
+    """The running mean of each cross-attention during `record_text_attention`."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.layers = {path: LayerMean() for path in paths}
 
     def constants(self) -> dict[str, Tensor]:
-        """The constant of each layer, [1, 1, C] float32, under the path of its `attn2`."""
+        """Return the constant of each layer, [1, 1, C] float32, under the path of its `attn2`."""
         return {path: layer.constant() for path, layer in self.layers.items()}
 
     def deviations(self) -> dict[str, float]:
-        """The relative deviation of each layer from its constant, as in `LayerMean.deviation`."""
+        """Return each layer's relative deviation from its constant, as in `LayerMean.deviation`."""
         return {path: layer.deviation() for path, layer in self.layers.items()}
 
 
@@ -173,7 +174,7 @@ class AttentionMeans:
 def record_text_attention(unet: nn.Module) -> Iterator[AttentionMeans]:
     """Record the mean output of every cross-attention while the block runs.
 
-    The constants are as good as the passes: use the null text, many noise levels and real images.
+    For accurate constants, run the UNet with the null text on real images at many noise levels.
     """
     blocks = [(path, b) for path, b in text_attentions(unet) if not isinstance(b.attn2, NullTextAttention)]
     means = AttentionMeans(path for path, _ in blocks)

@@ -1,8 +1,8 @@
-"""Names of classes and functions in a pickle, and stand-ins for the harmless ones, so that nothing of theirs is run.
+"""Names of classes and functions in a pickle, and inert classes that replace the harmless ones: nothing is run.
 
-A checkpoint of PyTorch Lightning holds the trainer's notes beside its tensors: the class of a callback as a key, a loss
-as a numpy scalar. torch's weights-only unpickler refuses that file. Nobody here needs the notes, so each of the names
-below gets a class that does nothing: neither Lightning nor numpy is imported or called.
+A PyTorch Lightning checkpoint stores trainer state beside its tensors: the class of a callback as a key, a loss as a
+numpy scalar. torch's weights-only unpickler refuses that file. The trainer state is not needed, so each of the names
+below is replaced by a class that does nothing: neither Lightning nor numpy is imported or called.
 """
 
 import io
@@ -20,7 +20,7 @@ NUMPY = {
 
 
 class Inert:
-    """Takes whatever a pickle gives it and keeps nothing."""
+    """A class that accepts any pickled data and drops it."""
 
     def __init__(self, *args: object) -> None:
         pass
@@ -33,20 +33,20 @@ class Inert:
 
 
 def is_harmless(name: str) -> bool:
-    """Whether a global, such as "numpy.dtype", only belongs to a trainer's notes."""
+    """True if a global, for example "numpy.dtype", occurs only in trainer state."""
     return name in NUMPY or name.startswith((*LIGHTNING, "numpy.dtypes."))
 
 
 def stand_ins(names: Iterable[str]) -> list[Any]:
-    """A class that does nothing for each name, as torch's `safe_globals` takes them."""
+    """Make a class that does nothing for each name, as torch's `safe_globals` expects them."""
     return [type(name.rpartition(".")[2], (Inert,), {"__module__": name.rpartition(".")[0]}) for name in sorted(names)]
 
 
 def globals_in(path: str | os.PathLike[str]) -> set[str]:
-    """The classes and functions that a torch.save file names, as "module.name"; no code is run.
+    """Return the classes and functions that a torch.save file names, as "module.name"; no code is run.
 
     Raises:
-        ValueError, OSError, zipfile.BadZipFile: it holds no whole pickle.
+        ValueError, OSError, zipfile.BadZipFile: the file contains no complete pickle.
     """
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as handle:
@@ -57,7 +57,7 @@ def globals_in(path: str | os.PathLike[str]) -> set[str]:
 
 
 def _globals_in_legacy(handle: IO[bytes]) -> set[str]:
-    """Of several pickles in a row, as torch wrote them before its zip format: the last is followed by raw numbers."""
+    """Return the globals of torch's format before zip: several pickles in a row, then the tensors' raw bytes."""
     names = _globals(handle)
     while True:
         try:
@@ -71,7 +71,7 @@ def _globals(handle: IO[bytes]) -> set[str]:
     for operation, argument, _ in pickletools.genops(handle):
         if operation.name in ("GLOBAL", "INST"):
             names.add(str(argument).replace(" ", "."))
-        elif operation.name == "STACK_GLOBAL":  # newer protocols, which torch's weights-only unpickler refuses
+        elif operation.name == "STACK_GLOBAL":  # newer pickle protocols, which torch's weights-only unpickler refuses
             names.add(".".join(texts[-2:]))
         elif isinstance(argument, str):
             texts.append(argument)

@@ -1,9 +1,9 @@
-"""Marks in a model file, beside its weights, that say what the network predicts and over which noise levels."""
+"""Markers in a model file that name its prediction type and range of noise levels."""
 
 from collections.abc import Iterable, Mapping
 
 MARKERS = ("v_pred", "ztsnr")  # empty tensors: v-prediction and zero terminal SNR
-# Tensors by which ComfyUI knows models over a continuous range of sigma instead of a DDPM schedule.
+# Tensors by which ComfyUI recognizes models over a continuous range of sigma instead of a DDPM schedule.
 EDM_MARKERS = {
     "edm_vpred.sigma_max": "an EDM v-prediction model such as CosXL",
     "edm_vpred.sigma_min": "an EDM v-prediction model such as CosXL",
@@ -22,9 +22,9 @@ SPEC = {
 
 
 def marked_prediction(names: Iterable[str], metadata: Mapping[str, str]) -> str | None:
-    """ "epsilon" or "v_prediction" as a marker tensor or else ModelSpec's metadata says it, None where nothing does.
+    """Return the prediction type that a marker tensor or else ModelSpec's metadata names; None if neither does.
 
-    A value that ModelSpec's metadata has and nobody here knows comes back as it is, to be refused by name.
+    An unknown value of ModelSpec's metadata is returned unchanged, so that the caller can name it when refusing it.
     """
     if MARKERS[0] in set(names):
         return "v_prediction"
@@ -34,6 +34,6 @@ def marked_prediction(names: Iterable[str], metadata: Mapping[str, str]) -> str 
 
 
 def edm_kind(names: Iterable[str]) -> str | None:
-    """The kind of EDM model that marker tensors make of a file, with the marker; None for every other file."""
+    """Return the kind of EDM model that a marker tensor names, with the marker; None for every other file."""
     given = set(names)
     return next((f"{kind} ({marker})" for marker, kind in EDM_MARKERS.items() if marker in given), None)

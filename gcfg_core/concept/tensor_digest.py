@@ -1,4 +1,4 @@
-"""One number for the weights of a model, whatever file they lie in."""
+"""One digest for the weights of a model, the same in every file format."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def digest_of(tensors: Mapping[str, Tensor], *facts: object) -> str:
-    """sha256 of tensors, whatever file they came from: for each name in sorted order the name, the shape and the
-    little-endian float32 bytes, then each fact's repr; a zero byte ends every text.
+    """Return the sha256 of tensors, independent of their file: for each name in sorted order the name, the shape and
+    the little-endian float32 bytes, then each fact's repr; a zero byte ends every text.
 
     Half-precision weights give the same digest in every container, and so does their float32 copy.
     """

@@ -1,4 +1,4 @@
-"""Open a file of tensors without running any code that may be in it, and write one whole or not at all."""
+"""Read tensor files without running code in them, and write them completely or not at all."""
 
 import hashlib
 import json
@@ -23,10 +23,10 @@ from .pickle_globals import globals_in, is_harmless, stand_ins
 
 SAFETENSORS = (".safetensors", ".sft")
 EXTENSIONS = (*SAFETENSORS, ".bin", ".pt", ".pth", ".ckpt")
-# How torch's weights-only unpickler says that it met a class or a function, as against damage.
+# Message of torch's weights-only unpickler about a class or a function, in contrast to damage.
 CODE = re.compile(r"not an allowed global|is blocked|must be \S+ to load|Can only (build|create)|call reduce")
-HASH = "modelspec.hash_sha256"  # ModelSpec 1.0.0: of all tensor content, which is a file without its header
-TENSORS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # how the names in a plain state dict begin
+HASH = "modelspec.hash_sha256"  # ModelSpec 1.0.0: the hash of all tensor content, which is the file without its header
+TENSORS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # prefixes of the names in a plain state dict
 UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
     AttributeError,
@@ -35,13 +35,13 @@ DAMAGED = "The file is incomplete or damaged; copy or download it again."
 
 
 def open_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Every tensor of a file (memory mapped where the format allows) and its metadata strings.
+    """Return every tensor of a file (memory mapped if the format allows it) and its metadata strings.
 
     Args:
         path: .safetensors or .sft, or a torch.save file, read with weights_only=True.
 
     Raises:
-        ConceptFileError: no such file, damaged, no state dict, or a pickle that needs code.
+        ConceptFileError: the file does not exist, is damaged, has no state dict, or is a pickle that needs code.
     """
     if Path(path).suffix.lower() not in SAFETENSORS:
         return _state_dict(path), {}
@@ -50,7 +50,8 @@ def open_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
 
 def tensor_names(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, str]]:
-    """The names of a file's tensors and its metadata strings; a .safetensors file's tensors are not read."""
+    """Return the names of a file's tensors and its metadata strings, without reading tensors from a .safetensors
+    file."""
     if Path(path).suffix.lower() not in SAFETENSORS:
         return list(_state_dict(path)), {}
     with _safetensors(path) as handle:
@@ -58,16 +59,16 @@ def tensor_names(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, str
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed over ``path`` for good.
+    """Write a .safetensors file: a temporary file beside it, flushed to disk, then renamed to ``path``.
 
     Args:
-        path: a file already there stays whole until the new one is.
-        tensors: on any device; copied only where they are not contiguous or share storage.
-        metadata: strings; `HASH` is added to those that follow ModelSpec.
+        path: an existing file is replaced only when the new file is complete.
+        tensors: on any device; copied only if they are not contiguous or share storage.
+        metadata: strings; `HASH` is added if they follow ModelSpec.
 
     Raises:
-        ConceptFileError: ``path`` is no .safetensors name in an existing folder.
-        OSError, SafetensorError: it could not be written; what was there before still is.
+        ConceptFileError: ``path`` is not a .safetensors name in an existing folder.
+        OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     hashed = "modelspec.sai_model_spec" in metadata
     told = {**metadata, **({HASH: f"0x{'0' * 64}"} if hashed else {})}
@@ -78,11 +79,11 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], m
 
 
 def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors alone, with no word about them, as `write_tensors` writes: .safetensors, or a torch.save file.
+    """Write tensors without metadata to a .safetensors or torch.save file, completely or not at all.
 
     Raises:
-        ConceptFileError: ``path`` is no name of such a file in an existing folder.
-        OSError, SafetensorError: it could not be written; what was there before still is.
+        ConceptFileError: ``path`` is not the name of a file of these kinds in an existing folder.
+        OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     with _replacing(path, (".safetensors", ".bin", ".pt", ".pth")) as partial:
         if Path(path).suffix.lower() == ".safetensors":
@@ -93,7 +94,7 @@ def write_state_dict(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
 
 @contextmanager
 def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """A new file beside ``path`` to write into; flushed and renamed over it when the block ends well."""
+    """Yield a temporary file beside ``path``; flush it and rename it to ``path`` if the block succeeds."""
     target = Path(path)
     if target.suffix.lower() not in suffixes:
         expected = f"a name that ends in {' or '.join(suffixes)}"
@@ -109,7 +110,7 @@ def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Itera
 
 
 def _note_hash(path: Path) -> None:
-    """Put the hash of a file's tensors in place of the zeros that its header keeps room with."""
+    """Write the hash of a file's tensors over the zeros that its header reserves for it."""
     with open(path, "rb+") as handle:
         length = int.from_bytes(handle.read(8), "little")
         header = handle.read(length)
@@ -122,8 +123,8 @@ def _note_hash(path: Path) -> None:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous and each with storage of its own, as safetensors wants them; copied only where
-    they are not."""
+    """Return the tensors on the CPU, contiguous and without shared storage, as safetensors requires; copied only if
+    needed."""
     separate: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, tensor in tensors.items():
@@ -168,7 +169,7 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _weights_only(path: str | os.PathLike[str]) -> object:
-    """What torch's weights-only unpickler reads; a trainer's harmless notes become objects that do nothing."""
+    """Load a file with torch's weights-only unpickler; harmless trainer state becomes objects that do nothing."""
     mapped = zipfile.is_zipfile(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -181,13 +182,13 @@ def _weights_only(path: str | os.PathLike[str]) -> object:
 
 
 def _allowed() -> set[str]:
-    """What this process already lets the unpickler use: ComfyUI names some of the same."""
+    """Name the globals that the unpickler of this process already accepts; ComfyUI registers some of the same."""
     listed = getattr(torch.serialization, "get_safe_globals", list)()
     return {one[1] if isinstance(one, tuple) else f"{one.__module__}.{one.__qualname__}" for one in listed}
 
 
 def _foreign_globals(path: str | os.PathLike[str]) -> set[str]:
-    """What a pickle asks for beside tensors and a trainer's harmless notes; nothing where it cannot be read."""
+    """Name the globals of a pickle that are neither tensors nor harmless trainer state; empty if it is unreadable."""
     try:
         names = globals_in(path)
     except (*UNREADABLE, zipfile.BadZipFile):
@@ -196,8 +197,8 @@ def _foreign_globals(path: str | os.PathLike[str]) -> set[str]:
 
 
 def _unwrapped(loaded: object) -> dict[str, Tensor]:
-    """The state dict itself, also from {"state_dict": ...} or a dict around it alone, as ComfyUI reads it; empty where
-    there is none."""
+    """Return the state dict itself, also out of {"state_dict": ...} or a dict with a single dict in it, as ComfyUI
+    does; empty if there is none."""
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     elif isinstance(loaded, Mapping) and len(loaded) == 1 and isinstance(only := next(iter(loaded.values())), Mapping):

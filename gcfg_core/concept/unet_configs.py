@@ -16,7 +16,7 @@ _SD = {
     "block_out_channels": [320, 640, 1280, 1280],
     "transformer_layers_per_block": 1,
 }
-# The public models' own configurations, so that nothing has to be asked of a model hub.
+# The public models' own configurations, so that no model hub is needed.
 CONFIGS: dict[str, dict[str, Any]] = {
     "sd15": {**_SD, "sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8,
              "use_linear_projection": False},
@@ -45,13 +45,14 @@ CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so
 
 
 def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """A UNet2DConditionModel configuration from tensor shapes in diffusers' names, null-text or not.
+    """Infer a UNet2DConditionModel configuration from tensor shapes in diffusers' names, with text attention or
+    null-text.
 
-    The number of attention heads leaves no trace in a shape. It is known for networks of Stable Diffusion's base width
-    (320): 8 heads with convolutional projections, 64 channels a head with linear ones.
+    Shapes do not show the number of attention heads. It is known for networks of Stable Diffusion's base width (320):
+    8 heads with convolutional projections, 64 channels per head with linear projections.
 
     Raises:
-        ConceptFileError: these are not a UNet's tensors, or the heads cannot be known.
+        ConceptFileError: the tensors are not a UNet's, or the number of heads is unknown.
     """
     conv_in = shapes.get("conv_in.weight")
     if conv_in is None or len(conv_in) != 4 or "down_blocks.0.resnets.0.conv1.weight" not in shapes:
@@ -85,7 +86,7 @@ def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
 
 
 def _no_unet(names: list[str]) -> ConceptFileError:
-    """The error about tensors that are no UNet's, which names what they are."""
+    """Return the error for tensors that are not a UNet's; it names the kind of model they belong to."""
     kind = kind_of(names)
     first = f"{next(iter(sorted(names)), 'nothing')} ..."
     got, remedy = first, "Give the UNet alone, as diffusers saves it."
@@ -111,11 +112,11 @@ def _middle_type(shapes: Mapping[str, Sequence[int]], depth: int) -> str | None:
 
 
 def _depth_keys(down: list[list[int]], up: list[list[int]], middle: int) -> dict[str, Any]:
-    """transformer_layers_per_block, one number a level where that says it all, and its reverse where it does not."""
+    """Return transformer_layers_per_block, with its reverse where one number per level does not describe both sides."""
     flat = [set(row) for row in down]
     depths = [row[0] or 1 for row in down]
     if middle and not any(down[-1]):
-        depths[-1] = middle  # a level without transformers leaves the number free, and the middle reads it
+        depths[-1] = middle  # no transformer in this level uses the number, but the middle block reads it
     mirrored = [[d] * len(row) if any(row) else row for d, row in zip(reversed(depths), up, strict=True)]
     if all(len(row) == 1 for row in flat) and mirrored == up and (not middle or middle == depths[-1]):
         return {"transformer_layers_per_block": depths[0] if len(set(depths)) == 1 else depths}
@@ -133,7 +134,7 @@ def _depths(shapes: Mapping[str, Sequence[int]], block: str, count: int) -> list
 
 
 def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
-    """How many consecutive numbers, from 0, complete the pattern to the beginning of a name."""
+    """Count the consecutive numbers from 0 that, put into the pattern, begin some name."""
     count = 0
     while any(name.startswith(pattern.format(count)) for name in shapes):
         count += 1

@@ -1,7 +1,7 @@
-"""What a UNet looks like inside, read from diffusers' UNet2DConditionModel configuration.
+"""The layers of a UNet, read from diffusers' UNet2DConditionModel configuration.
 
-Only the family of SD1.5, SD2 and SDXL is known, at any size. A configuration that asks for anything else is refused by
-name: a file is either built exactly or not at all.
+Only the family of SD1.5, SD2 and SDXL is supported, at any size. The error for any other configuration names the key
+that asks for more: a file is either built exactly or refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConceptFileError
 
-# Keys whose value is fixed for this family (diffusers' default), so that leaving them out says the same.
+# Keys with a fixed value in this family (diffusers' default), so that a missing key means the same.
 FIXED: dict[str, Any] = {
     "act_fn": "silu",
     "attention_type": "default",
@@ -47,7 +47,7 @@ READ = {  # decide the tensors
     "attention_head_dim", "num_attention_heads", "use_linear_projection", "addition_embed_type",
     "addition_time_embed_dim", "projection_class_embeddings_input_dim",
 }  # fmt: skip
-IGNORED = {  # decide none: a default size, a precision, and settings of embeddings that this family does not have
+IGNORED = {  # decide no tensor: a default size, a precision, and settings of embeddings that this family does not have
     "sample_size", "upcast_attention", "addition_embed_type_num_heads", "class_embeddings_concat",
 }  # fmt: skip
 TIME_IDS = 6  # SDXL: original height and width, crop top and left, target height and width
@@ -56,7 +56,7 @@ EDIT = "Correct the UNet configuration (gcfg.unet_config in the file's metadata,
 
 @dataclass(frozen=True)
 class UNetLayout:
-    """Everything that decides the tensors of a UNet. Levels go from the widest image to the narrowest.
+    """Everything that decides the tensors of a UNet. Levels are ordered from the widest image to the narrowest.
 
     Attributes:
         channels: width of each level; the first is the model's base width.
@@ -86,7 +86,7 @@ class UNetLayout:
 
     @property
     def pooled_dim(self) -> int | None:
-        """Width of the pooled text vector, None where the network takes none."""
+        """Width of the pooled text vector; None if the network has no input for it."""
         return None if self.added_dim is None else self.added_dim - TIME_IDS * self.time_id_dim
 
 
@@ -147,7 +147,7 @@ def _integer(config: Mapping[str, Any], key: str, default: int | None) -> int:
 
 
 def _integers(config: Mapping[str, Any], key: str, levels: int | None, default: int | None = None) -> list[int]:
-    """A list of one number for each level; a single number stands for all levels."""
+    """Return the value of a key as a list with one number per level; a single number is repeated for all levels."""
     given = config.get(key, default)
     value: object = [given] * levels if isinstance(given, int) and levels is not None else given
     values: list[Any] = list(value) if isinstance(value, (list, tuple)) else []
@@ -164,7 +164,7 @@ def _reversed(depths: Any) -> Any:
 def _depths(
     config: Mapping[str, Any], types_key: str, plain: str, depths_key: str, layers: tuple[int, ...]
 ) -> tuple[tuple[int, ...], ...]:
-    """Transformer blocks beside each residual block of each level of one side."""
+    """Return the transformer blocks beside each residual block of each level, for the down side or the up side."""
     types = config.get(types_key)
     if not isinstance(types, (list, tuple)) or len(types) != len(layers):
         raise ConceptFileError(f"unet_config.{types_key}", f"{len(layers)} block types", repr(types), EDIT)

@@ -1,4 +1,4 @@
-"""Every tensor of a UNet: diffusers' name and shape, with cross-attention or with the null-text constants."""
+"""Name and shape of every tensor of a UNet in diffusers' names, with cross-attention or with null-text constants."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def tensor_shapes(layout: UNetLayout, null_text: bool) -> Shapes:
-    """Every tensor of the network in diffusers' names, with its shape.
+    """Return the shape of every tensor of the network, by its name in diffusers.
 
     Args:
         layout: of the network.
-        null_text: each attn2 is one `null_text_feature` [1, 1, C] and norm2 is gone; otherwise the ordinary layers.
+        null_text: each attn2 is one `null_text_feature` [1, 1, C] and norm2 is absent; otherwise the ordinary layers.
     """
     embedding = 4 * layout.channels[0]
     shapes: Shapes = {}
@@ -39,7 +39,7 @@ def tensor_shapes(layout: UNetLayout, null_text: bool) -> Shapes:
 
 
 def _resnets(layout: UNetLayout) -> Iterator[tuple[str, int, int]]:
-    """Path, input and output width of every residual block."""
+    """Yield path, input width and output width of every residual block."""
     width = layout.channels[0]
     skips = [width]
     for level, out in enumerate(layout.channels):
@@ -59,7 +59,7 @@ def _resnets(layout: UNetLayout) -> Iterator[tuple[str, int, int]]:
 
 
 def _transformers(layout: UNetLayout) -> Iterator[tuple[str, int, int]]:
-    """Path, width and depth of every transformer."""
+    """Yield path, width and depth of every transformer."""
     for side, depths, widths in (
         ("down", layout.down_depths, layout.channels),
         ("up", layout.up_depths, layout.channels[::-1]),

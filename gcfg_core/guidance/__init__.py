@@ -1,1 +1,1 @@
-"""The guidance graph, what a guider call of it evaluates, and the arithmetic that mixes the predictions."""
+"""The guidance graph, the plan that names the predictions of a guider call, and the arithmetic that mixes them."""

@@ -1,4 +1,4 @@
-"""The values that a sweep goes through, read from text and exact until they are used: 0:1:11 has 0.1 in it."""
+"""The values of a sweep's axis, parsed from text as exact fractions, so that 0:1:11 contains 0.1."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from fractions import Fraction
 from ..errors import InputError
 
 MOST_CELLS = 256
-"""Pictures of one sweep, and so values of one axis."""
+"""Largest number of pictures in a sweep, and of values on an axis."""
 NUMBER = re.compile(r"[-+]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})", re.ASCII)
 EXAMPLE = "numbers such as 0, 0.75, 1.5, or start:end:count such as 0:3:5"
 
 
 def parse_values(text: str) -> tuple[Fraction, ...]:
-    """Read "0, 0.75, 1.5" (numbers) and "0:3:5" (from 0 to 3 in 5 even steps, both ends among them), also mixed.
+    """Read "0, 0.75, 1.5" (numbers) and "0:3:5" (from 0 to 3 in 5 even steps, both ends included), also mixed.
 
     Raises:
-        InputError: a part is neither, there is none, one comes twice, or there are more than MOST_CELLS.
+        InputError: a part has neither form, there is no value, a value repeats, or there are more than MOST_CELLS.
     """
     parts = [part.strip() for part in text.replace("\n", ",").split(",")]
     values = [value for part in parts if part for value in _read(part)]
@@ -33,7 +33,7 @@ def parse_values(text: str) -> tuple[Fraction, ...]:
 
 
 def _read(part: str) -> Iterator[Fraction]:
-    """The numbers of one part."""
+    """Yield the numbers of one comma-separated part."""
     start, *rest = part.split(":")
     if not rest:
         yield _number(start, part)

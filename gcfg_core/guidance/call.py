@@ -1,8 +1,8 @@
-"""The guider calls of one sampling run: what each evaluates, reuses, combines and keeps for the next.
+"""The guider calls of one sampling run: which predictions each evaluates, reuses, combines and keeps for the next.
 
     weights -> reused differences -> required predictions -> evaluate -> hooks -> combine -> rescale -> kept differences
 
-A host gives an `evaluate` function and, if it has any, hooks of its own; `decide` alone tells what a call would cost.
+The caller passes an `evaluate` function and, if it has any, hooks of its own; `decide` alone gives the cost of a call.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from .reuse import DifferenceStore
 from .sampling_progress import SamplingProgress
 
 Evaluate = Callable[[frozenset[int]], Mapping[int, Tensor]]
-"""Prediction indices -> denoised [B, C, ...] of each."""
+"""Maps prediction indices to the denoised [B, C, ...] of each."""
 
 
 class Hooks:
-    """What acts on a call around its arithmetic. These do nothing; a host's derive from them."""
+    """Functions around the arithmetic of a call. These change nothing; ComfyUI's hooks are a subclass."""
 
     def __init__(self, needs: HookNeeds = NO_NEEDS) -> None:
         self.needs = needs
 
     def evaluate(self, call: Call, evaluate: Evaluate) -> Call:
-        """The call with its predictions."""
+        """Return the call with its predictions, evaluated by ``evaluate``."""
         return call.with_predictions(evaluate(call.required))
 
     def guide(self, cond: Tensor, uncond: Tensor, weight: float) -> Tensor:
-        """One prediction from the pair that hooks are given, and its weight."""
+        """Combine the pair that hooks receive, with its weight, into one prediction."""
         return classifier_free_guidance(cond, uncond, weight)
 
     def finish(self, denoised: Tensor) -> Tensor:
-        """The result of the call, after rescale."""
+        """Return the result of the call, given the prediction after rescale."""
         return denoised
 
     def stored(self, computed: dict[int, tuple[Tensor, Tensor | None]]) -> dict[int, tuple[Tensor, Tensor | None]]:
-        """(difference, own positive) of the terms that may use theirs again in later calls."""
+        """Return the (difference, own positive) to store for each term that may reuse its difference in later calls."""
         return computed
 
 
@@ -53,7 +53,7 @@ NO_HOOKS = Hooks()
 
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """A guider call that is done: ``result`` [B, C, ...] is the guided denoised prediction."""
+    """A completed guider call: ``result`` [B, C, ...] is the guided denoised prediction."""
 
     call: Call
     combined: Combined
@@ -65,10 +65,10 @@ class GuiderCalls:
 
     Args:
         plan: the compiled graph.
-        progress: percents of the base model's noise schedule.
+        progress: sampling progress on the base model's noise schedule.
 
     Attributes:
-        is_flow: the base model predicts a velocity (rescale works on it).
+        is_flow: the base model predicts a velocity, on which rescale then works.
     """
 
     def __init__(self, plan: Plan, progress: SamplingProgress) -> None:
@@ -77,7 +77,7 @@ class GuiderCalls:
         self._store = DifferenceStore(plan.terms)
 
     def follow(self, plan: Plan) -> None:
-        """From now on these weights; ``plan`` has the models and predictions of the run."""
+        """Use the weights of ``plan`` from now on; its models and predictions must be the run's."""
         self.plan = plan.for_one_run()
 
     def decide(
@@ -87,13 +87,13 @@ class GuiderCalls:
         needs: HookNeeds = NO_NEEDS,
         shape: torch.Size | None = None,
     ) -> Call:
-        """Begin the next call: weights, reused differences and required predictions.
+        """Begin the next call: find its weights, reused differences and required predictions.
 
         Args:
-            sigma: the noise level; looked at only where something depends on it.
-            coverage: where predictions exist in this call; default as far as the conditions' ranges tell.
-            needs: what hooks ask to be evaluated.
-            shape: of the latent; None where calls are only counted.
+            sigma: the noise level; read only if something depends on it.
+            coverage: where predictions exist in this call; by default inferred from the conditions' reach.
+            needs: the predictions that hooks require.
+            shape: of the latent; None if calls are only counted.
         """
         plan = self.plan
         if coverage is None:
@@ -116,12 +116,12 @@ class GuiderCalls:
         hooks: Hooks = NO_HOOKS,
         level: SupportsFloat | None = None,
     ) -> Guided:
-        """The guided denoised prediction at (x [B, C, ...], sigma [B]).
+        """Return the guided denoised prediction at (x [B, C, ...], sigma [B]).
 
         Args:
-            evaluate: gives the predictions that are asked for.
-            hooks: those of the host.
-            level: sigma as a number; default sigma[0], fetched from its device only where something depends on it.
+            evaluate: returns the predictions of the given indices.
+            hooks: those of the caller.
+            level: sigma as a number; default sigma[0], fetched from its device only if something depends on it.
         """
         decided = self.decide(sigma[0] if level is None else level, coverage, hooks.needs, x.shape)
         call = hooks.evaluate(decided, evaluate)

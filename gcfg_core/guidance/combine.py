@@ -2,8 +2,8 @@
 
     D = D_base + sum_i w_i * M_i * C_i * (D_positive_i - D_reference_i)          (GCFG, arXiv 2312.08195)
 
-Term by term in chain order after the primary term, so that a single term is classifier-free guidance to the bit. A
-prediction that the plan skipped has a zero coefficient: taking it as zero everywhere changes nothing.
+The terms are added in chain order after the primary term, so that a single term is classifier-free guidance to the bit.
+A prediction that was not evaluated has a zero coefficient, so using zero for it changes nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def classifier_free_guidance(cond: Tensor, uncond: Tensor, weight: float) -> Ten
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """What one guider call computed.
+    """The results of one guider call.
 
     Attributes:
         result: [B, ...] the guided prediction, before rescale.
-        differences: per active term its difference before modifiers; terms with a skipped side are missing.
-        added: of the same terms, what each adds to the base: weight * mask * modified difference.
+        differences: per active term its difference before modifiers, if both its sides were evaluated.
+        added: for the same terms, weight * mask * modified difference: what the sum gains from each.
         computed: term -> (difference, own positive) of the terms that may be stored for reuse.
     """
 
@@ -47,16 +47,16 @@ class Combined:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One guider call: what was decided before anything is evaluated, then the predictions.
+    """One guider call: the decisions before any evaluation, then the predictions.
 
     Attributes:
         weights: each term's weight, 0 where it does not act.
         coverage: where predictions and terms exist, and the terms' masks at latent size.
         reused: stored differences that replace the term's own.
-        sees_primary: hooks are given the primary term's pair; otherwise the base prediction on both sides.
+        sees_primary: hooks receive the primary term's pair; otherwise the base prediction on both sides.
         required: the predictions to evaluate.
-        predictions: prediction index -> denoised [B, C, ...], at least the required ones; ``Coverage.filled``.
-        pair: (cond, uncond) as hooks left them: the primary term's, or where no primary acts the base on both sides.
+        predictions: prediction index -> denoised [B, C, ...], at least the required ones, as in ``Coverage.filled``.
+        pair: (cond, uncond) after the hooks: the primary term's, or without an active primary term the base twice.
     """
 
     plan: Plan
@@ -69,7 +69,7 @@ class Call:
     pair: tuple[Tensor, Tensor] | None = None
 
     def with_predictions(self, predictions: Mapping[int, Tensor], pair: tuple[Tensor, Tensor] | None = None) -> Call:
-        """The call after its evaluations; ``predictions`` as they were evaluated."""
+        """Return the call after its evaluations; ``predictions`` are as the models returned them."""
         return replace(self, predictions=self.coverage.filled(predictions, BASE), pair=pair)
 
     @property
@@ -78,7 +78,7 @@ class Call:
 
     @property
     def hook_weight(self) -> float:
-        """The weight that belongs to the pair that hooks are given."""
+        """The weight that belongs to the pair that hooks receive."""
         primary = self.plan.primary
         return self.weights[primary] if self.sees_primary and primary is not None else 1.0
 
@@ -108,14 +108,14 @@ class Call:
         return self.inside(i, self.reused[i].tensor if i in self.reused else self.raw_difference(i))
 
     def inside(self, i: int, difference: Tensor) -> Tensor:
-        """The difference where term i's conditions are in force, zero elsewhere."""
+        """Return the difference where term i's conditions are in force, and zero elsewhere."""
         return self.coverage.inside(i, difference)
 
     def own_positive(self, i: int) -> Tensor | None:
         return self.reused[i].positive if i in self.reused else self.predictions.get(self.plan.sides[i][0])
 
     def is_whole(self, i: int) -> bool:
-        """True where both sides of term i are at hand, so that its difference is the true one."""
+        """True if both sides of term i were evaluated, so that its difference is exact."""
         return i in self.reused or all(j in self.predictions for j in self.plan.sides[i])
 
     def weighted(self, i: int, difference: Tensor) -> Tensor:
@@ -152,7 +152,8 @@ def combine(call: Call, guide: Guide = classifier_free_guidance) -> Combined:
 
 
 def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tensor, guide: Guide) -> Tensor:
-    """The primary term's guided prediction, from its real pair unless a modifier or a reuse replaced the difference."""
+    """Return the primary term's guided prediction: from its pair, or from ``modified`` if a modifier or reuse
+    changed it."""
     base = call.prediction(BASE)
     cond, uncond = call.pair or (call.prediction(call.plan.sides[primary][0]), base)
     is_reused = call.pair is None and primary in call.reused
@@ -162,13 +163,13 @@ def _primary_result(call: Call, primary: int, difference: Tensor, modified: Tens
 
 
 def _inside_mask(call: Call, primary: int | None, guided: Tensor) -> Tensor:
-    """The guided prediction inside the primary term's mask, the base prediction outside."""
+    """Return the guided prediction inside the primary term's mask, and the base prediction outside."""
     base, mask = call.prediction(BASE), None if primary is None else call.coverage.masks[primary]
     return guided if mask is None else base + (guided - base) * mask
 
 
 def _modified(call: Call, i: int) -> Tensor:
-    """Term i's difference after its modifiers, in their order; the same tensor where none acts."""
+    """Return term i's difference after its modifiers, in order; the same tensor if none acts."""
     difference = call.differences[i]
     for modifier in call.plan.acting(i):
         difference = modifier.change(difference, i, call.plan.primary, call)
@@ -176,7 +177,7 @@ def _modified(call: Call, i: int) -> Tensor:
 
 
 def _std(v: Tensor) -> Tensor:
-    """Standard deviation of each sample: [B, ...] -> [B, 1, ...]."""
+    """Return the standard deviation of each sample: [B, ...] -> [B, 1, ...]."""
     return v.flatten(1).std(1).view(-1, *[1] * (v.ndim - 1))
 
 
@@ -185,8 +186,8 @@ def rescale_result(
 ) -> Tensor:
     """Pull the result's standard deviation towards that of one unguided prediction (arXiv 2305.08891, Eq. 16).
 
-    Deviation: the paper knows one positive prediction; a graph has several, so the caller names one. As in the paper
-    the deviation is measured on the v (for flow models the velocity) of each prediction.
+    Deviation from the paper: it has one positive prediction, a graph has several, so the caller picks one. As in the
+    paper the standard deviation is that of each prediction's v (for flow models its velocity).
 
     Args:
         x, denoised, positive: [B, ...]; sigma: [B]; share: phi of the paper, 0 neutral, the paper uses 0.7.

@@ -1,4 +1,4 @@
-"""The cost of a graph before anything runs: evaluations over a run, and in each part of sampling."""
+"""The cost of a graph before a run: evaluations in total, and per call in each part of sampling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sampling_progress import SamplingProgress
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations (NFE: one prediction of one latent batch) over the guider calls of a run, one call per sigma."""
+    """Evaluations over the guider calls of a run (NFE: one prediction of one latent batch), with one call per sigma."""
 
     calls: int
     evaluations: int
@@ -39,7 +39,8 @@ def cost(plan: Plan, sigmas: Sequence[float], progress: SamplingProgress, hooks:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of sampling, from ``start`` to ``end`` percent (0 to 1), and the evaluations of each of its calls."""
+    """A part of sampling, from ``start`` to ``end`` percent (0 to 1), and the number of evaluations in each of its
+    calls."""
 
     start: float
     end: float
@@ -47,10 +48,10 @@ class Phase:
 
 
 def evaluation_phases(plan: Plan, hooks: HookNeeds = NO_NEEDS) -> list[Phase]:
-    """The most predictions that one call may evaluate, for each part of sampling in which it is the same number.
+    """Split sampling into parts with the same largest number of evaluations per call.
 
-    Between two edges of windows the same terms act; a curve's weight stands for all the weights it passes through, none
-    of which saves a prediction for longer than a moment.
+    Between two edges of windows the same terms act. A curve is replaced by a typical weight: a weight at which a
+    prediction could be skipped lasts no longer than one sigma.
     """
     windows = [window for i in range(len(plan.terms)) for window in plan.reach(i).windows]
     edges = sorted({0.0, 1.0, *(edge for window in windows for edge in (window.start, window.end))})
@@ -67,12 +68,12 @@ def evaluation_phases(plan: Plan, hooks: HookNeeds = NO_NEEDS) -> list[Phase]:
 
 
 def most_evaluations(plan: Plan, hooks: HookNeeds = NO_NEEDS) -> int:
-    """The most predictions that one call may evaluate, over all of sampling."""
+    """Return the largest number of predictions that any call may evaluate."""
     return max(phase.evaluations for phase in evaluation_phases(plan, hooks))
 
 
 def _with_typical_weights(plan: Plan) -> Plan:
-    """The plan with a weight that neither vanishes nor cancels another in the place of each curve."""
+    """Replace each curve by a constant weight that is not zero and does not cancel another."""
     terms = tuple(_with_typical_weight(i, term) for i, term in enumerate(plan.terms))
     return replace(plan, graph=replace(plan.graph, terms=terms))
 

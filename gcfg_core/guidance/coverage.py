@@ -2,9 +2,9 @@
 
     D = D_base + sum_i w_i * M_i * C_i * (D_positive_i - D_reference_i),    C_i = C_positive_i * C_reference_i
 
-C_j is 1 where the condition of prediction j is in force and 0 elsewhere: there is no prediction to compare there,
-though a host may give zeros. A term rests where either of its sides is not in force. A `Reach` is what is known of that
-before a run, a `Coverage` what holds in one call.
+C_j is 1 where the condition of prediction j is in force and 0 elsewhere: no prediction exists there, even if ComfyUI
+returns zeros. A term rests where either of its sides is not in force. A `Reach` says where a condition is in force as
+far as this is known before a run, a `Coverage` says it for one call.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Reach:
     """Where a condition is in force.
 
     Attributes:
-        windows: shares of sampling, apart from each other and in order, both ends included; none for a condition that
-            is never in force.
-        is_everywhere: it covers the whole picture throughout these windows.
+        windows: shares of sampling, disjoint and in order, both ends included; empty for a condition that is never in
+            force.
+        is_everywhere: the condition covers the whole picture throughout these windows.
     """
 
     windows: tuple[Window, ...] = (ALWAYS,)
@@ -40,7 +40,7 @@ class Reach:
         return self.is_always or any(progress.reaches(window, sigma) for window in self.windows)
 
     def within(self, window: Window) -> Reach:
-        """The part of it that lies in a window."""
+        """Return the part of this reach that lies in a window."""
         cut = ((max(one.start, window.start), min(one.end, window.end)) for one in self.windows)
         return Reach(tuple(Window(start, end) for start, end in cut if start < end), self.is_everywhere)
 
@@ -50,7 +50,7 @@ NOWHERE = Reach(windows=())
 
 
 def union(reaches: Iterable[Reach]) -> Reach:
-    """Where at least one of several conditions is in force, which together make up one prediction."""
+    """Return where at least one of several conditions is in force; together they make up one prediction."""
     reaches = tuple(reaches)
     windows = _joined(window for reach in reaches for window in reach.windows)
     whole = _joined(window for reach in reaches if reach.is_everywhere for window in reach.windows)
@@ -58,7 +58,7 @@ def union(reaches: Iterable[Reach]) -> Reach:
 
 
 def intersection(reaches: Sequence[Reach]) -> Reach:
-    """Where all of several conditions are in force."""
+    """Return where all of several conditions are in force."""
     windows: tuple[Window, ...] = (ALWAYS,)
     for reach in reaches:
         windows = tuple(part for window in windows for part in reach.within(window).windows)
@@ -66,7 +66,7 @@ def intersection(reaches: Sequence[Reach]) -> Reach:
 
 
 def _joined(windows: Iterable[Window]) -> tuple[Window, ...]:
-    """In order, those that touch or overlap as one."""
+    """Sort windows and merge those that touch or overlap."""
     joined: list[Window] = []
     for window in sorted(windows, key=lambda one: one.start):
         if joined and window.start <= joined[-1].end:
@@ -80,18 +80,18 @@ Cover: TypeAlias = float | Tensor
 """1.0 everywhere, 0.0 nowhere, or a map [B or 1, 1, ...] of zeros and ones."""
 
 UNKNOWN = torch.full((1, 1, 1, 1), torch.nan)
-"""A map that only a run will tell: no sum of weights under it counts as zero."""
+"""A map that is not known before a run; a sum of weights on it never counts as zero."""
 
 
 class Coverage:
-    """The covers of one call, and of all calls in which the same conditions are in force.
+    """The cover of every prediction and term in one call, shared by all calls with the same conditions in force.
 
     Attributes:
         predictions: each prediction's cover.
         partial: the predictions that exist in a part of the picture.
         terms: each term's cover.
         masks: mask times cover of each term, None where that is 1 everywhere.
-        mapped: the terms that have such a mask.
+        mapped: the terms that have a mask or a cover map.
     """
 
     def __init__(
@@ -110,21 +110,24 @@ class Coverage:
         self.mapped = frozenset(i for i, mask in enumerate(self.masks) if mask is not None)
 
     def rests(self, i: int) -> bool:
-        """Whether term i acts nowhere."""
+        """True if term i acts nowhere."""
         return is_nowhere(self.terms[i])
 
     def weights(self, weights: Sequence[float]) -> tuple[float, ...]:
-        """Each term's weight, 0 where it rests."""
+        """Return each term's weight, 0 for terms that rest."""
         return tuple(0.0 if self.rests(i) else weight for i, weight in enumerate(weights))
 
     def inside(self, i: int, difference: Tensor) -> Tensor:
-        """Term i's difference [B, ...], zero outside its cover."""
+        """Return term i's difference [B, ...], zero outside its cover."""
         cover = self.terms[i]
         return difference * cover if isinstance(cover, Tensor) else difference
 
     def filled(self, predictions: Mapping[int, Tensor], base: int) -> dict[int, Tensor]:
-        """Predictions [B, ...] with the base prediction where they do not exist, so that each can be looked at as a
-        whole; unchanged where the base prediction was not evaluated."""
+        """Fill predictions [B, ...] with the base prediction where they do not exist, so that each covers the whole
+        picture.
+
+        They stay unchanged if the base prediction was not evaluated.
+        """
         filled = dict(predictions)
         for j in self.partial & filled.keys() if base in filled else ():
             filled[j] = torch.where(torch.as_tensor(self.predictions[j]) > 0, filled[j], filled[base])

@@ -1,4 +1,4 @@
-"""Weight curves: a factor on a term's weight over its window, position 0 at the window's start and 1 at its end."""
+"""Weight curves: a factor on a term's weight over its window; position 0 is the window's start, 1 its end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Ramp:
-    """A cosine ramp in from 0 to 1 and out again; each ramp takes ``share`` (0 to 0.5) of the window."""
+    """A cosine rise from 0 to 1 and a fall back to 0; each takes ``share`` (0 to 0.5) of the window."""
 
     share: float = 0.25
 

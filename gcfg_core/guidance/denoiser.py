@@ -1,4 +1,4 @@
-"""A guidance graph of plain callables: the guided prediction outside ComfyUI."""
+"""The guided prediction of a graph of plain callables, outside ComfyUI."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .plan import compile_plan
 from .sampling_progress import SamplingProgress
 
 Ask = Callable[[Any, Sequence[Any]], Sequence[Tensor]]
-"""(model, conditions) -> the denoised prediction [B, C, ...] under each condition."""
+"""Maps (model, conditions) to the denoised prediction [B, C, ...] under each condition."""
 
 
 class GuidedDenoiser:
     """The guided prediction of a graph, for one sampling run.
 
     Args:
-        graph: each model is a callable (x, sigma, condition) -> denoised, [B, C, ...]; conditions are what it takes.
-        percent_to_sigma: the base model's noise schedule, from share of sampling done to sigma; needed where a term has
+        graph: each model is a callable (x, sigma, condition) -> denoised, [B, C, ...]; conditions are its third
+            argument.
+        percent_to_sigma: the base model's noise schedule, from share of sampling done to sigma; required if a term has
             a window or a curve.
         is_flow: x = (1 - sigma) * x0 + sigma * noise, as in flow matching; otherwise x = x0 + sigma * noise.
 
@@ -43,11 +44,11 @@ class GuidedDenoiser:
         self._coverages: dict[torch.Size, Coverage] = {}
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """The guided denoised prediction [B, C, ...] of x [B, C, ...] at sigma."""
+        """Return the guided denoised prediction [B, C, ...] of x [B, C, ...] at sigma."""
         return self.predict(x, sigma, lambda model, conditions: [model(x, sigma, one) for one in conditions])
 
     def predict(self, x: Tensor, sigma: float, ask: Ask) -> Tensor:
-        """The same with models that are asked in another way; the conditions of one model are asked for together."""
+        """Do the same with ``ask`` in the place of calling models: one request per model, for all its conditions."""
 
         def evaluate(required: frozenset[int]) -> dict[int, Tensor]:
             return self._evaluate(required, ask)
@@ -56,7 +57,7 @@ class GuidedDenoiser:
         return self._calls.predict(x, level, self._coverage(x), evaluate, level=sigma).result
 
     def _coverage(self, x: Tensor) -> Coverage:
-        """Every condition is in force everywhere; the terms' masks are at the size of x."""
+        """Return full coverage: every condition is in force everywhere; the terms' masks are resized to x."""
         if x.shape not in self._coverages:
             masks = [None if term.mask is None else fit_mask(term.mask, x.shape).to(x) for term in self.plan.terms]
             self._coverages[x.shape] = Coverage([1.0] * len(self.plan.predictions), self.plan.sides, masks)

@@ -10,11 +10,11 @@ from .graph import names_of
 from .plan import BASE, Plan
 
 UNKNOWN = "?"
-"""Stands for a weight that only a run will tell."""
+"""Stands for a weight that is not known before the run."""
 
 
 def model_names(plan: Plan) -> tuple[str, ...]:
-    """'base', then for each other model the label of the first term that brings it in, or 'model2' ..."""
+    """Name the models: 'base', then for each other model the label of the first term that uses it, or 'model2' ..."""
     names = ["base"]
     for model in range(1, len(plan.models)):
         owners = [
@@ -28,7 +28,7 @@ def model_names(plan: Plan) -> tuple[str, ...]:
 
 
 def _unused(name: str, names: Sequence[str]) -> str:
-    """The name, numbered where it is taken."""
+    """Return the name, with a number appended if it is taken."""
     return name if name not in names else _unused(f"{name}{len(names) + 1}", names)
 
 
@@ -37,8 +37,8 @@ def term_names(plan: Plan) -> tuple[str, ...]:
 
 
 def condition_names(plan: Plan) -> tuple[str, ...]:
-    """For each prediction the name of its condition: 'null' for the base's, the label of the first term that adds it on
-    the base model, or 'c1', 'c2' ..."""
+    """Name each prediction's condition: 'null' for the base's, the label of the first term that adds it on the base
+    model, or 'c1', 'c2' ..."""
     conditions, names = [plan.predictions[BASE].condition], ["null"]
     found = []
     for j, prediction in enumerate(plan.predictions):
@@ -52,7 +52,8 @@ def condition_names(plan: Plan) -> tuple[str, ...]:
 
 
 def _condition_label(plan: Plan, j: int) -> str:
-    """The label of the first term that adds the condition of prediction ``j`` with the base model on both sides."""
+    """Return the label of the first term that adds the condition of prediction ``j`` with the base model on both
+    sides."""
     for term, sides in zip(plan.terms, plan.sides, strict=True):
         positive, reference = (plan.predictions[side] for side in sides)
         is_base = positive.model == reference.model == BASE
@@ -62,7 +63,7 @@ def _condition_label(plan: Plan, j: int) -> str:
 
 
 def prediction_names(plan: Plan) -> tuple[str, ...]:
-    """'base(null)', 'concept(null)', 'base(control)' ..."""
+    """Name the predictions: 'base(null)', 'concept(null)', 'base(control)' ..."""
     models = model_names(plan)
     return tuple(
         f"{models[prediction.model]}({condition})"
@@ -85,7 +86,7 @@ def _windows_text(reach: Reach) -> str:
 
 
 def _places_text(plan: Plan, i: int, names: Sequence[str]) -> str:
-    """The factors that limit term i in space: its mask, and the places of its conditions."""
+    """Return the factors that limit term i to a part of the picture: its mask, and its conditions' covers."""
     term = plan.terms[i]
     mask = "" if term.mask is None else f" * mask[{term.label}]" if term.label else " * mask"
     partial = {names[side]: None for side in plan.sides[i] if not plan.predictions[side].reach.is_everywhere}
@@ -105,15 +106,16 @@ def _term_text(plan: Plan, i: int, is_unknown: bool) -> str:
 
 
 def formula(plan: Plan) -> str:
-    """One line such as 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) - base(null))'."""
+    """Write a graph as one line: 'D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(control) -
+    base(null))'."""
     return " ".join(formula_lines(plan))
 
 
 def formula_lines(plan: Plan, unknown: Collection[int] = ()) -> list[str]:
-    """The formula with a line for the base and one for each term.
+    """Write the formula as a line for the base and one for each term.
 
     Args:
-        unknown: terms whose weight only a run will tell; a question mark stands for it.
+        unknown: terms whose weight is not known before the run; a question mark replaces it.
     """
     lines = [f"D = {prediction_names(plan)[BASE]}"]
     for i, term in enumerate(plan.terms):

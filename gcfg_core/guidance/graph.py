@@ -1,4 +1,4 @@
-"""The guidance graph: which predictions the user wants mixed, before anything is compiled.
+"""The guidance graph: the predictions that the user wants mixed, before it is compiled.
 
     D(x) = D_base + sum_i w_i(sigma) * M_i * (D(x; m_i, c_i) - D(x; r_i, d_i))
 
@@ -59,11 +59,11 @@ class GuidanceTerm:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the weight does not depend on sigma."""
+        """True if the weight does not depend on sigma."""
         return self.window.is_whole and isinstance(self.curve, Constant)
 
     def weight_at(self, sigma: SupportsFloat, progress: SamplingProgress) -> float:
-        """weight * curve inside the window, 0 outside; ``sigma`` is looked at only where that depends on it."""
+        """Return weight * curve inside the window, 0 outside; ``sigma`` is read only if the result depends on it."""
         if self.is_fixed:
             return self.weight
         level = float(sigma)
@@ -74,15 +74,15 @@ class GuidanceTerm:
         return self.weight * self.curve(self.window.position(progress.percent(level)))
 
     def may_reuse(self, age: int) -> bool:
-        """Whether a difference that was evaluated ``age`` guider calls ago may stand for this call's."""
+        """True if a difference that was evaluated ``age`` guider calls ago may replace this call's."""
         return any(modifier.may_reuse(age) for modifier in self.modifiers)
 
     def weight_profile(self, steps: int = 64) -> list[tuple[float, float]]:
-        """The weight over sampling, as the corners of a line to draw.
+        """Return the weight over sampling, as the corners of a line to draw.
 
         Returns:
             (percent, weight) from percent 0 to 1. Outside the window the weight is 0; at its edges two points share a
-            percent. Inside it, ``steps`` even parts, and every keyframe.
+            percent. Inside it the points are ``steps`` even parts and every keyframe.
         """
         window, curve = self.window, self.curve
         if window.end <= window.start:
@@ -98,7 +98,7 @@ class GuidanceTerm:
 
 
 def names_of(terms: Sequence[GuidanceTerm]) -> tuple[str, ...]:
-    """Each term's label, or 'term 1', 'term 2' ..."""
+    """Return each term's label, or 'term 1', 'term 2' ..."""
     return tuple(term.label or f"term {i + 1}" for i, term in enumerate(terms))
 
 

@@ -1,6 +1,6 @@
-"""What functions that act on a call's result (ComfyUI's cfg hooks) ask to be evaluated, whatever the coefficients.
+"""The predictions that functions on a call's result (ComfyUI's cfg hooks) need, whatever their coefficients are.
 
-They are given the primary term's pair where it acts, and elsewhere the base prediction on both sides.
+Hooks receive the primary term's pair where it acts, and elsewhere the base prediction on both sides.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .sampling_progress import SamplingProgress
 
 @dataclass(frozen=True)
 class HookNeeds:
-    """The hooks of one base model.
+    """The needs of one base model's hooks.
 
     Attributes:
-        are_used: there is any hook.
+        are_used: there is at least one hook.
         want_both_sides: a hook asks for the unconditional prediction also at weight 1
             (`disable_cfg1_optimization`, as CFG++ samplers set it).
-        want_weight_0: the pair is given at weight 0 too, since what becomes of the weight is not known here.
+        want_weight_0: hooks receive the pair at weight 0 too, because they may use another weight.
     """
 
     are_used: bool = False
@@ -31,7 +31,7 @@ class HookNeeds:
     def see_primary(
         self, plan: Plan, weights: Sequence[float], sigma: SupportsFloat, progress: SamplingProgress, rests: bool
     ) -> bool:
-        """Whether the hooks are given the primary term's pair: it acts, or they want it although its weight is 0.
+        """True if hooks receive the primary term's pair: it acts, or they want it although its weight is 0.
 
         Args:
             rests: a condition of the pair is not in force.
@@ -47,9 +47,9 @@ class HookNeeds:
     def kept(
         self, plan: Plan, weights: Sequence[float], sees_primary: bool, reused: Collection[int] = ()
     ) -> frozenset[int]:
-        """The predictions to evaluate for the hooks, as ComfyUI's CFGGuider decides it.
+        """Return the predictions to evaluate for the hooks, by the rule of ComfyUI's CFGGuider.
 
-        A primary term whose difference is reused is shown to them as the base prediction plus that difference.
+        If the primary term's difference is reused, hooks receive the base prediction plus that difference.
         """
         if not self.are_used and not (self.want_both_sides and sees_primary):
             return frozenset()

@@ -1,4 +1,4 @@
-"""Masks: brought to the latent's size as ComfyUI brings condition masks (images) and noise masks (video) to it."""
+"""Resize masks to the latent, as ComfyUI resizes condition masks (for images) and noise masks (for video)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ def fit_mask(mask: Tensor, latent_shape: torch.Size | tuple[int, ...]) -> Tensor
     """Resize a mask so that it multiplies a latent.
 
     Args:
-        mask: [H, W] or [N, H, W], values 0 to 1. For images N is 1, a divisor of the batch, or more than the batch,
-            where the rest is left out. For video the N masks follow each other in time.
+        mask: [H, W] or [N, H, W], values 0 to 1. For images N is 1, a divisor of the batch, or more than the batch:
+            surplus masks are ignored. For video the N masks follow each other in time.
         latent_shape: [B, C, h, w] of an image latent, [B, C, T, h, w] of a video latent.
 
     Returns:
         [B or 1, 1, h, w] for images; [1, 1, T or 1, h, w] for video.
 
     Raises:
-        ValueError: the mask is not two- or three-dimensional, N does not fit the batch, or the latent has no picture.
+        ValueError: the mask is not two- or three-dimensional, N does not fit the batch, or the latent has no height and
+            width.
     """
     if mask.ndim == 2:
         mask = mask.unsqueeze(0)
@@ -46,5 +47,5 @@ def fit_mask(mask: Tensor, latent_shape: torch.Size | tuple[int, ...]) -> Tensor
 
 
 def _resized(mask: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
-    """[N, 1, ...] with these last sizes; the same tensor where it has them."""
+    """Resize to [N, 1, *size]; return the same tensor if it has that size."""
     return mask if tuple(mask.shape[2:]) == size else torch.nn.functional.interpolate(mask, size=size, mode=mode)

@@ -1,7 +1,7 @@
-"""Modifiers: what may be done to one term's difference before it is weighted. Reductions are per sample.
+"""Modifiers: changes to one term's difference before it is weighted. Reductions are per sample.
 
 A modifier is one object that answers every question of `Modifier`; a missing answer is a TypeError when it is made. A
-new one is a class here and an input in nodes/modify_term.py.
+new modifier is a class here and an input in nodes/modify_term.py.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
 class TermsOfCall(Protocol):
-    """What a modifier of term i may look at in a call; tensors are [B, C, ...]."""
+    """The values of a call that a modifier of term i may read; tensors are [B, C, ...]."""
 
     @property
     def differences(self) -> Mapping[int, Tensor]:
-        """Of each active term, before modifiers."""
+        """Difference of each active term, before modifiers."""
         ...
 
     def own_positive(self, i: int) -> Tensor | None:
-        """The term's positive prediction, None where it is not at hand."""
+        """Return the term's positive prediction, or None if it was not evaluated."""
         ...
 
     def weighted(self, i: int, difference: Tensor) -> Tensor:
-        """A term's difference times its weight and mask."""
+        """Return a term's difference times its weight and mask."""
         ...
 
     def inside(self, i: int, difference: Tensor) -> Tensor:
-        """The difference where the term's conditions are in force, zero elsewhere."""
+        """Return the difference where the term's conditions are in force, and zero elsewhere."""
         ...
 
 
 class Modifier(ABC):
-    """What is done to the difference of a term. ``i``: that term; ``primary``: the graph's primary term, if any."""
+    """A change to the difference of a term. ``i``: that term; ``primary``: the graph's primary term, if any."""
 
     @abstractmethod
     def acts(self, i: int, primary: int | None) -> bool:
-        """Whether it changes anything in this graph."""
+        """True if the modifier changes anything in this graph."""
 
     @property
     @abstractmethod
     def needs_difference(self) -> bool:
-        """Whether both sides of its term are evaluated even where a prediction's coefficient is zero."""
+        """True if both sides of its term must be evaluated even if a prediction's coefficient is zero."""
 
     @abstractmethod
     def reads(self, i: int, primary: int | None, active: Collection[int]) -> frozenset[int]:
-        """The other terms whose differences it looks at, among the ``active`` ones."""
+        """Return the other terms whose differences it reads, among the ``active`` ones."""
 
     @abstractmethod
     def may_reuse(self, age: int) -> bool:
-        """Whether a difference that was evaluated ``age`` guider calls ago may stand for this call's."""
+        """True if a difference that was evaluated ``age`` guider calls ago may replace this call's."""
 
     @abstractmethod
     def change(self, difference: Tensor, i: int, primary: int | None, call: TermsOfCall) -> Tensor:
-        """The changed difference [B, C, ...]; the same tensor where nothing changes."""
+        """Return the changed difference [B, C, ...]; the same tensor if nothing changes."""
 
     @abstractmethod
     def text(self) -> str:
-        """Its name in the formula, before the difference: 'cap[5]'."""
+        """Return its text in the formula, before the difference: 'cap[5]'."""
 
 
 @dataclass(frozen=True)
 class NormCap(Modifier):
-    """``cap``: the largest L2 norm of a sample's difference (r of APG, arXiv 2410.02416); 0 is off."""
+    """A limit on each sample's difference. ``cap``: its largest L2 norm (r of APG, arXiv 2410.02416); 0 is off."""
 
     cap: float = 0.0
 
@@ -105,7 +105,7 @@ class Project(Modifier):
     Attributes:
         direction: the term's own positive prediction (APG, arXiv 2410.02416), the primary term's difference (Perp-Neg,
             arXiv 2304.04968), the weighted sum of the other terms, or off.
-        parallel: share of the parallel part that stays; 0 removes it, 1 is neutral (eta of APG).
+        parallel: factor on the parallel part; 0 removes it, 1 is neutral (eta of APG).
     """
 
     direction: Projection = "off"
@@ -120,7 +120,7 @@ class Project(Modifier):
         return self.direction != "off" and self.parallel != 1.0
 
     def acts(self, i: int, primary: int | None) -> bool:
-        """Without a primary term beside term i, there is none to be projected away from."""
+        """False if the direction is the primary term and there is none, or it is term i itself."""
         return self.is_set and (self.direction != "primary term" or primary not in (None, i))
 
     @property
@@ -142,7 +142,7 @@ class Project(Modifier):
         return project_away(difference, call.inside(i, direction), self.parallel)
 
     def _direction(self, i: int, primary: int | None, call: TermsOfCall) -> Tensor | None:
-        """What term i is projected away from, or None where that direction does not act in this call."""
+        """Return the direction for term i, or None if it does not act in this call."""
         if self.direction == "own positive":
             return call.own_positive(i)
         if self.direction == "primary term":
@@ -156,7 +156,7 @@ class Project(Modifier):
 
 @dataclass(frozen=True)
 class Refresh(Modifier):
-    """The difference is evaluated at every ``every``-th guider call and reused between; 1 is neutral."""
+    """Evaluate the difference at every ``every``-th guider call and reuse it in between; 1 is neutral."""
 
     every: int = 1
 
@@ -185,7 +185,7 @@ class Refresh(Modifier):
 
 
 def _per_sample(product: Tensor) -> Tensor:
-    """Sum over everything but the batch: [B, ...] -> [B, 1, ...]."""
+    """Sum over all dimensions but the batch: [B, ...] -> [B, 1, ...]."""
     return product.flatten(1).sum(1).view(-1, *[1] * (product.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""Parameterizations: one prediction seen as eps, v or denoised (x0), and the map from VE to flow time.
+"""Parameterizations: conversions between eps, v, velocity and denoised (x0), and between VE and flow time.
 
 ComfyUI's convention for eps and v models is variance exploding: x = x0 + sigma * eps (EDM, arXiv 2206.00364).
 Flow models use x = (1 - s) * x0 + s * eps with s in 0..1 (rectified flow, arXiv 2209.03003).
@@ -78,22 +78,24 @@ def denoised_to_velocity(x: Tensor, denoised: Tensor, sigma: Tensor | float) -> 
 
 
 def ve_to_flow(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """(x, sigma) of a VE model as (x, s) of a flow model: s = sigma / (1 + sigma), x / (1 + sigma). sigma: [B]."""
+    """Convert (x, sigma) of a VE model to (x, s) of a flow model: s = sigma / (1 + sigma), x / (1 + sigma). sigma:
+    [B]."""
     scale = 1.0 + sigma
     return x / scale.view(-1, *[1] * (x.ndim - 1)), sigma / scale
 
 
 def hold_sigma(x: Tensor, sigma: Tensor, largest: float) -> tuple[Tensor, Tensor]:
-    """(x, sigma) of a VE model where sigma is above its ``largest``: that sigma, and x scaled to its noise. sigma: [B].
+    """Limit (x, sigma) of a VE model to its ``largest`` sigma, and scale x to the noise of that sigma. sigma: [B].
 
-    x0 + sigma * eps becomes (largest / sigma) * x0 + largest * eps, in which the picture is as good as gone either way;
-    asked beyond its largest sigma, a network's small error in eps would be multiplied by sigma.
+    x0 + sigma * eps becomes (largest / sigma) * x0 + largest * eps, where x0 is negligible in both. Without the limit
+    a network's small error in eps would be multiplied by sigma.
     """
     factor = (largest / sigma).clamp_max(1.0)
     return x * factor.view(-1, *[1] * (x.ndim - 1)), sigma * factor
 
 
 def flow_to_ve(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """(x, s) of a flow model as (x, sigma) of a VE model: sigma = s / (1 - s), x / (1 - s); s: [B], kept under 1."""
+    """Convert (x, s) of a flow model to (x, sigma) of a VE model: sigma = s / (1 - s), x / (1 - s); s: [B], kept
+    under 1."""
     scale = 1.0 - sigma.clamp_max(1.0 - 1e-4)
     return x / scale.view(-1, *[1] * (x.ndim - 1)), (1.0 - scale) / scale

@@ -1,9 +1,9 @@
-"""From graph to plan: the unique predictions of a graph, and which of them one guider call needs.
+"""The plan: a compiled graph with its distinct predictions, and the rule for which of them a guider call evaluates.
 
     D = sum_j a_j * D(x; m_j, c_j)
 
 ``a_j`` collects +1 for the base and every weight in which prediction j takes part. A prediction whose coefficient is
-zero in a call is not evaluated; everything else about the arithmetic is left to combine.py.
+zero in a call is not evaluated; combine.py has the rest of the arithmetic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BASE = 0
 """Index of the base prediction, and of the base model."""
 
 CANCELLED = 1e-12
-"""A sum of weights this small beside its parts is rounding: 1 - 0.3 - 0.7 counts as zero."""
+"""A sum of weights this small relative to its parts is a rounding error: 1 - 0.3 - 0.7 counts as zero."""
 CANCELLED_MAP = 2.0**-22
 """The same for float32 masks."""
 
@@ -46,8 +46,10 @@ class Coefficient:
         self.parts[mask].append(weight)
 
     def is_zero(self, masks: Sequence[Tensor | None]) -> bool:
-        """True where the coefficient vanishes everywhere, ``masks`` being those of the terms; where a map is not known
-        yet, or their sizes differ, the answer is False."""
+        """True if the coefficient is zero everywhere under the terms' ``masks``.
+
+        False if a mask is not known yet, or if the masks' sizes differ.
+        """
         sums = {}
         for key, weights in self.parts.items():
             total = sum(weights)
@@ -63,7 +65,7 @@ class Coefficient:
 
 
 def _fit_each_other(masks: Sequence[Tensor]) -> bool:
-    """One height and width, and counts that broadcast."""
+    """True if the masks have one height and width, and batch sizes that broadcast."""
     if len({mask.shape[-2:] for mask in masks}) > 1:
         return False
     return len({mask.shape[:-2].numel() for mask in masks} - {1}) <= 1
@@ -77,8 +79,8 @@ class Plan:
         models: the distinct models, the base model first.
         predictions: the distinct predictions, the base prediction first.
         sides: for every term, the indices of its positive and its reference prediction.
-        primary: the first term that is D_base(c) - D_base, the pair that ComfyUI's cfg hooks are given; or None.
-        _required, _coverages: answers of ``required`` and ``expected_coverage`` so far.
+        primary: the first term that is D_base(c) - D_base, the pair that ComfyUI's cfg hooks receive; or None.
+        _required, _coverages: cached results of ``required`` and ``expected_coverage``.
     """
 
     graph: GuidanceGraph
@@ -94,15 +96,15 @@ class Plan:
         return self.graph.terms
 
     def for_one_run(self) -> Plan:
-        """The same plan, which keeps nothing of other runs."""
+        """Return the same plan with empty caches, so that nothing is kept of other runs."""
         return replace(self, _required={}, _coverages={})
 
     def reach(self, i: int) -> Reach:
-        """Where term i can act: in its window, and where the conditions of both its sides are in force."""
+        """Return where term i can act: in its window, and where the conditions of both its sides are in force."""
         return intersection([self.predictions[side].reach for side in self.sides[i]]).within(self.terms[i].window)
 
     def expected_coverage(self, is_active: Callable[[Reach], bool] = lambda reach: True) -> Coverage:
-        """Where the predictions exist as far as it is known before a run.
+        """Return where the predictions exist, as far as this is known before a run.
 
         Args:
             is_active: whether a condition of this reach is in force; default all are.
@@ -117,11 +119,11 @@ class Plan:
         return self._coverages[active]
 
     def acting(self, i: int) -> list[Modifier]:
-        """The modifiers of term i that change something in this graph."""
+        """Return the modifiers of term i that change something in this graph."""
         return [modifier for modifier in self.terms[i].modifiers if modifier.acts(i, self.primary)]
 
     def needed_differences(self, weights: Sequence[float]) -> frozenset[int]:
-        """Active terms whose difference itself is used (modifiers), by them or by another term's modifier.
+        """Return the active terms whose difference is read as a whole, by their own modifiers or by another term's.
 
         Both of their sides must be evaluated whatever their coefficients.
         """
@@ -133,7 +135,7 @@ class Plan:
         return frozenset(needed)
 
     def rescale_target(self, weights: Sequence[float]) -> int | None:
-        """The prediction whose deviation the result is rescaled to: the first active term's positive side."""
+        """Return the prediction that sets the standard deviation for rescale: the first active term's positive side."""
         if self.graph.rescale == 0.0:
             return None
         return next((self.sides[i][0] for i, weight in enumerate(weights) if weight != 0.0), None)
@@ -141,11 +143,11 @@ class Plan:
     def coefficients(
         self, weights: Sequence[float], mapped: frozenset[int], exact: frozenset[int] = frozenset()
     ) -> list[Coefficient]:
-        """a_j of every prediction.
+        """Return a_j of every prediction.
 
         Args:
             mapped: terms whose weight is a map.
-            exact: terms to leave out, since their differences are added as they are.
+            exact: terms to leave out, because their differences are added whole.
         """
         coefficients = [Coefficient() for _ in self.predictions]
         coefficients[BASE].add(1.0)
@@ -164,12 +166,12 @@ class Plan:
         reused: frozenset[int] = frozenset(),
         kept: frozenset[int] = frozenset(),
     ) -> frozenset[int]:
-        """The predictions that one call must evaluate.
+        """Return the predictions that one call must evaluate.
 
         Args:
             weights: each term's weight in this call, 0 where it does not act.
-            coverage: where predictions and terms exist; default as far as it is known before a run.
-            reused: terms whose stored difference is used again.
+            coverage: where predictions and terms exist; default ``expected_coverage``.
+            reused: terms that reuse their stored difference.
             kept: predictions to evaluate whatever their coefficient (hooks that want a real pair).
         """
         coverage = coverage or self.expected_coverage()
@@ -185,7 +187,7 @@ class Plan:
         alive = set(kept)
         for i in needed - reused:
             alive.update(self.sides[i])
-        if (target := self.rescale_target(weights)) is not None:  # the base stands where it does not exist
+        if (target := self.rescale_target(weights)) is not None:  # outside its cover the target is the base
             alive.update({target, BASE} if target in coverage.partial else {target})
         coefficients = self.coefficients(weights, coverage.mapped, needed | reused)
         alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(coverage.masks))
@@ -197,10 +199,10 @@ def compile_plan(
     same_model: Callable[[object, object], bool] = lambda one, other: one is other,
     reach_of: Callable[[object], Reach] = lambda condition: WHOLE,
 ) -> Plan:
-    """Find the distinct models (by ``same_model``) and predictions (model and the very same condition object).
+    """Compile a graph: find its distinct models (by ``same_model``) and predictions (a model and one condition object).
 
     Args:
-        reach_of: where a condition is in force.
+        reach_of: returns where a condition is in force.
     """
     models: list[object] = [graph.base.model]
     predictions: list[Prediction] = [Prediction(BASE, graph.base.condition, reach_of(graph.base.condition))]

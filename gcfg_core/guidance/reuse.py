@@ -1,4 +1,4 @@
-"""Differences in denoised space that are kept from one guider call to later ones (Refresh)."""
+"""Differences in denoised space, stored in one guider call and reused in later calls (Refresh)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .graph import GuidanceTerm
 
 @dataclass(frozen=True, eq=False)
 class StoredDifference:
-    """What a term evaluated at guider call number ``call``.
+    """A term's difference, evaluated at guider call number ``call``.
 
     Attributes:
-        difference: before modifiers; None until it is evaluated, and where calls are only counted.
+        difference: before modifiers; None until it is evaluated, and if calls are only counted.
         positive: the term's positive prediction, which a projection may need.
     """
 
@@ -32,14 +32,16 @@ class StoredDifference:
         return self.difference
 
     def fits(self, shape: torch.Size | None) -> bool:
-        """Whether it can stand in a latent of this shape; None where calls are only counted."""
+        """True if the difference has this latent shape, or if shape is None because calls are only counted."""
         return shape is None or (self.difference is not None and self.difference.shape == shape)
 
 
 @dataclass
 class DifferenceStore:
-    """The stored differences of one sampling run. Everything is dropped when sigma rises (a new pass began), or when
-    other conditions are in force than before."""
+    """The stored differences of one sampling run.
+
+    All are dropped when sigma rises (a new pass began), or when the conditions in force change.
+    """
 
     terms: Sequence[GuidanceTerm]
     call: int = -1
@@ -50,9 +52,9 @@ class DifferenceStore:
     def begin(
         self, weights: Sequence[float], sigma: SupportsFloat, coverage: Coverage, shape: torch.Size | None
     ) -> dict[int, StoredDifference]:
-        """Begin a guider call: the active terms whose stored difference is fresh enough and of this latent's shape.
+        """Begin a guider call: return the active terms' stored differences that are recent enough and of this shape.
 
-        The other active terms are noted as evaluated in this call, if theirs may be used again.
+        The other active terms that may reuse theirs later are recorded as evaluated in this call.
         """
         reusing = [i for i, term in enumerate(self.terms) if term.may_reuse(1)]
         if not reusing:
@@ -71,6 +73,6 @@ class DifferenceStore:
         return kept is not None and self.terms[i].may_reuse(self.call - kept.call) and kept.fits(shape)
 
     def keep(self, computed: Mapping[int, tuple[Tensor, Tensor | None]]) -> None:
-        """End a guider call: keep the newly evaluated (difference, own positive)."""
+        """End a guider call: store the newly evaluated (difference, own positive)."""
         for i, (difference, positive) in computed.items():
             self.stored[i] = StoredDifference(self.call, difference, positive)

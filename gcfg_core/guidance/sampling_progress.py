@@ -1,7 +1,7 @@
 """Sampling progress: windows and curves follow sigma, never step numbers, so that multi-stage samplers stay exact.
 
-A percent means what it means in ComfyUI: 0 is the start of sampling, 1 its end, ``percent_to_sigma`` of the base model
-turns it into a sigma. Guidance windows: arXiv 2404.07724.
+Percents are ComfyUI's: 0 is the start of sampling, 1 its end, and the base model's ``percent_to_sigma`` converts them
+to sigmas. Guidance windows: arXiv 2404.07724.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 EDGE = 1e-7
-"""The percents nearest to 0 and 1 that are asked for."""
+"""The search uses percents between EDGE and 1 - EDGE."""
 NEAR = 1e-7
-"""Where the search for a percent ends: relative to sigma, whose float32 steps are 6e-8."""
+"""Relative tolerance on sigma at which the search for a percent ends; float32 steps are 6e-8."""
 MOST_STEPS = 90
 
 
@@ -40,7 +40,7 @@ class Window:
         return self.start <= 0.0 and self.end >= 1.0
 
     def position(self, percent: float) -> float:
-        """Where ``percent`` lies within the window: 0 at its start, 1 at its end, clamped."""
+        """Return where ``percent`` lies within the window: 0 at its start, 1 at its end, clamped."""
         width = self.end - self.start
         return min(max((percent - self.start) / width, 0.0), 1.0) if width > 0 else 0.0
 
@@ -57,21 +57,22 @@ class SamplingProgress:
     _bounds: dict[Window, tuple[float, float]] = field(default_factory=dict)
 
     def percent(self, sigma: float) -> float:
-        """The percent at which sampling reaches ``sigma``: the inverse of percent_to_sigma, to about 1e-7."""
+        """Return the percent at which sampling reaches ``sigma``: the inverse of percent_to_sigma, to about 1e-7."""
         if sigma not in self._percents:
             self._percents[sigma] = self._inverse(sigma)
         return self._percents[sigma]
 
     def _distance(self, percent: float, sigma: float) -> float:
-        """log(percent_to_sigma(percent) / sigma); every evaluation costs tens of microseconds in ComfyUI."""
+        """Return log(percent_to_sigma(percent) / sigma); one evaluation takes tens of microseconds in ComfyUI."""
         reached = float(self.percent_to_sigma(percent))
         return math.log(reached / sigma) if reached > 0.0 else -math.inf
 
     def _inverse(self, sigma: float) -> float:
-        """False position (Illinois: an end that stays counts half) on log sigma, which is nearly straight."""
+        """Find the percent by false position (Illinois: halve the value of an end that stays) on log sigma, nearly a
+        line."""
         if sigma <= 0.0:
             return 1.0
-        low, high = EDGE, 1.0 - EDGE  # at 0 and 1 itself ComfyUI returns sentinels
+        low, high = EDGE, 1.0 - EDGE  # at exactly 0 and 1 ComfyUI returns sentinels
         above, below = self._distance(low, sigma), self._distance(high, sigma)
         if above <= 0.0 or below >= 0.0:
             return 0.0 if above <= 0.0 else 1.0
@@ -79,7 +80,7 @@ class SamplingProgress:
         for step in range(MOST_STEPS):
             middle = (low * below - high * above) / (below - above)
             if step % 5 == 4 or not low < middle < high:
-                middle = 0.5 * (low + high)  # never stuck, whatever the schedule
+                middle = 0.5 * (low + high)  # bisect now and then, so that any noise schedule converges
             distance = self._distance(middle, sigma)
             if abs(distance) <= NEAR or high - low <= NEAR:
                 return middle
@@ -91,18 +92,18 @@ class SamplingProgress:
         return 0.5 * (low + high)
 
     def is_active(self, window: Window, sigma: float) -> bool:
-        """Whether a term's window is open at ``sigma``: its end is left out."""
+        """True if a term's window is open at ``sigma``; its end is excluded."""
         start, end = self._sigmas(window)
         return end < sigma <= start
 
     def reaches(self, window: Window, sigma: float) -> bool:
-        """Whether a condition that is limited to the window is in force at ``sigma``: both ends included, as in
+        """True if a condition that is limited to the window is in force at ``sigma``; both ends included, as in
         ComfyUI."""
         start, end = self._sigmas(window)
         return end <= sigma <= start
 
     def _sigmas(self, window: Window) -> tuple[float, float]:
-        """The sigmas at which it starts and ends, infinite where it has no bound."""
+        """Return the sigmas of the window's start and end, infinite where it has no bound."""
         if window not in self._bounds:
             start = math.inf if window.start <= 0.0 else float(self.percent_to_sigma(window.start))
             end = -math.inf if window.end >= 1.0 else float(self.percent_to_sigma(window.end))

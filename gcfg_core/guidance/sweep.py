@@ -1,4 +1,4 @@
-"""A sweep: one guidance graph and seed, under every combination of the values of one axis or two."""
+"""A sweep: one guidance graph and seed, with every combination of the values of one axis or two."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .graph import GuidanceTerm, names_of
 from .sampling_progress import Window
 
 TERM_PARAMETERS = ("weight", "start_percent", "end_percent", "curve_end", "curve_ramp")
-"""What changes in a term, named as on Guidance Term."""
+"""The parameters of a term that an axis can change, named as on Guidance Term."""
 PARAMETERS = (*TERM_PARAMETERS, "rescale", "seed")
 
 Target = tuple[int | None, str]
-"""What an axis changes: the index of its term, or None for all of the graph, and the parameter."""
+"""The target of an axis: the index of a term, or None for the whole graph, and the parameter."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that changes, one of PARAMETERS. ``term``: label or number (from 1) of its term, where it has one."""
+    """A changing parameter, one of PARAMETERS. ``term``: label or number (from 1) of its term, if it has one."""
 
     parameter: str
     term: str
@@ -29,14 +29,14 @@ class Axis:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The values as text: in four digits where that tells them apart."""
+        """Return the values as text, in four digits if they stay distinct."""
         short = tuple(str(value) if isinstance(value, int) else f"{value:.4g}" for value in self.values)
         return short if len(set(short)) == len(short) else tuple(map(repr, self.values))
 
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What axes can change, and so what one cell is sampled with."""
+    """The values that axes can change, as one cell is sampled with them."""
 
     terms: tuple[GuidanceTerm, ...] = ()
     rescale: float = 0.0
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands along a side of the grid: what changes, and a label for each value."""
+    """The text along a side of the grid: the name of the parameter, and a label for each value."""
 
     title: str
     labels: tuple[str, ...]
@@ -55,9 +55,8 @@ class Heading:
 class Sweep:
     """Attributes:
     cells: the settings of every picture, row by row.
-    columns, rows: what changes to the right, and downwards if anything does.
-    weights: terms whose weight changes.
-    """
+    columns, rows: the headings to the right and, with a second axis, downwards.
+    weights: terms whose weight changes."""
 
     cells: tuple[Settings, ...]
     columns: Heading
@@ -65,7 +64,7 @@ class Sweep:
     weights: frozenset[int]
 
     def name(self, k: int) -> str:
-        """A cell in words: 'weight of concept 1.5, seed 3'."""
+        """Describe a cell: 'weight of concept 1.5, seed 3'."""
         row, column = divmod(k, len(self.columns.labels))
         named = [f"{self.columns.title} {self.columns.labels[column]}"]
         if self.rows is not None:
@@ -74,11 +73,11 @@ class Sweep:
 
 
 def plan_sweep(settings: Settings, columns: Axis, rows: Axis | None = None) -> Sweep:
-    """Every combination of the axes' values, all else being as in ``settings``.
+    """Combine every value of the axes; everything else stays as in ``settings``.
 
     Raises:
-        InputError: an axis names no term of the chain, or a parameter that this term does not have; both change the
-            same thing; there are more than MOST_CELLS combinations; in one of them a window ends before it begins.
+        InputError: an axis names a term that the chain does not have, or a parameter that this term does not have; both
+            axes change the same parameter; there are more than MOST_CELLS combinations; a window ends before it begins.
     """
     axes = {"columns": columns} if rows is None else {"columns": columns, "rows": rows}
     targets = {side: _target(axis, settings.terms, side) for side, axis in axes.items()}
@@ -117,7 +116,7 @@ def _target(axis: Axis, terms: tuple[GuidanceTerm, ...], side: str) -> Target:
 
 
 def _term_index(wanted: str, terms: tuple[GuidanceTerm, ...], input_name: str) -> int:
-    """The term of this label, else the one of this number."""
+    """Return the index of the term with this label, or else with this number."""
     found = [i for i, term in enumerate(terms) if term.label and term.label == wanted]
     if len(found) == 1:
         return found[0]
@@ -147,7 +146,7 @@ def _changed(settings: Settings, changes: Mapping[Target, float | int]) -> Setti
 
 
 def _changed_term(term: GuidanceTerm, changes: Mapping[str, float], name: str) -> GuidanceTerm:
-    """All changes of one term at once, since a window's start and end must fit each other."""
+    """Apply all changes to one term together, because a window's start and end must fit each other."""
     start, end = changes.get("start_percent", term.window.start), changes.get("end_percent", term.window.end)
     if start > end:
         raise InputError(

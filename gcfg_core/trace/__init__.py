@@ -1,1 +1,1 @@
-"""What a sampling run did: recorded in each call, summarized, written as tables and files."""
+"""The trace of a sampling run: recorded in each call, summarized, written as tables and files."""

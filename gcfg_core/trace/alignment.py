@@ -1,4 +1,4 @@
-"""How large what the terms add is, and how much of it points the same way: per sample, one matrix product a call."""
+"""Sizes of the terms' parts in the sum, and the cosines between them: per sample, one matrix product per call."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Samples = tuple[float, ...]
 
 
 def root_mean_squares(vectors: Sequence[Tensor]) -> Tensor:
-    """sqrt(mean v^2) of n tensors [B, ...], per sample: [B, n], in float32."""
+    """Return sqrt(mean v^2) of n tensors [B, ...], per sample: [B, n], in float32."""
     flat = _flat(vectors)
     return flat.norm(dim=2) / flat.shape[2] ** 0.5
 
 
 def inner_products(vectors: Sequence[Tensor]) -> Tensor:
-    """Mean of v_i * v_j of n tensors [B, ...], per sample: [B, n, n], in float32."""
+    """Return the mean of v_i * v_j of n tensors [B, ...], per sample: [B, n, n], in float32."""
     flat = _flat(vectors)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
 def _flat(vectors: Sequence[Tensor]) -> Tensor:
-    """[B, n, D]."""
+    """Flatten n tensors [B, ...] and stack them: [B, n, D]."""
     return torch.stack([vector.flatten(1).float() for vector in vectors], dim=1)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The inner products of some vectors, read on the CPU.
+    """The inner products of several vectors, on the CPU.
 
     Attributes:
         products: per sample the matrix of ``inner_products``.
@@ -41,11 +41,11 @@ class Alignment:
     products: list[list[list[float]]]
 
     def size(self, i: int) -> Samples:
-        """Root mean square of vector i."""
+        """Return the root mean square of vector i."""
         return tuple(math.sqrt(max(sample[i][i], 0.0)) for sample in self.products)
 
     def cosine(self, i: int, j: int) -> Samples:
-        """Cosine of vectors i and j, nan where one of them is zero."""
+        """Return the cosine of vectors i and j, nan if either is zero."""
         return tuple(_cosine(sample[i][j], sample[i][i], sample[j][j]) for sample in self.products)
 
 

@@ -1,4 +1,4 @@
-"""Moments on a device's own clock, taken without waiting for it."""
+"""Moments on a device's own clock, recorded without waiting for the device."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 Moment = Any
-"""A float, or an event of the device's that torch records; one device gives always the same kind."""
+"""A float, or an event that torch records on the device; the same type for every moment of a device."""
 Span = tuple[Moment, Moment]
 
 
 def moment(device: torch.device) -> Moment:
-    """Now: on a GPU when the work that is queued so far is done, on the CPU by this process's clock.
+    """Return the current moment: on a GPU when all work queued so far is done, on the CPU by this process's clock.
 
-    nan on a device whose events torch does not time: this process's clock would tell how long queueing took.
+    nan on a device whose events torch cannot time: this process's clock would measure only the queueing.
     """
     if device.type == "cpu":
         return time.perf_counter()
@@ -27,10 +27,10 @@ def moment(device: torch.device) -> Moment:
 
 
 def _event(device: torch.device) -> Any:
-    """An event that the device (CUDA, ROCm, XPU or MPS) records after what is queued on it.
+    """Return an event that the device (CUDA, ROCm, XPU or MPS) records after the work queued on it.
 
     Raises:
-        AttributeError, RuntimeError, TypeError: this torch has none for it.
+        AttributeError, RuntimeError, TypeError: this version of torch has no events for the device.
     """
     if device.type == "mps":
         event: Any = torch.mps.event.Event(enable_timing=True)
@@ -43,8 +43,8 @@ def _event(device: torch.device) -> Any:
 
 
 def seconds_of(span: Span) -> float:
-    """Seconds from one moment to another of the same device, nan where it cannot tell; waits until the later one has
-    come."""
+    """Return the seconds between two moments of a device, nan if they cannot be measured; waits until the later
+    moment."""
     start, end = span
     if isinstance(start, float) and isinstance(end, float):
         return end - start

@@ -1,4 +1,4 @@
-"""A trace as data for other programs: CSV with one row a call and sample, JSON with one object a call."""
+"""A trace as data for other programs: CSV with one row per call and sample, JSON with one object per call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .trace import CallRecord, Trace
 
 
 def trace_json(trace: Trace) -> str:
-    """Everything that the trace holds but pictures; what is no finite number is null."""
+    """Write the whole trace except pictures as JSON; non-finite numbers become null."""
     calls = [_plain(dataclasses.asdict(record)) for record in trace.records]
     names = {"formula": trace.formula, "terms": trace.terms, "models": trace.models}
     content = {**names, "run": trace.runs, "calls": calls}
@@ -22,10 +22,10 @@ def trace_json(trace: Trace) -> str:
 
 
 def trace_csv(trace: Trace) -> str:
-    """One row for every call and sample of the batch, numbers in full precision.
+    """Write one row for every call and sample of the batch, with numbers in full precision.
 
-    What was not computed is empty, a cosine that is not defined 'nan'. The sum of a column of evaluations or seconds
-    counts each call once a sample.
+    A value that was not computed is empty, an undefined cosine 'nan'. Evaluations and seconds are those of the call, so
+    that a sum over their column counts each call once per sample.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -47,17 +47,17 @@ def csv_columns(trace: Trace) -> list[str]:
 
 
 def pairs(count: int) -> list[tuple[int, int]]:
-    """Every two of ``count`` things once."""
+    """Return every pair of ``count`` indices once."""
     return [(i, j) for i in range(count) for j in range(i + 1, count)]
 
 
 def batch_size(record: CallRecord) -> int:
-    """Number of samples that were measured; 1 where none was."""
+    """Return the number of samples that were measured, or 1 if none was."""
     return next((len(size) for size in record.sizes if size is not None), 1)
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, those that come again numbered."""
+    """Return the names, with repeated ones numbered."""
     found: list[str] = []
     for name in names:
         count = 1
@@ -70,7 +70,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def _numbers(record: CallRecord, sample: int) -> list[float | None]:
-    """The row of ``csv_columns``, without call and sample."""
+    """Return the row of ``csv_columns``, without call and sample."""
 
     def of(columns: Sequence[Sequence[float] | None]) -> list[float | None]:
         return [None if samples is None else samples[sample] for samples in columns]

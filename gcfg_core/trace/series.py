@@ -1,4 +1,4 @@
-"""A trace as lines to draw: one value a call, with its spread over the batch."""
+"""A trace as lines to draw: one value per call, with its spread over the batch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Read = Callable[[CallRecord, int], Samples | None]
 
 @dataclass(frozen=True)
 class Series:
-    """Mean, smallest and largest value over the batch at every call, in the order of ``positions``. Values that are
-    not finite are left out; nan for none."""
+    """Mean, smallest and largest value over the batch at every call, in the order of ``positions``.
+
+    Non-finite values are left out; nan if no value is left.
+    """
 
     means: list[float]
     lows: list[float]
@@ -28,7 +30,7 @@ class Series:
 
     @property
     def last(self) -> int | None:
-        """The last call with a value."""
+        """Index of the last call with a value."""
         return next((k for k in reversed(range(len(self.means))) if not math.isnan(self.means[k])), None)
 
     @property
@@ -38,13 +40,13 @@ class Series:
 
 
 def in_order(trace: Trace) -> list[CallRecord]:
-    """The calls by progress. Samplers of several stages go back and forth within a step."""
+    """Return the calls sorted by progress, because samplers of several stages go back and forth within a step."""
     places = _progress(trace.records)
     return [trace.records[k] for k in sorted(range(len(places)), key=lambda k: places[k])]
 
 
 def positions(trace: Trace) -> list[float]:
-    """Progress of the calls that ``in_order`` gives; evenly spaced where it is not known."""
+    """Return the progress of the calls of ``in_order``; evenly spaced if it is unknown."""
     return sorted(_progress(trace.records))
 
 
@@ -55,7 +57,7 @@ def _progress(records: list[CallRecord]) -> list[float]:
 
 
 def series(trace: Trace, i: int, read: Read) -> Series:
-    """What ``read`` finds for term i in every call."""
+    """Return ``read`` of term i in every call."""
     return _series(read(record, i) for record in in_order(trace))
 
 
@@ -69,7 +71,7 @@ def _series(calls: Iterable[Samples | None]) -> Series:
 
 
 def push(record: CallRecord, i: int) -> Samples | None:
-    """What term i adds, below zero where its weight is."""
+    """Return the size of what term i adds, with the sign of its weight."""
     pushes = record.pushes[i]
     return pushes if pushes is None or record.weights[i] > 0.0 else tuple(-value for value in pushes)
 

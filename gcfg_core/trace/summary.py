@@ -1,4 +1,4 @@
-"""What a run did, in means: for each term its weight, size, push and directions, for each model what it cost."""
+"""Means over a run: each term's weight, size, push and directions, and each model's evaluations and time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from .trace import Trace
 
 @dataclass(frozen=True)
 class TermSummary:
-    """One term over a run. Means are over the batch and the calls in which it was measured, without values that are not
-    finite; nan where there is none.
+    """One term over a run. Means are over the batch and the calls in which the term was measured.
+
+    Non-finite values are left out of the means; nan if no value is left.
 
     Attributes:
         acted: number of calls in which its weight was not 0.
         measured: number of those in which both its sides were evaluated.
         weight: mean over the calls in which it acted.
-        size, push, cosine: of its difference, of what it adds, and of that with the total.
+        size: of its difference.
+        push: of what it adds.
+        cosine: of what it adds with the total.
         between: mean cosine with every term.
     """
 
@@ -35,7 +38,7 @@ class TermSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What one model cost in a run."""
+    """The evaluations and seconds of one model in a run."""
 
     name: str
     evaluations: int
@@ -43,18 +46,18 @@ class ModelSummary:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of those that are finite, nan where there is none."""
+    """Return the mean of the finite values, nan if there are none."""
     known = [value for value in values if math.isfinite(value)]
     return math.fsum(known) / len(known) if known else math.nan
 
 
 def mean_of(calls: Iterable[Samples | None]) -> float:
-    """The mean over all calls and samples at hand."""
+    """Return the mean over all measured calls and their samples."""
     return mean(value for samples in calls if samples is not None for value in samples)
 
 
 def first_overflow(trace: Trace) -> int | None:
-    """The first call, from 1, in which a term's size or push was not finite; None where there is none."""
+    """Return the first call, from 1, in which a term's size or push was not finite, or None."""
     for call, record in enumerate(trace.records, 1):
         measured = [samples for samples in (*record.sizes, *record.pushes) if samples is not None]
         if not all(math.isfinite(value) for samples in measured for value in samples):

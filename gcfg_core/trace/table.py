@@ -1,4 +1,4 @@
-"""A trace as text that people read: the formula, what it cost and what each term did, as Markdown tables."""
+"""A trace as Markdown tables for people: the formula, its cost, and the numbers of each term."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ MEANING = (
 
 
 def cost_line(trace: Trace) -> str:
-    """'25 calls, 75 evaluations (3 per call), 11.7 s'; in front 'run 2 of this guider: ' where it is not the first."""
+    """Write '25 calls, 75 evaluations (3 per call), 11.7 s', with 'run 2 of this guider: ' before it from the second
+    run on."""
     calls, spent = len(trace.records), seconds(seconds_of_calls(trace))
     evaluations = count(trace.evaluations, "evaluation")
     run = f"run {trace.runs} of this guider: " if trace.runs > 1 else ""
@@ -23,7 +24,7 @@ def cost_line(trace: Trace) -> str:
 
 
 def trace_markdown(trace: Trace) -> str:
-    """The whole report as Markdown."""
+    """Return the whole report as Markdown."""
     terms = summarize_terms(trace)
     parts = ["# Guidance report", f"`{trace.formula}`", cost_line(trace)]
     if trace.runs > 1:
@@ -39,29 +40,29 @@ def trace_markdown(trace: Trace) -> str:
 
 
 def overflow_line(call: int) -> str:
-    """What to say of a run whose predictions were not finite from this call on."""
+    """Say from which call on the predictions were not finite."""
     return f"From call {call} on predictions were not finite (inf or nan): the weights or the precision overflowed."
 
 
 def count(number: int, noun: str) -> str:
-    """'1 call', '25 calls'."""
+    """Write '1 call', '25 calls'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def seconds(value: float) -> str:
-    """'0.0123 s', '11.7 s', '1234 s'; '-' where no clock told."""
+    """Write '0.0123 s', '11.7 s', '1234 s'; '-' for nan."""
     if math.isnan(value):
         return "-"
     return f"{value:.0f} s" if value >= 100.0 else f"{value:.3g} s"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Three significant digits, '-' for nan."""
+    """Write three significant digits, '-' for nan."""
     return "-" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def cosine(value: float) -> str:
-    """Two decimals with a sign, '-' for nan."""
+    """Write two decimals with a sign, '-' for nan."""
     return "-" if math.isnan(value) else f"{round(value, 2) + 0.0:+.2f}"
 
 
@@ -81,7 +82,7 @@ def _term_table(trace: Trace, terms: Sequence[TermSummary]) -> str:
 
 
 def _acted(term: TermSummary, calls: int) -> str:
-    """'25 of 25 calls', and whether all of them could be measured."""
+    """Write '25 of 25 calls', with the number of measured calls if it is smaller."""
     if term.acted == 0:
         return "no call"
     text = f"{term.acted} of {calls} calls"

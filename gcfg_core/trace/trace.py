@@ -1,4 +1,4 @@
-"""The trace of a sampling run: what each term did in every guider call, and what it cost."""
+"""The trace of a sampling run: the numbers of each term in every guider call, and the cost of the call."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .clock import Span, seconds_of
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One guider call. Sizes, pushes and cosines of a term have one value a sample, or are None where they were not
-    computed: the term did not act, or a side of it was not evaluated.
+    """One guider call. Sizes, pushes and cosines of a term have one value per sample.
 
-    What a term *adds* is w * M * (its difference after modifiers); the *total* is the sum of that over all terms,
-    before cfg hooks and rescale.
+    They are None if they were not computed: the term did not act, or a side of it was not evaluated. What a term *adds*
+    is w * M * (its difference after modifiers); the *total* is the sum of that over all terms, before cfg hooks and
+    rescale.
 
     Attributes:
         sigma: noise level of the call.
@@ -26,12 +26,12 @@ class CallRecord:
         weights: each term's weight, 0 where it did not act.
         sizes: root mean square of each term's difference before modifiers, mask and weight.
         pushes: root mean square of what each term adds.
-        total: root mean square of the total; None where a term's part in it was not computed.
+        total: root mean square of the total; None if a term's part in it was not computed.
         cosines: of what each term adds with the total; nan for a sample in which one of the two is zero.
-        between: the same of every two terms, term by term.
+        between: the cosines of what every two terms add, term by term.
         evaluations: number of predictions evaluated, per model.
         seconds: time of the call, on a GPU by the GPU's clock.
-        model_seconds: that part of it which each model took.
+        model_seconds: the part of that time spent in each model.
     """
 
     sigma: float
@@ -53,8 +53,8 @@ class KeptPredictions:
 
     Attributes:
         sigma, progress: of the call.
-        latents: by name, the predictions that were evaluated and last what the guider returned; the batch's first
-            sample [1, C, ...] on the CPU, as a VAE decodes it.
+        latents: by name, the evaluated predictions and finally the guider's result; the batch's first sample
+            [1, C, ...] on the CPU, as a VAE decodes it.
     """
 
     sigma: float
@@ -64,7 +64,7 @@ class KeptPredictions:
 
 @dataclass(eq=False)
 class _PendingCall:
-    """A call whose numbers still lie on the device."""
+    """A call whose numbers are still on the device."""
 
     sigma: Tensor
     weights: tuple[float, ...]
@@ -112,9 +112,9 @@ def _unknown(_: float) -> float:
 
 @dataclass
 class Trace:
-    """Filled while a guider samples. ``terms`` and ``models`` name the columns.
+    """The record of a guider's last run, filled while it samples. ``terms`` and ``models`` name the columns.
 
-    A guider may sample several times (two samplers, two passes, another seed): of its ``runs`` the last is held.
+    A guider may sample several times (two samplers, two passes, another seed); ``runs`` counts them.
     """
 
     formula: str = ""
@@ -146,7 +146,8 @@ class Trace:
         Args:
             sigma: [B].
             weights: each term's, 0 where it did not act.
-            differences, added: term -> [B, ...], its difference and what it adds, of the terms that have both sides.
+            differences: term -> [B, ...], its difference, for the terms that have both sides.
+            added: of the same terms, weight * mask * modified difference.
             evaluations: per model.
             span, model_spans: when the call, and in it each model, began and ended.
         """
@@ -165,7 +166,7 @@ class Trace:
         )  # fmt: skip
 
     def finish(self, percent: Callable[[float], float] = _unknown) -> None:
-        """Fetch what still lies on the device; also called when a run ends early. ``percent``: of a sigma."""
+        """Fetch the numbers that are still on the device, also after an early end. ``percent``: of a sigma."""
         self.records.extend(call.fetch(percent) for call in self._pending)
         self._pending.clear()
 

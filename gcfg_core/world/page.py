@@ -1,4 +1,4 @@
-"""The page that a small world's folder is known by, world.json, and the names of what lies beside it."""
+"""The description of a small world, world.json, and the names of the files beside it."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ..errors import ConceptFileError
 WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"
 FORMAT = 1
 CODEC = "pixels"
-# Noise levels of every world: Stable Diffusion's, the only ones that a concept checkpoint of format 1 can mean.
+# Noise levels of every world: Stable Diffusion's, the only noise schedule that a format 1 concept file can describe.
 SCHEDULE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
     "beta_start": 0.00085,
@@ -26,7 +26,7 @@ AGAIN = "Copy or download the world again."
 
 @dataclass(frozen=True)
 class WorldPage:
-    """What world.json says.
+    """The contents of world.json.
 
     Attributes:
         title: a name for people.
@@ -34,7 +34,8 @@ class WorldPage:
         latent_format: one of `PIXEL_FORMATS`.
         prediction_type: "epsilon" or "v_prediction".
         zero_terminal_snr: the noise schedule was rescaled to zero terminal SNR (arXiv 2305.08891).
-        unet, text_encoder: digests (`tensor_digest.digest_of`) that tie the files together: other weights are refused.
+        unet, text_encoder: digests (`tensor_digest.digest_of`) of the world's weights; files with other weights are
+            refused.
     """
 
     title: str
@@ -47,11 +48,11 @@ class WorldPage:
 
     @property
     def block(self) -> int:
-        """The side in pixels of what one place of a latent holds."""
+        """Side in pixels of the block that one latent position holds."""
         return next(block for block, name in PIXEL_FORMATS.items() if name == self.latent_format)
 
     def to_json(self) -> dict[str, Any]:
-        """What `parse_world_page` reads: plain strings, numbers and one object."""
+        """Return a JSON object that `parse_world_page` reads."""
         return {
             "format": FORMAT,
             "title": self.title,
@@ -69,10 +70,10 @@ class WorldPage:
 
 
 def read_world_page(folder: Path) -> WorldPage:
-    """The page of a world's folder.
+    """Read world.json of a world's folder.
 
     Raises:
-        ConceptFileError: there is none, it is damaged, or of a newer format.
+        ConceptFileError: the file is missing, damaged, or of a newer format.
     """
     try:
         given = json.loads((folder / WORLD).read_text(encoding="utf-8"))
@@ -86,10 +87,10 @@ def read_world_page(folder: Path) -> WorldPage:
 
 
 def parse_world_page(given: Mapping[str, Any]) -> WorldPage:
-    """A page from the object that `WorldPage.to_json` made.
+    """Convert the object that `WorldPage.to_json` returned back to a WorldPage.
 
     Raises:
-        ConceptFileError: the first thing in it that is not as it must be.
+        ConceptFileError: a value is invalid; the error names the first.
     """
     version = given.get("format", FORMAT)
     if type(version) is int and version > FORMAT:
@@ -114,7 +115,7 @@ def parse_world_page(given: Mapping[str, Any]) -> WorldPage:
 
 
 def _check(given: Mapping[str, Any], path: str, known: Mapping[str, type | tuple[Any, ...]]) -> None:
-    """Raise unless ``given`` has exactly the known keys, each of the type or one of the values that stand there."""
+    """Raise unless ``given`` has exactly the known keys, each with a value of its type or one of its allowed values."""
     for key, wanted in known.items():
         value = given.get(key)
         fits = type(value) is wanted if isinstance(wanted, type) else value in wanted

@@ -1,12 +1,12 @@
 """The file of a small text encoder: a CLIP text model of any size with a word-level vocabulary.
 
-One .safetensors file. Tensors: transformers' CLIPTextModel names with "text_model." before them, which ComfyUI's
-comfy/clip_model.py shares. Metadata, all strings: `gcfg.format` = "1", `gcfg.kind` = "text-encoder",
-`gcfg.text_config` (JSON, CLIPTextConfig's keys, which are also ComfyUI's `textmodel_json_config`) and
-`gcfg.vocabulary` (JSON, `WordTokenizer.to_json`).
+One .safetensors file. Tensors: transformers' CLIPTextModel names with "text_model." before them, as in ComfyUI's
+comfy/clip_model.py. Metadata, all strings: `gcfg.format` = "1", `gcfg.kind` = "text-encoder", `gcfg.text_config` (JSON,
+CLIPTextConfig's keys, which are also ComfyUI's `textmodel_json_config`) and `gcfg.vocabulary` (JSON,
+`WordTokenizer.to_json`).
 
-The network has a causal mask and no padding mask, and gives its last hidden state after the final norm: that is what
-CLIPTextModel computes without an attention mask, and SDClipModel with its defaults.
+The network has a causal mask and no padding mask, and returns its last hidden state after the final norm, like
+CLIPTextModel without an attention mask and SDClipModel with its defaults.
 """
 
 import json
@@ -26,7 +26,7 @@ from .tokenizer import BEGIN, END, PAD, WordTokenizer
 KIND = "text-encoder"
 CONFIG_KEY, VOCABULARY_KEY = "gcfg.text_config", "gcfg.vocabulary"
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-# What ComfyUI's network has for every model, so that a file cannot ask for something else.
+# Values that ComfyUI's network has for every model; a file with other values is refused.
 FIXED: dict[str, Any] = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
@@ -42,8 +42,8 @@ class SmallTextEncoder:
     """A text encoder in memory.
 
     Attributes:
-        tensors: in CLIPTextModel's names, "text_model." before each.
-        config: CLIPTextConfig's keys, as `text_config` makes them.
+        tensors: in CLIPTextModel's names, with "text_model." before each.
+        config: CLIPTextConfig's keys, as `text_config` returns them.
         tokenizer: its vocabulary and length.
     """
 
@@ -53,10 +53,10 @@ class SmallTextEncoder:
 
 
 def text_config(tokenizer: WordTokenizer, width: int, layers: int, heads: int) -> dict[str, Any]:
-    """The configuration of a text encoder of ``width`` channels, its feed-forward layers four times as wide.
+    """Return the configuration of a text encoder of ``width`` channels, with feed-forward layers four times as wide.
 
     Raises:
-        ConceptFileError: a size that is no size, or heads that do not divide the width.
+        ConceptFileError: a size is not a positive integer, or the number of heads does not divide the width.
     """
     config = {
         "vocab_size": len(tokenizer),
@@ -72,7 +72,7 @@ def text_config(tokenizer: WordTokenizer, width: int, layers: int, heads: int) -
 
 
 def check_config(config: Mapping[str, Any], tokenizer: WordTokenizer) -> None:
-    """Raise ConceptFileError unless this is a configuration of this format that fits the vocabulary."""
+    """Raise ConceptFileError unless the configuration is of this format and fits the vocabulary."""
     fixed = {**FIXED, "vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.length}
     odd = sorted(set(config) ^ {*SIZES, *fixed})
     if odd:
@@ -89,7 +89,7 @@ def check_config(config: Mapping[str, Any], tokenizer: WordTokenizer) -> None:
 
 
 def tensor_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a text encoder."""
+    """Return the shape of every tensor of a text encoder, by name."""
     width, inner = config["hidden_size"], config["intermediate_size"]
     shapes: dict[str, tuple[int, ...]] = {
         "text_model.embeddings.token_embedding.weight": (config["vocab_size"], width),
@@ -128,7 +128,7 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
     """Read and check a text encoder's file.
 
     Raises:
-        ConceptFileError: it is damaged, of another kind or a newer format, or not whole.
+        ConceptFileError: the file is damaged, incomplete, of another kind, or of a newer format.
     """
     name = Path(path).name
     tensors, metadata = open_tensors(path)
@@ -148,11 +148,11 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
 
 
 def write_text_encoder(path: str | os.PathLike[str], encoder: SmallTextEncoder) -> None:
-    """Write a text encoder's file, as `write_tensors` does it.
+    """Write a text encoder's file, all of it or nothing (see `write_tensors`).
 
     Raises:
-        ConceptFileError: the text encoder is not whole.
-        OSError, SafetensorError: it could not be written; what was there before still is.
+        ConceptFileError: the text encoder is incomplete.
+        OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     check_text_encoder(encoder)
     metadata = {

@@ -1,10 +1,10 @@
-"""The word-level tokenizer of small worlds: one for the trainer and for the nodes, pure Python.
+"""The word-level tokenizer of small worlds, in pure Python, shared by the trainer and the nodes.
 
-A text is composed (Unicode NFC), lower-cased and split: letters and digits of any script join into words, every other
-visible character is a word of its own, marks stay with the character before them, spaces and control characters
-separate. The vocabulary is what the captions of a training set contain.
+A text is composed (Unicode NFC), lower-cased and split. Letters and digits of any script join into words; every other
+visible character is its own word; marks stay with the character before them; spaces and control characters separate
+words. The vocabulary consists of the words in a training set's captions.
 
-To put prompt weights on it: split the text by weight first, `tokenize` each part, and put begin, end and padding around
+For a prompt with weights, split the text by weight first, `tokenize` each part, and put begin, end and padding around
 at most ``length - 2`` words; `encode` does the same for a text without weights.
 """
 
@@ -16,21 +16,21 @@ from typing import Any
 
 from ..errors import ConceptFileError
 
-SPECIAL = ("<pad>", "<unknown>", "<begin>", "<end>")  # no text splits into these: brackets are words of their own
+SPECIAL = ("<pad>", "<unknown>", "<begin>", "<end>")  # no text splits into these: each bracket is its own word
 PAD, UNKNOWN, BEGIN, END = range(len(SPECIAL))
 FORMAT = 1
 MEND = "Copy or download the file again; a vocabulary cannot be edited by hand."
 
 
 def normalize(text: str) -> str:
-    """The text composed and in lower case; "É", "é" and "e" with a combining accent become one."""
+    """Return the text composed and in lower case: "É", "é" and "e" with a combining accent become the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def split_words(text: str) -> list[str]:
-    """The words and punctuation marks of a text, in order, each as `normalize` makes it."""
+    """Split a text into words and punctuation marks, in order, each as `normalize` returns it."""
     words: list[str] = []
-    extends = joins = False  # whether a mark, and whether a letter, belongs to the last word
+    extends = joins = False  # whether a mark, and whether a letter, would join the last word
     for character in normalize(text):
         kind = unicodedata.category(character)[0]
         if kind in "ZC":
@@ -47,14 +47,14 @@ def split_words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """A vocabulary, and how many tokens every text becomes.
+    """A vocabulary, and the number of tokens of every encoded text.
 
     Attributes:
         words: the word of each id; the first four are `SPECIAL`.
-        length: tokens of an encoded text, begin, end and padding included.
+        length: tokens of an encoded text, with begin, end and padding.
 
     Raises:
-        ConceptFileError: the words are no such vocabulary, or the length leaves no room for a word.
+        ConceptFileError: the words are not a valid vocabulary, or the length leaves no room for a word.
     """
 
     words: tuple[str, ...]
@@ -66,33 +66,35 @@ class WordTokenizer:
         object.__setattr__(self, "ids", {word: number for number, word in enumerate(self.words)})
 
     def __len__(self) -> int:
-        """How many ids there are."""
+        """Return the number of ids."""
         return len(self.words)
 
     def tokenize(self, text: str) -> list[tuple[int, str]]:
-        """Id and word of every word of a text, as many as it has; unknown words keep their spelling and get the id
-        `UNKNOWN`. No begin, end or padding."""
+        """Return (id, word) for every word of a text; an unknown word keeps its spelling and gets the id `UNKNOWN`.
+
+        The list has no begin, end or padding.
+        """
         return [(self.ids.get(word, UNKNOWN), word) for word in split_words(text)]
 
     def encode(self, text: str) -> list[int]:
-        """``length`` ids: begin, the words that fit, end, padding."""
+        """Return ``length`` ids: begin, as many words as fit, end, padding."""
         ids = [BEGIN, *(number for number, _ in self.tokenize(text)[: self.length - 2]), END]
         return ids + [PAD] * (self.length - len(ids))
 
     def unknown(self, text: str) -> list[str]:
-        """The words of a text that the vocabulary lacks, in order, each once."""
+        """Return the words of a text that are not in the vocabulary, in order, each once."""
         return list(dict.fromkeys(word for number, word in self.tokenize(text) if number == UNKNOWN))
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads: plain lists, strings and numbers."""
+        """Return a JSON object that `from_json` reads."""
         return {"format": FORMAT, "length": self.length, "words": list(self.words)}
 
     @classmethod
     def from_json(cls, value: object) -> "WordTokenizer":
-        """The tokenizer that `to_json` told of.
+        """Build the tokenizer from the object that `to_json` returned.
 
         Raises:
-            ConceptFileError: anything else than exactly that.
+            ConceptFileError: the value does not have exactly those keys and types.
         """
         if not isinstance(value, Mapping) or set(value) != {"format", "length", "words"}:
             raise ConceptFileError("vocabulary", "format, length and words", _told(value), MEND)
@@ -104,12 +106,12 @@ class WordTokenizer:
 
 
 def word_tokenizer(captions: Iterable[str], length: int, limit: int | None = None) -> WordTokenizer:
-    """A tokenizer for captions: their words, the most frequent first, equally frequent ones in code point order.
+    """Build a tokenizer from the words of captions, the most frequent first, ties in code point order.
 
     Args:
         captions: in any order.
         length: tokens of an encoded text.
-        limit: ids at most, the special ones included; the rarest words become unknown. None: all.
+        limit: largest number of ids, the special ones included; rarer words become unknown. None: no limit.
 
     Raises:
         ConceptFileError: ``length`` or ``limit`` is too small.
@@ -136,5 +138,5 @@ def _check(words: tuple[Any, ...], length: Any) -> None:
 
 
 def _told(value: object) -> str:
-    """What was there instead, short enough for a message."""
+    """Describe a value for an error message: the keys of an object, or else its type."""
     return f"the keys {', '.join(sorted(map(str, value)))}" if isinstance(value, Mapping) else type(value).__name__

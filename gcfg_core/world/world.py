@@ -19,9 +19,9 @@ class World:
     """A world in memory.
 
     Attributes:
-        page: what world.json says.
-        concept: its UNet, which reads text.
-        text_encoder: what the UNet reads from.
+        page: the contents of world.json.
+        concept: the world's UNet, which reads text.
+        text_encoder: computes the features that the UNet reads.
     """
 
     page: WorldPage
@@ -33,8 +33,8 @@ def read_world_files(folder: Path) -> World:
     """Read a world's folder.
 
     Raises:
-        ConceptFileError: something is missing, damaged or of a newer format, or the files do not belong together; it
-            names the file, not the folder.
+        ConceptFileError: a file is missing, damaged or of a newer format, or the files do not belong together; the
+            error names the file, not the folder.
     """
     page = read_world_page(folder)
     concept, text_encoder = read_concept(folder / UNET), read_text_encoder(folder / TEXT)

@@ -1,1 +1,1 @@
-"""Clones of a MODEL: what they carry, how they share one network, on which devices they lie."""
+"""Clones of a MODEL: the state they carry, the network they share, and the devices they are on."""

@@ -1,6 +1,6 @@
-"""All that ModelPatcher clones of one model can differ in, and what becomes of it when a run evaluates several.
+"""Every attribute in which ModelPatcher clones of one model can differ, and how a run with several clones treats it.
 
-Every attribute of core's patchers (ComfyUI 0.3.64 to 0.33) has its place in a list here, each name with the reason.
+Each attribute of ComfyUI's patchers (0.3.64 to 0.33) is in one of the lists below, with the reason.
 """
 
 EXCHANGED = {
@@ -11,7 +11,7 @@ EXCHANGED = {
     "object_patches": "model_sampling, manual_cast_dtype, methods of layers",
     "injections": "what other packs put into the module, in pairs of inject and eject",
 }
-"""In the shared module while a clone is loaded: `WeightExchange` brings it there around each evaluation."""
+"""In the shared module while a clone is loaded: `WeightExchange` puts it there around each evaluation."""
 
 OWN = {
     "model_options": "patches inside a forward, hooks on results, function wrappers; an argument of every evaluation",
@@ -21,13 +21,13 @@ OWN = {
     "attachments": "data of other packs, read through the branch's own clone",
     "additional_models": "loaded with the run",
 }
-"""Never in the module: every branch has a clone of its own, and the module's ``current_patcher`` is that clone."""
+"""Never in the module: every branch has its own clone, and the module's ``current_patcher`` is that clone."""
 
 PLACE = {
     "load_device": "a module lies on one device, all its clones are evaluated there (see `devices`)",
     "offload_device": "the same",
 }
-"""Which device a model is evaluated on, no part of what it predicts."""
+"""Decides on which device a model is evaluated, but nothing about its predictions."""
 
 ENTRIES_OF_PLACE = ("multigpu", "multigpu_options")
 """The same in ``additional_models`` and ``model_options``: MultiGPU CFG Split's clones on further devices."""
@@ -53,7 +53,7 @@ OF_LOADING = {
     "_free_methods": "for the log",
     "_last_free_log_time": "for the log",
 }
-"""Says nothing about predictions."""
+"""About loading; has no effect on predictions."""
 
 OF_A_RUN = {
     "hook_patches_backup": "restored when a branch ends",
@@ -62,7 +62,7 @@ OF_A_RUN = {
     "current_hooks": "our clones begin with none; hooks of one clone go before another is evaluated",
     "hook_mode": "chosen for the run",
 }
-"""Set while sampling; nothing of it is taken over from a clone."""
+"""Set while sampling; a run copies none of it from a clone."""
 
 PATCHER = {**EXCHANGED, **OWN, **PLACE, **OF_LOADING, **OF_A_RUN}
 """All attributes of a patcher."""
@@ -80,7 +80,7 @@ MODULE = {
     "dynamic_pins": "the same",
     "dynamic_patchers": "the same",
 }
-"""All that patchers and guiders set on the module itself, beside objects and weights."""
+"""All attributes that patchers and guiders set on the module itself, apart from objects and weights."""
 
 LAYER = {
     "weight_function": "exchanged with the weight",
@@ -103,8 +103,8 @@ LAYER = {
     "_pin_registered": "the same",
     "_pin_balancer_entry": "the same",
 }
-"""All that loading sets on the layers, beside their weights."""
+"""All attributes that loading sets on the layers, apart from their weights."""
 
-STATE_OF_WEIGHTS = tuple(name for name in EXCHANGED if name != "patches")  # patches_uuid stands for it
+STATE_OF_WEIGHTS = tuple(name for name in EXCHANGED if name != "patches")  # patches_uuid represents it
 STATE = (*STATE_OF_WEIGHTS, *OWN)
-"""All that makes one clone of a model predict otherwise than another."""
+"""Every attribute that makes one clone of a model predict differently from another."""

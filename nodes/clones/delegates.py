@@ -1,8 +1,9 @@
-"""Newer hosts stream weights from the file (ModelPatcherDynamic); such a module cannot take other tensors in.
+"""Plain models for clones of streamed models: newer ComfyUI versions stream weights from the file
+(ModelPatcherDynamic).
 
-A clone that needs them is put on a plain model instead, for which the host reads the file a second time. The host keeps
-that model on the clone that asked for it, which lives no longer than a LoRA's strength stays the same. Here it is kept
-for the module that it stands in for, and goes with it.
+A streamed module cannot take other tensors in, so a clone with other weights is moved to a plain model, for which
+ComfyUI reads the file a second time. ComfyUI keeps that model on the clone that asked for it, which is replaced
+whenever a LoRA's strength changes. Here the plain model is kept with the streamed module, and freed with it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class PlainModel(NamedTuple):
-    """A module that clones are put on.
+    """A plain module for clones of a streamed model.
 
     Attributes:
-        owner: a patcher without patches, whom ComfyUI takes for the owner of the module once a clone is gone.
-        override: the module with its books of loading, as the host's ``clone`` takes it.
+        owner: a patcher without patches; ComfyUI treats it as the module's owner after a clone is deleted.
+        override: the module with its loading state, as ComfyUI's ``clone`` accepts it.
     """
 
     owner: ModelPatcher
@@ -33,7 +34,7 @@ BOOKS_OF_LOADING = ("backup", "backup_buffers", "object_patches_backup", "pinned
 """All patchers of one module share these."""
 
 _plain_models: weakref.WeakKeyDictionary[Any, PlainModel] = weakref.WeakKeyDictionary()
-"""The streamed module -> its plain one, which must not refer to it."""
+"""The streamed module -> its plain model, which must not refer to the streamed module."""
 
 
 def is_streamed(patcher: ModelPatcher) -> bool:
@@ -42,13 +43,13 @@ def is_streamed(patcher: ModelPatcher) -> bool:
 
 
 def without_streaming(patcher: ModelPatcher, name: str) -> ModelPatcher:
-    """The patcher, or where it streams a clone of it on the plain model: one for all clones, read once.
+    """Return the patcher, or for a streamed model a clone of it on the plain model, which all clones share.
 
     Args:
         name: the node's input that the model comes from, for messages.
 
     Raises:
-        ValueError: the model's loader does not say how to read the file again.
+        ValueError: the model's loader cannot read the file again.
     """
     if not is_streamed(patcher):
         return patcher

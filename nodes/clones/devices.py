@@ -1,4 +1,4 @@
-"""Several devices: ComfyUI's clones of a model on further devices (MultiGPU CFG Split), and the device in use."""
+"""Several devices: ComfyUI's clones of a model on further devices (MultiGPU CFG Split), and the current device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 P, T = ParamSpec("P"), TypeVar("T")
 
 MULTIGPU = "multigpu"
-"""The key under which ComfyUI keeps a model's clones on further devices, a module each."""
+"""The key under which ComfyUI stores a model's clones on further devices, one module for each."""
 
 
 def device_clones(patcher: ModelPatcher) -> list[ModelPatcher]:
@@ -26,10 +26,10 @@ def device_clones(patcher: ModelPatcher) -> list[ModelPatcher]:
 
 
 def keep_loaded(clone: ModelPatcher, patcher: ModelPatcher) -> None:
-    """Let ``clone``, of our own, leave the modules on further devices to ``patcher`` when a run ends.
+    """Make ``patcher`` own the modules on further devices after ``clone``, a clone made by this pack, is deleted.
 
-    ComfyUI makes clones of these clones for every run, with ``clone`` as their parent. A parent is who owns a module
-    after the patcher that it was loaded for is gone; without one the module would stay on its device for good.
+    ComfyUI clones these clones for every run, with ``clone`` as their parent. A parent owns a module after the patcher
+    that it was loaded for is deleted; without a parent the module would stay on its device for good.
     """
     owners = {id(known.model): known for known in device_clones(patcher)}
     if not owners:
@@ -42,17 +42,17 @@ def keep_loaded(clone: ModelPatcher, patcher: ModelPatcher) -> None:
 
 
 def drop_shared_clones(patchers: Sequence[ModelPatcher]) -> list[int]:
-    """Drop clones on further devices that cannot be used beside the other models of the run.
+    """Drop clones on further devices that cannot be used together with the other models of the run.
 
-    A module carries one patcher's weights, hence a clone whose module is another model's goes; so does a clone on its
-    patcher's own device, and one that streams weights where its patcher does not. The patcher is then evaluated on the
-    devices that are left.
+    A module carries one patcher's weights, so a clone whose module belongs to another model is dropped. So is a clone
+    on its patcher's own device, and a clone that streams weights if its patcher does not. The patcher is then evaluated
+    on the remaining devices.
 
     Args:
-        patchers: clones of our own, one for each model of the run.
+        patchers: this pack's clones, one for each model of the run.
 
     Returns:
-        Indices of the patchers whose clones went.
+        Indices of the patchers whose clones were dropped.
     """
     taken = {id(patcher.model) for patcher in patchers}
     changed = []
@@ -73,7 +73,7 @@ def _fits(clone: ModelPatcher, patcher: ModelPatcher) -> bool:
 class DeviceSplit:
     """A branch's clones on further devices, over which ComfyUI's scheduler spreads its conditions.
 
-    ``patcher`` is a clone of our own, its hooks registered; ``conds`` and ``model_options`` are the branch's.
+    ``patcher`` is this pack's clone with its hooks registered; ``conds`` and ``model_options`` are the branch's.
     """
 
     def __init__(self, patcher: ModelPatcher, conds: dict[int, list], model_options: dict[str, Any]) -> None:
@@ -83,17 +83,17 @@ class DeviceSplit:
             patcher.match_multigpu_clones()
             comfy.sampler_helpers.preprocess_multigpu_conds(conds, patcher, model_options)
             self.clones = device_clones(patcher)
-        self._flag(False)  # ComfyUI takes every loaded model with the flag for a clone of the base model
+        self._flag(False)  # ComfyUI mistakes every loaded model with this flag for a clone of the base model
 
     def _flag(self, value: bool) -> None:
         for clone in self.clones:
             clone.is_multigpu_base_clone = value
 
     def begin(self) -> None:
-        """After loading, and after the base model has found its own clones."""
+        """Set the clones up; call it after loading, when the base model has looked up its own clones."""
         if not self.clones:
             return
-        from comfy.multigpu import MultiGPUThreadPool  # there are no clones where ComfyUI has no such module
+        from comfy.multigpu import MultiGPUThreadPool  # without this module ComfyUI makes no clones
 
         self._flag(True)
         comfy.sampler_helpers.prepare_model_patcher_multigpu_clones(self.patcher, self.clones, self.model_options)
@@ -103,7 +103,7 @@ class DeviceSplit:
             clone.pre_run()
 
     def end(self) -> None:
-        """Safe after an error anywhere, and twice."""
+        """Undo ``begin``; safe after an error anywhere, and safe to call twice."""
         pool = self.model_options.pop("multigpu_thread_pool", None)
         if pool is not None:
             pool.shutdown()
@@ -112,7 +112,8 @@ class DeviceSplit:
 
 
 def device_context(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """ComfyUI's context in which ``device`` is the current one, as custom CUDA kernels want it; none on older hosts."""
+    """Return ComfyUI's context that makes ``device`` current, for custom CUDA kernels; an empty context before it
+    had one."""
     context = getattr(comfy.model_management, "cuda_device_context", None)
     return contextlib.nullcontext() if context is None else context(device)
 

@@ -1,4 +1,4 @@
-"""When are two MODELs one model? A prediction that two terms share is evaluated once."""
+"""The rule for when two MODELs count as one model, so that a prediction shared by two terms is evaluated once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def is_same(one: object, other: object) -> bool:
-    """Structural equality of nested dicts, lists and tuples; leaves are equal by identity or as plain values."""
+    """True if nested dicts, lists and tuples have equal structure; leaves are equal by identity or as plain values."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -28,7 +28,7 @@ def _is_same_uuid(one: object, other: object) -> bool:
 
 
 def without_empty(state: object) -> object:
-    """Drop empty containers from nested dicts: hosts create some of them on first use."""
+    """Drop empty containers from nested dicts: ComfyUI creates some of them on first use."""
     if not isinstance(state, dict):
         return state
     kept = {key: without_empty(value) for key, value in state.items()}
@@ -36,7 +36,7 @@ def without_empty(state: object) -> object:
 
 
 def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:
-    """True for one patcher, or clones of one model that predict alike: equal patches, object patches and options."""
+    """True for one patcher, or for clones of one model with equal patches, object patches and options."""
     if one is other:
         return True
     if getattr(one, "model", None) is not getattr(other, "model", object()):
@@ -45,7 +45,7 @@ def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:
 
 
 def has_same_weights(one: ModelPatcher, other: ModelPatcher) -> bool:
-    """True where clones of one model need nothing exchanged in the shared module: weights and objects are equal."""
+    """True if clones of one model have equal weights and objects, so that nothing in the shared module is exchanged."""
     return _agree(one, other, STATE_OF_WEIGHTS)
 
 

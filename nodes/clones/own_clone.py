@@ -1,4 +1,4 @@
-"""Clones of our own: one for each model of the graph, for one sampling run."""
+"""The pack's clones: one for each model of the graph, for one sampling run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class _SharedOptions(dict):
-    """Model options whose deep copy shares what the lists in them hold, as on newer hosts."""
+    """Model options whose deep copy shares the items of their lists, as in newer ComfyUI versions."""
 
     def __deepcopy__(self, memo: dict) -> dict[str, Any]:
         return comfy.model_patcher.create_model_options_clone(dict(self))
 
 
 def own_clone(patcher: ModelPatcher) -> ModelPatcher:
-    """A clone for one sampling run, with no state of a loaded model shared except what core shares itself.
+    """Clone a patcher for one sampling run, without sharing state of loading beyond what ComfyUI's clones share.
 
-    Patch objects are the patcher's own, not copies: what ComfyUI loads for them is what is evaluated.
+    Patch objects are not copied: ComfyUI loads the models that belong to them, and exactly those must be evaluated.
     """
     options = patcher.model_options
     patcher.model_options = _SharedOptions(options)
@@ -38,7 +38,7 @@ def own_clone(patcher: ModelPatcher) -> ModelPatcher:
 
 
 def as_variant(clone: ModelPatcher) -> ModelPatcher:
-    """Make a clone of our own safe to be evaluated, and dropped, without ever being loaded (see shared_weights)."""
+    """Make a clone safe to evaluate and delete without ever being loaded (see shared_weights)."""
     clone.backup = {}
     clone.pinned = set()
     clone.weight_inplace_update = False

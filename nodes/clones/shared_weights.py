@@ -1,8 +1,8 @@
-"""Clones of one model share its module: exchange what differs around each evaluation of a clone.
+"""Exchange the weights of clones that share a module, around each evaluation of a clone.
 
-Two clones loaded together would both be evaluated with the weights of the last one. Here one clone, the carrier, is
-loaded by ComfyUI; for every other one the patched tensors are computed once, and for its evaluations put in the place
-of the carrier's. No weight is copied and the checkpoint is never held twice: the extra memory is the patched tensors.
+If two clones were loaded together, both would be evaluated with the weights of the last. Here ComfyUI loads one clone,
+the carrier; for every other clone the patched tensors are computed once, and replace the carrier's during its
+evaluations. No weight is copied and the checkpoint is never in memory twice: the extra memory is the patched tensors.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _MISSING = object()
 
 
 class Backup(NamedTuple):
-    """What ModelPatcher keeps of a weight that it patches; given here, so that it copies nothing to keep it."""
+    """ModelPatcher's backup of a weight that it patches; set here so that ModelPatcher copies nothing for it."""
 
     weight: torch.Tensor
     inplace_update: bool
 
 
 class WeightExchange:
-    """Everything of the shared module that must change between ``carrier``, which is loaded, and ``variant``.
+    """The parts of the shared module that differ between ``carrier``, which is loaded, and ``variant``.
 
-    Between ``enter`` and ``leave`` the module is the variant's. ``variant`` must be a clone of our own.
+    Between ``enter`` and ``leave`` the module is the variant's. ``variant`` must be a clone of this pack.
     """
 
     def __init__(self, carrier: ModelPatcher, variant: ModelPatcher) -> None:
@@ -58,7 +58,7 @@ class WeightExchange:
             self.variant.inject_model()
 
     def leave(self) -> None:
-        """Undo ``enter``, also one that failed; what the carrier itself changed in the meantime stays (a reload)."""
+        """Undo ``enter``, also after it failed; changes that the carrier made in the meantime stay (a reload)."""
         if self.injects:
             self.variant.eject_model()
         for key, value in self._left_objects.items():
@@ -81,7 +81,7 @@ class WeightExchange:
             self.slots.append((owner._parameters, name, self._patched(owner, name, key)))
 
     def _patched(self, owner: torch.nn.Module, name: str, key: str) -> torch.nn.Parameter:
-        """The variant's own tensor for ``key``, on the device where the carrier's lies, computed by its patcher."""
+        """Compute the variant's tensor for ``key`` with its patcher, on the device of the carrier's tensor."""
         current, backup = owner._parameters[name], self.carrier.backup.get(key)
         assert current is not None
         original = own_handle(current if backup is None else backup.weight)
@@ -98,7 +98,8 @@ class WeightExchange:
         return as_parameter(patched.to(current.device))
 
     def _collect_functions(self) -> None:
-        """Patches that act while a weight is cast: those of partly offloaded weights, and wrappers of other packs."""
+        """Collect patches that act while a weight is cast: those of partly offloaded weights, and other packs'
+        wrappers."""
         carriers, variants = self.carrier.weight_wrapper_patches, self.variant.weight_wrapper_patches
         exchanged = {(id(container), name) for container, name, _ in self.slots}
         for module_name, module in self.carrier.model.named_modules():
@@ -112,7 +113,7 @@ class WeightExchange:
                     self.slots.append((module.__dict__, f"{name}_function", [*kept, *other]))
 
     def _collect_casting(self) -> None:
-        """Whether layers cast their weights and unpack quantized ones, where one of the two has a compute dtype."""
+        """Collect the flags for casting and unpacking weights, if the compute dtype of either clone is set."""
         forced = self.variant.force_cast_weights
         if forced == self.carrier.force_cast_weights:
             return
@@ -132,7 +133,7 @@ class WeightExchange:
 
 
 def has_same_tensors(one: ModelPatcher, other: ModelPatcher) -> bool:
-    """True where clones patch every weight alike, also while it is cast: they differ in objects and options at most."""
+    """True if clones patch every weight alike, also while it is cast: at most their objects and options differ."""
     keys = {*one.patches, *other.patches}
     return one.weight_wrapper_patches == other.weight_wrapper_patches and all(
         _is_same_patch_list(one.patches.get(key), other.patches.get(key)) for key in keys
@@ -140,15 +141,15 @@ def has_same_tensors(one: ModelPatcher, other: ModelPatcher) -> bool:
 
 
 def exchanged_bytes(carrier: ModelPatcher, variant: ModelPatcher) -> int:
-    """The extra memory that ``variant`` needs beside ``carrier``: the size of its patched tensors."""
+    """Return the extra memory that ``variant`` needs: the size of its patched tensors in bytes."""
     found = [owner._parameters[name] for _, owner, name in _differing_parameters(carrier, variant)]
     return sum(parameter.nbytes for parameter in found if parameter is not None)
 
 
 def _differing_parameters(carrier: ModelPatcher, variant: ModelPatcher) -> Iterator[tuple[str, torch.nn.Module, str]]:
-    """Key, module and name of every parameter that the two clones patch differently.
+    """Yield key, module and name of every parameter that the two clones patch differently.
 
-    Parameters beside child modules that have some of their own are left out: ComfyUI loads them without their patches.
+    Parameters of a module whose children have parameters too are left out: ComfyUI loads them without patches.
     """
     for key in sorted({*carrier.patches, *variant.patches}):
         if not _is_same_patch_list(carrier.patches.get(key), variant.patches.get(key)):
@@ -159,12 +160,12 @@ def _differing_parameters(carrier: ModelPatcher, variant: ModelPatcher) -> Itera
 
 
 def _is_leaf(module: torch.nn.Module) -> bool:
-    """True where ModelPatcher loads, and so patches, the module's parameters."""
+    """True if ModelPatcher loads, and so patches, the module's parameters."""
     return all("." not in name for name, _ in module.named_parameters())
 
 
 def _is_same_patch_list(one: list | None, other: list | None) -> bool:
-    """True where both clones patch a weight with the very same patches in the same order."""
+    """True if both clones patch a weight with the same patch objects in the same order."""
     if one is None or other is None:
         return one is other
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))

@@ -1,1 +1,1 @@
-"""ComfyUI itself: what differs between its versions, what its widgets hold, where its models lie."""
+"""ComfyUI's interfaces: differences between its versions, types of sockets, checks of its widgets' values."""

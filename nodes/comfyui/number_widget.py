@@ -1,4 +1,4 @@
-"""Whether a number is one that an input's widget takes."""
+"""Check that an input's widget accepts a number."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...gcfg_core.errors import InputError
 
 
 def check_number(widget: Any, value: object) -> float | int:
-    """The value as ComfyUI gives it to the node.
+    """Return the value as ComfyUI passes it to the node.
 
     Args:
         widget: a schema's Int or Float input.
 
     Raises:
-        InputError: it is no number, not a whole one where that is asked for, or out of range.
+        InputError: the value is not a number, not a whole number for an Int, or out of range.
     """
     whole = isinstance(widget, io.Int.Input)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -30,7 +30,7 @@ def check_number(widget: Any, value: object) -> float | int:
 
 
 def shown(value: object) -> str:
-    """A value for people: of a long one its beginning."""
-    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write the longest ones
+    """Write a value for people; a long value is cut off."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write the longest numbers
         return "a number of very many digits"
     return repr(value)[:60]

@@ -1,4 +1,4 @@
-"""The types that our sockets carry, and what every node of the pack says alike."""
+"""The types of the pack's sockets, and the schema arguments that all its nodes share."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ AxisType = io.Custom("GCFG_AXIS")
 
 
 def search_aliases(*aliases: str) -> dict[str, Any]:
-    """Schema arguments for hosts that know search aliases, none for older ones."""
+    """Return the schema arguments for search aliases; empty for ComfyUI versions without them."""
     return {"search_aliases": list(aliases)} if "search_aliases" in inspect.signature(io.Schema).parameters else {}

@@ -1,4 +1,4 @@
-"""The one place for what differs between ComfyUI versions, and between ModelPatcher subclasses."""
+"""All differences between ComfyUI versions and between ModelPatcher subclasses that this pack handles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def process_conds(
     model: Any, noise: torch.Tensor, conds: dict[str, list], device: torch.device, **options: Any
 ) -> dict:
-    """ComfyUI's process_conds, given those of ``options`` that this version knows."""
+    """Call ComfyUI's process_conds with those of ``options`` that this version knows."""
     known = inspect.signature(comfy.samplers.process_conds).parameters
     return comfy.samplers.process_conds(
         model, noise, conds, device, **{name: value for name, value in options.items() if name in known}
@@ -28,31 +28,31 @@ def process_conds(
 
 
 EMPTY_LATENT_HINTS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
-"""Entries by which newer hosts' empty latent nodes say what they were sized for."""
+"""Entries in which newer ComfyUI versions' empty latent nodes store the scale they used."""
 
 
 def fit_latent(model: ModelPatcher, latent: dict[str, Any]) -> torch.Tensor:
-    """The samples of a LATENT, an empty one brought to the model's channels (and on newer hosts to its size)."""
+    """Return the samples of a LATENT; an empty latent gets the model's channels (and in newer versions its size)."""
     known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
     hints = {name: latent[name] for name in EMPTY_LATENT_HINTS if name in known and name in latent}
     return comfy.sample.fix_empty_latent_channels(model, latent["samples"], **hints)
 
 
 def to_intermediate(samples: torch.Tensor) -> torch.Tensor:
-    """Samples on the device, and on newer hosts in the dtype, that travels between nodes."""
+    """Move samples to the device, and in newer ComfyUI versions to the dtype, in which nodes exchange them."""
     management = comfy.model_management
     dtype = management.intermediate_dtype() if hasattr(management, "intermediate_dtype") else samples.dtype
     return samples.to(device=management.intermediate_device(), dtype=dtype)
 
 
 def patcher_class(dynamic: bool) -> type[ModelPatcher]:
-    """The class of a newly loaded model's patcher; where newer hosts would stream the weights, only if ``dynamic``."""
+    """Return the patcher class for a newly loaded model: a class that streams weights only if ``dynamic``."""
     plain = comfy.model_patcher.ModelPatcher
     return getattr(comfy.model_patcher, "CoreModelPatcher", plain) if dynamic else plain
 
 
 def whole_clip(target: Any, embeddings: list[str], dtype: torch.dtype) -> comfy.sd.CLIP:
-    """A CLIP of ComfyUI's without weights yet; one that newer hosts load whole, as there is no file to stream from.
+    """Make ComfyUI's CLIP without weights; newer versions load it whole, because there is no file to stream from.
 
     Args:
         target: ComfyUI's ClipTarget, network and tokenizer.
@@ -65,17 +65,17 @@ def whole_clip(target: Any, embeddings: list[str], dtype: torch.dtype) -> comfy.
 
 
 def remember_dtypes(network: torch.nn.Module) -> None:
-    """Newer hosts keep each parameter's dtype from when the network was built; tell them that it has changed since."""
+    """Update the dtypes that newer ComfyUI versions recorded for each parameter when the network was built."""
     archive = getattr(comfy.model_management, "archive_model_dtypes", None)
     if archive is not None:
         archive(network)
 
 
 def own_handle(weight: torch.Tensor) -> torch.Tensor:
-    """The same weight for a patcher to patch.
+    """Return the same weight for a patcher to patch.
 
-    GGUF patchers hang their patches on the tensor object, which other clones use too: there it is another tensor object
-    on the same storage, without patches.
+    GGUF patchers attach their patches to the tensor object, which other clones use too. For them the result is another
+    tensor object on the same storage, without patches.
     """
     if not hasattr(weight, "patches"):
         return weight
@@ -89,5 +89,5 @@ def as_parameter(weight: torch.Tensor) -> torch.nn.Parameter:
 
 
 def is_nested(latent: Any) -> bool:
-    """True for nested (multi-part) latents of newer hosts."""
+    """True for the nested (multi-part) latents of newer ComfyUI versions."""
     return bool(getattr(latent, "is_nested", False))

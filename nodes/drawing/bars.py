@@ -1,4 +1,4 @@
-"""A panel of bars: the evaluations of every sampler call, by model."""
+"""A panel of bars: the evaluations in every sampler call, by model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw_bars(
     sheet: Sheet, records: Sequence[CallRecord], models: Sequence[ModelSummary], x: float, y: float, width: float,
     height: float,
 ) -> None:  # fmt: skip
-    """Draw the panel with its upper left corner at (x, y), and below it a line for each model: what it cost."""
+    """Draw the panel with its upper left corner at (x, y), and below it a line with the cost of each model."""
     axes = sheet.axes(x, y, width, height)
     calls = range(1, len(records) + 1)
     floor = [0] * len(records)
@@ -53,5 +53,5 @@ def draw_bars(
 
 
 def _hatch(sheet: Sheet, i: int) -> str:
-    """Plain for the first model, then patterns that tell areas apart without colour."""
+    """Return no hatching for the first model, then patterns that separate the areas without colour."""
     return HATCHES[i % len(HATCHES)]

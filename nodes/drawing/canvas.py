@@ -1,4 +1,4 @@
-"""A sheet of given width in pixels on which things are placed in inches from its upper left corner."""
+"""A sheet of given width in pixels; positions on it are in inches from its upper left corner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTH = 12.0
 
 
 class Sheet:
-    """A figure without axes yet; no state of pyplot is used.
+    """A figure without axes; it uses no pyplot state.
 
     Args:
         pixels: width of the picture.
@@ -37,11 +37,12 @@ class Sheet:
         FigureCanvasAgg(self.figure)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Inches from the upper left as shares from the lower left."""
+        """Convert inches from the upper left corner to shares from the lower left corner."""
         return x / WIDTH, 1.0 - y / self.height
 
     def text(self, x: float, y: float, text: str, points: float, **style: Any) -> None:
-        """One line; by default its left end and middle height are at (x, y). Nothing in it is read as mathematics."""
+        """Write one line; by default its left end and middle height are at (x, y). Text is never parsed as
+        mathematics."""
         mono = style.pop("mono", False)
         style = {"color": self.theme.ink, "va": "center", "ha": "left", **style}
         self.figure.text(
@@ -49,14 +50,14 @@ class Sheet:
         )
 
     def line(self, xs: list[float], ys: list[float], **style: Any) -> None:
-        """A line through points of the sheet."""
+        """Draw a line through points of the sheet."""
         points = [self.place(x, y) for x, y in zip(xs, ys, strict=True)]
         self.figure.add_artist(
             Line2D([x for x, _ in points], [y for _, y in points], transform=self.figure.transFigure, **style)
         )
 
     def box(self, x: float, y: float, width: float, height: float, color: str, **style: Any) -> None:
-        """A filled rectangle, (x, y) its upper left corner."""
+        """Draw a filled rectangle with its upper left corner at (x, y)."""
         left, bottom = self.place(x, y + height)
         size = width / WIDTH, height / self.height
         self.figure.add_artist(
@@ -64,7 +65,7 @@ class Sheet:
         )
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes in the theme's colours, (x, y) their upper left corner."""
+        """Add axes in the theme's colours with their upper left corner at (x, y)."""
         left, bottom = self.place(x, y + height)
         axes = self.figure.add_axes((left, bottom, width / WIDTH, height / self.height), facecolor=self.theme.ground)
         axes.set_autoscale_on(False)
@@ -75,6 +76,6 @@ class Sheet:
         return axes
 
     def pixels(self) -> Tensor:
-        """The picture: [1, H, W, 3], 0 to 1."""
+        """Return the picture: [1, H, W, 3], 0 to 1."""
         self.figure.canvas.draw()
         return torch.from_numpy(np.array(self.figure.canvas.buffer_rgba())[None, ..., :3]).float() / 255.0

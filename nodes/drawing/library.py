@@ -23,7 +23,7 @@ SETTINGS = os.path.join("default", "comfy.settings.json")
 
 
 def drawing(name: str) -> Any:
-    """The module of this name in nodes/drawing.
+    """Import the module of this name in nodes/drawing.
 
     Raises:
         RuntimeError: matplotlib is missing.

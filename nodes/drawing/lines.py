@@ -1,4 +1,4 @@
-"""A panel of lines over sampling progress, each named where it ends."""
+"""A panel of lines over sampling progress, each with its name at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .ruler import fit, line_height, one_line, spread, width_of
 from .theme import DASHES, MARKERS
 
 NAME = 9.5
-"""Points of a line's name."""
+"""Font size of a line's name in points."""
 SWATCH = 0.32
 MOST_MARKERS = 30
 TOTAL = -1
@@ -22,7 +22,7 @@ TOTAL = -1
 
 @dataclass(frozen=True)
 class Line:
-    """A series with its name and what is to be said after it; ``term`` is its number, or TOTAL."""
+    """A series with its name and the text after the name; ``term`` is its number, or TOTAL."""
 
     name: str
     term: int
@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """The vertical axis: its ends, and ticks with names of their own where it has them."""
+    """The vertical axis: its ends, and its ticks with their names if they have any."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Scale:
 
 
 def scale_of(lines: Sequence[Line]) -> Scale:
-    """From the smallest to the largest value, with zero."""
+    """Return the scale from the smallest to the largest value, with zero in it."""
     ranges = [found for line in lines if (found := line.series.range) is not None]
     low = min([0.0, *(low for low, _ in ranges)])
     high = max([0.0, *(high for _, high in ranges)])
@@ -51,12 +51,12 @@ def scale_of(lines: Sequence[Line]) -> Scale:
 
 
 def names_height(lines: Sequence[Line]) -> float:
-    """The least height at which the names do not touch."""
+    """Return the smallest height at which the names do not touch."""
     return line_height(NAME) * (len(lines) + 0.5)
 
 
 def names_width(names: Sequence[str]) -> float:
-    """Room that the names want at the right."""
+    """Return the width that the names need at the right."""
     return SWATCH + 0.2 + max((width_of(one_line(name), NAME) for name in names), default=0.0)
 
 
@@ -84,12 +84,12 @@ def draw_lines(
 
 
 def progress_start(xs: Sequence[float]) -> float:
-    """Where the horizontal axis begins: at 0, or at the tenth before a run that starts later (denoise below 1)."""
+    """Return the start of the horizontal axis: 0, or the tenth before a run that starts later (denoise below 1)."""
     return min(math.floor(min(xs, default=0.0) * 10.0 + 1e-6) / 10.0, 0.9)
 
 
 def _style(sheet: Sheet, term: int) -> tuple[str, tuple | str, float, str]:
-    """Colour, dashes, width and marker."""
+    """Return colour, dashes, width and marker."""
     if term == TOTAL:
         return sheet.theme.muted, (0, (2.5, 1.5)), 2.6, ""
     dashes = DASHES[term // len(MARKERS) % len(DASHES)]
@@ -110,12 +110,12 @@ def _draw_line(axes: Axes, sheet: Sheet, line: Line, xs: Sequence[float]) -> Non
             [xs[k] for k in marked], [series.means[k] for k in marked], marker, color=color, ms=4.6, mew=0,
             zorder=behind + 0.2, clip_on=False,
         )  # fmt: skip
-    if (last := series.last) is not None:  # on to where the name stands
+    if (last := series.last) is not None:  # on to the name
         axes.plot([xs[last], 1.0], [series.means[last]] * 2, color=color, ls=(0, (1, 2.5)), lw=1.0, alpha=0.6, zorder=2)
 
 
 def _stands_alone(values: Sequence[float], k: int) -> bool:
-    """A value with none beside it, which makes no line."""
+    """True if value k has no neighbour, so that no line goes through it."""
     beside = [values[n] for n in (k - 1, k + 1) if 0 <= n < len(values)]
     return not math.isnan(values[k]) and all(map(math.isnan, beside))
 
@@ -123,7 +123,7 @@ def _stands_alone(values: Sequence[float], k: int) -> bool:
 def _draw_names(
     sheet: Sheet, lines: Sequence[Line], scale: Scale, x: float, y: float, height: float, room: float
 ) -> None:
-    """Marker and name of each line, as near to the height of its end as the others let it be."""
+    """Draw marker and name of each line, as near to the height of its end as the other names allow."""
     wanted = []
     for line in lines:
         last = line.series.last

@@ -1,4 +1,4 @@
-"""A panel of squares: which terms pull the same way and which against each other."""
+"""A panel of squares: the terms that pull in the same direction and those that pull against each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .theme import ink_on, mix
 NAME = 9.5
 LARGEST, SMALLEST = 0.52, 0.24
 NAMES = 2.2
-"""The widest column of names."""
+"""Largest width of the column of names."""
 WORDS = (
     (0.5, "They push the same way."),
     (0.15, "They push partly the same way."),
@@ -22,7 +22,7 @@ WORDS = (
     (-0.5, "They push partly against each other."),
     (-1.0, "They push against each other."),
 )
-"""What the cosine of two terms means, from this one up."""
+"""The meaning of two terms' cosine from this value up."""
 
 
 def matrix_height(count: int) -> float:
@@ -34,7 +34,7 @@ def _cell_height(count: int) -> float:
 
 
 def draw_matrix(sheet: Sheet, terms: Sequence[TermSummary], x: float, y: float, width: float) -> None:
-    """Draw the panel with its upper left corner at (x, y): every two terms once, numbered at the left and below."""
+    """Draw the panel with its upper left corner at (x, y): every pair of terms once, numbered at the left and below."""
     count, height = len(terms), _cell_height(len(terms))
     labels = [f"{i + 1}  {one_line(term.name)}" for i, term in enumerate(terms)]
     room = min(max(width_of(label, NAME) for label in labels) + 0.15, NAMES)
@@ -50,7 +50,7 @@ def draw_matrix(sheet: Sheet, terms: Sequence[TermSummary], x: float, y: float, 
 
 
 def _draw_meaning(sheet: Sheet, terms: Sequence[TermSummary], x: float, y: float) -> None:
-    """Of two terms a sentence, of more the two ends of the scale."""
+    """Write a sentence for two terms, or the two ends of the scale for more."""
     value = terms[1].between[0]
     if len(terms) == 2 and not math.isnan(value):
         sheet.text(x, y, next(words for least, words in WORDS if value >= least), NAME)

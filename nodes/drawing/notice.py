@@ -1,4 +1,4 @@
-"""A picture that says in words why there is nothing to draw."""
+"""A picture with text that says why there is nothing to draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing on a sheet in pixels, where what is drawn must fit to pictures."""
+"""A pen that writes on a sheet in pixels, for text that must fit beside pictures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .ruler import DPI, fit, width_of
 from .theme import Theme
 
 SMALLEST = 10
-"""The font size in pixels to which text shrinks before it is cut off."""
+"""Font size in pixels to which text shrinks before it is cut off."""
 
 
 class Pen:
-    """A sheet of this size in pixels, and its pen; places are from the upper left."""
+    """A sheet of this size in pixels, and its pen; positions are from the upper left."""
 
     def __init__(self, theme: Theme, width: int, height: int) -> None:
         self.inch = WIDTH / width
@@ -22,7 +22,7 @@ class Pen:
     def write(
         self, x: float, y: float, text: str, room: float, letters: float, bold: bool = False, **style: Any
     ) -> None:
-        """A line around height y, no longer than ``room``: where it would be it is smaller, then cut off.
+        """Write a line around height y; text wider than ``room`` becomes smaller, and is then cut off.
 
         Args:
             letters: font size.
@@ -39,15 +39,15 @@ class Pen:
 
 
 def text_width(text: str, letters: float, bold: bool = False) -> float:
-    """Pixels of one line in this font size."""
+    """Return the width in pixels of one line in this font size."""
     return width_of(text, _points(letters), bold) * DPI
 
 
 def shrunk(text: str, room: float, letters: float, bold: bool = False) -> float:
-    """The font size, up to ``letters`` and not below SMALLEST, at which the text is no wider than ``room`` pixels."""
+    """Return the font size, at most ``letters`` and at least SMALLEST, at which the text fits in ``room`` pixels."""
     return max(min(letters, letters * room / max(text_width(text, letters, bold), 1.0)), SMALLEST)
 
 
 def _points(letters: float) -> float:
-    """A font size in pixels as one in points, at the ruler's pixels an inch."""
+    """Convert a font size from pixels to points, at the ruler's pixels per inch."""
     return letters * 72.0 / DPI

@@ -1,4 +1,4 @@
-"""The picture of a trace: how hard each term pushes, which way, and what the run cost."""
+"""The picture of a trace: how hard each term pushes, in which direction, and the cost of the run."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from .theme import Theme
 LEFT, RIGHT = 0.95, 0.3
 FORMULA = 10.0
 HEAD = 0.62
-"""Above a panel: its title and what it means."""
+"""Height above a panel for its title and explanation."""
 GAP, BOTTOM = 0.42, 0.15
 SIGMAS = 0.28
-"""Above a panel of lines: the noise levels."""
+"""Height above a panel of lines for the noise levels."""
 ALL = "all together"
 COSINES = Scale(-1.08, 1.08, ((-1.0, "-1"), (-0.5, "-0.5"), (0.0, "0"), (0.5, "+0.5"), (1.0, "+1")))
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One part of the picture: its height in inches without head, and what draws it at a place from the top."""
+    """A part of the picture: its height in inches without head, and the function that draws it at a place from the
+    top."""
 
     title: str
     meaning: str
@@ -40,7 +41,7 @@ class Panel:
 
 
 class Report:
-    """The parts of one trace's picture. All sizes are inches on a sheet 12 inches wide."""
+    """The picture of one trace. All sizes are inches on a sheet 12 inches wide."""
 
     def __init__(self, trace: Trace, draw: str) -> None:
         self.trace = trace
@@ -58,7 +59,7 @@ class Report:
         return 0.9 + len(self.formula) * line_height(FORMULA)
 
     def sheet(self, theme: Theme, pixels: int) -> Sheet:
-        """Everything drawn, ``pixels`` wide."""
+        """Draw everything on a sheet ``pixels`` wide."""
         height = self.head + sum(HEAD + panel.height + GAP for panel in self.panels) - GAP + BOTTOM
         sheet = Sheet(theme, pixels, height)
         self._draw_head(sheet)
@@ -100,7 +101,7 @@ class Report:
         return Panel(title, meaning, SIGMAS + height + 0.5, draw)
 
     def _why_empty(self) -> str:
-        """What to say where there is no line to draw."""
+        """Return the text for a panel without lines."""
         if not self.terms:
             return "No terms: the base prediction is the result."
         if not any(term.acted for term in self.terms):
@@ -110,7 +111,7 @@ class Report:
         return "Not measured: with these weights one side of every term had no part in the result and was left out."
 
     def _draw_sigmas(self, sheet: Sheet, x: float, y: float, width: float) -> None:
-        """The noise level of some calls, above a panel."""
+        """Write the noise level of some calls above a panel."""
         left = progress_start(self.xs)
         records = trace_series.in_order(self.trace)
         end, first = -1.0, _sigma_text(records[0].sigma) if records else ""
@@ -165,7 +166,7 @@ class Report:
         return Panel("What it costs", "evaluations in every call", max(bars + below, squares), draw)
 
     def _draw_between(self, sheet: Sheet, x: float, y: float) -> None:
-        """The squares with a head of their own, beside another panel or alone."""
+        """Draw the squares with their own head, beside another panel or alone."""
         sheet.text(x, y - HEAD + 0.12, "Do they pull together?", 12.5, weight="bold")
         sheet.text(x, y - HEAD + 0.37, "mean cosine of every two terms", 9.5, color=sheet.theme.muted)
         draw_matrix(sheet, self.terms, x, y, WIDTH - RIGHT - x)

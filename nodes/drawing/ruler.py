@@ -1,4 +1,4 @@
-"""How wide text will be, before there is a picture, so that everything gets the room it needs."""
+"""Measure text before there is a picture, so that everything gets the room it needs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 
 SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
-"""Matplotlib brings these two along."""
+"""Fonts that matplotlib includes."""
 OTHER_SCRIPTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Microsoft YaHei", "Yu Gothic", "Meiryo",
     "PingFang SC", "Hiragino Sans", "Hiragino Sans GB", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Malgun Gothic",
     "Apple SD Gothic Neo", "Noto Sans CJK KR", "Noto Sans KR", "Arial Unicode MS",
 )  # fmt: skip
-"""Fonts for what those lack, where the machine has them."""
+"""Fonts for scripts that those lack, used if they are installed."""
 DPI = 100
 ELLIPSIS = "…"
 
 
 @cache
 def families(mono: bool = False) -> list[str]:
-    """Font names, the first that has a letter draws it."""
+    """Return font names; each letter is drawn in the first font that has it."""
     known = set(fontManager.get_font_names())
     return [MONO if mono else SANS, *(name for name in OTHER_SCRIPTS if name in known)]
 
@@ -35,13 +35,13 @@ def _renderer() -> object:
 
 @cache
 def width_of(text: str, points: float, bold: bool = False, mono: bool = False) -> float:
-    """Width of one line of text in inches."""
+    """Return the width of one line of text in inches."""
     font = FontProperties(family=families(mono), size=points, weight="bold" if bold else "normal")
     return _renderer().get_text_width_height_descent(text, font, False)[0] / DPI  # type: ignore[attr-defined]
 
 
 def line_height(points: float) -> float:
-    """Inches from one line of text to the next."""
+    """Return the distance between lines of text in inches."""
     return 1.35 * points / 72.0
 
 
@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
 
 
 def fit(text: str, width: float, points: float, bold: bool = False) -> str:
-    """The text on one line, its end cut off where it is wider than ``width`` inches."""
+    """Return the text on one line, cut off at the end if it is wider than ``width`` inches."""
     text = one_line(text)
     if width_of(text, points, bold) <= width + 0.03:
         return text
@@ -61,7 +61,7 @@ def fit(text: str, width: float, points: float, bold: bool = False) -> str:
 
 
 def wrap(text: str, width: float, points: float) -> list[str]:
-    """Lines of a sentence, broken between words."""
+    """Split a sentence into lines between words."""
     lines = [""]
     for word in one_line(text).split(" "):
         joined = f"{lines[-1]} {word}".strip()
@@ -73,7 +73,7 @@ def wrap(text: str, width: float, points: float) -> list[str]:
 
 
 def wrap_formula(text: str, width: float, points: float, most_lines: int = 12) -> list[str]:
-    """Lines of a formula, broken between its terms where possible, else between words, else anywhere."""
+    """Split a formula into lines, between its terms if possible, else between words, else anywhere."""
     indent = "    "
     lines = [""]
     for piece in _pieces(one_line(text), width - width_of(indent, points, mono=True), points):
@@ -88,7 +88,7 @@ def wrap_formula(text: str, width: float, points: float, most_lines: int = 12) -
 
 
 def _pieces(text: str, width: float, points: float) -> Iterator[str]:
-    """The terms of a formula; one that is wider than ``width`` in parts."""
+    """Yield the terms of a formula; a term wider than ``width`` in parts."""
     for term in _terms(text):
         if width_of(term, points, mono=True) <= width:
             yield term
@@ -108,7 +108,7 @@ def _cut(word: str, width: float, points: float) -> Iterator[str]:
 
 
 def _terms(text: str) -> list[str]:
-    """Split before every + or - that stands outside brackets."""
+    """Split before every + or - outside brackets."""
     words, depth = text.split(" "), 0
     terms: list[list[str]] = [[]]
     for word in words:
@@ -120,7 +120,8 @@ def _terms(text: str) -> list[str]:
 
 
 def spread(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
-    """Places near the wanted ones, in their order, no two closer than ``step``, within low .. high if they fit."""
+    """Move positions apart until no two are closer than ``step``: in order, near the wanted ones, within low .. high if
+    they fit."""
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     places = [min(max(wanted[k], low), high) for k in order]
     for k in range(1, len(places)):

@@ -1,4 +1,4 @@
-"""Pictures side by side, each under its name."""
+"""Pictures side by side, each with its name above it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .ruler import fit
 from .theme import Theme
 
 GAP, EDGE = 16, 24
-"""Pixels."""
+"""In pixels."""
 TITLE_POINTS, NAME_POINTS = 15.0, 11.0
-"""At 100 pixels an inch."""
+"""Font sizes at 100 pixels per inch."""
 TITLE_ROOM, NAME_ROOM = 64, 34
 ACROSS = 6
-"""The most pictures in a row."""
+"""Largest number of pictures in a row."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where pictures of one size stand, in pixels."""
+    """The positions of pictures of one size, in pixels."""
 
     count: int
     width: int
@@ -42,19 +42,19 @@ class Grid:
         return max(across, 420) + 2 * EDGE, TITLE_ROOM + rows * (NAME_ROOM + self.height + GAP) + EDGE - GAP
 
     def corner(self, k: int) -> tuple[int, int]:
-        """Upper left of picture k."""
+        """Return the upper left corner of picture k."""
         row, column = divmod(k, self.columns)
         return EDGE + column * (self.width + GAP), TITLE_ROOM + row * (NAME_ROOM + self.height + GAP) + NAME_ROOM
 
 
 def draw_strip(title: str, pictures: Mapping[str, Tensor], side: int, theme: Theme) -> Sheet:
-    """A sheet with these pictures [H, W, 3] of one size, their longer side brought to ``side`` pixels."""
+    """Draw pictures [H, W, 3] of one size on a sheet, with their longer side scaled to ``side`` pixels."""
     scaled = {name: scale_picture(picture, side) for name, picture in pictures.items()}
     height, width = next(iter(scaled.values())).shape[:2]
     grid = Grid(len(scaled), width, height)
     pixels, rows = grid.size
-    inch = WIDTH / pixels  # of the sheet, a pixel
-    points = 100.0 * inch  # a point at 100 pixels an inch, in points of the sheet
+    inch = WIDTH / pixels  # inches of the sheet per pixel
+    points = 100.0 * inch  # points of the sheet for a point at 100 pixels per inch
     sheet = Sheet(theme, pixels, rows * inch)
     title = fit(title, (pixels - 2 * EDGE) / 100.0, TITLE_POINTS, bold=True)
     sheet.text(EDGE * inch, 32 * inch, title, TITLE_POINTS * points, weight="bold")
@@ -67,7 +67,7 @@ def draw_strip(title: str, pictures: Mapping[str, Tensor], side: int, theme: The
 
 
 def scale_picture(picture: Tensor, side: int) -> Tensor:
-    """[H, W, 3] with its longer side ``side`` pixels long: smaller ones in squares, larger ones averaged."""
+    """Scale [H, W, 3] to a longer side of ``side`` pixels: enlarge by nearest pixel, shrink by averaging."""
     factor = side / max(picture.shape[:2])
     size = [max(round(edge * factor), 1) for edge in picture.shape[:2]]
     channels = picture.float().clamp(0.0, 1.0).movedim(-1, 0)[None]

@@ -1,4 +1,4 @@
-"""The grid of a sweep: its pictures in rows and columns, and along the sides what changes."""
+"""The grid of a sweep: its pictures in rows and columns, with the changing parameters along the sides."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NOT_DONE = "not sampled"
 
 
 def draw_sweep(pictures: Sequence[Tensor], columns: Heading, rows: Heading | None, size: int, theme: Theme) -> Tensor:
-    """The grid as [N, H, W, 3], 0 to 1: one for each picture of a latent batch or frame of a video.
+    """Draw the grid as [N, H, W, 3], 0 to 1; N grids for a latent batch of N or a video of N frames.
 
     Args:
-        pictures: of the cells, row by row, each [N, h, w, 3]; where some are missing at the end, their places say so.
+        pictures: of the cells, row by row, each [N, h, w, 3]; if the last ones are missing, their places say so.
         size: as for Layout.
     """
     layout = Layout(columns, rows, (pictures[0].shape[1], pictures[0].shape[2]), size)
@@ -34,7 +34,7 @@ def draw_sweep(pictures: Sequence[Tensor], columns: Heading, rows: Heading | Non
 
 
 def sweep_paper(layout: Layout, done: int, theme: Theme) -> Sheet:
-    """All but the pictures, of which the first ``done`` are there."""
+    """Draw everything except the pictures; the first ``done`` of them exist."""
     pen = Pen(theme, *layout.whole)
     _write_columns(pen, layout)
     if layout.rows is not None:

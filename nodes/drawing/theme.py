@@ -1,4 +1,5 @@
-"""Colours on light and dark ground, told apart with any colour vision; terms also differ by marker and dashes."""
+"""Colours for light and dark backgrounds that remain distinct with any colour vision; terms also differ by marker and
+dashes."""
 
 from __future__ import annotations
 
@@ -6,17 +7,16 @@ from dataclasses import dataclass
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ((), (5, 1.5), (1.5, 1.2), (6, 1.5, 1.5, 1.5))
-"""Lines of terms 1 to 8 are whole, of terms 9 to 16 dashed, and so on."""
+"""Lines of terms 1 to 8 are solid, of terms 9 to 16 dashed, and so on."""
 
 
 @dataclass(frozen=True)
 class Theme:
     """Attributes:
     ground, ink, muted, grid: background, text, lesser text, lines behind the data.
-    terms: one colour a term, then from the start again.
+    terms: one colour per term, repeated from the start when there are more terms.
     models: the same for models, which are drawn as areas.
-    together, against: the two ends of a scale whose middle is the ground.
-    """
+    together, against: the two ends of a scale whose middle is the ground."""
 
     ground: str
     ink: str
@@ -60,24 +60,24 @@ THEMES = {"light": LIGHT, "dark": DARK}
 
 
 def mix(one: str, other: str, share: float) -> str:
-    """The colour ``share`` of the way from one to the other."""
+    """Return the colour ``share`` of the way from the first to the second."""
     parts = [(int(one[k : k + 2], 16), int(other[k : k + 2], 16)) for k in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)
 
 
 def luminance(color: str) -> float:
-    """Relative luminance, 0 black to 1 white (WCAG 2)."""
+    """Return the relative luminance, 0 black to 1 white (WCAG 2)."""
     channels = [int(color[k : k + 2], 16) / 255.0 for k in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(one: str, other: str) -> float:
-    """1 for the same colour to 21 for black on white (WCAG 2)."""
+    """Return the contrast ratio: 1 for equal colours to 21 for black on white (WCAG 2)."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def ink_on(color: str) -> str:
-    """Black or white, whichever reads better on this colour."""
+    """Return black or white, whichever is easier to read on this colour."""
     return max(("#000000", "#ffffff"), key=lambda ink: contrast(ink, color))

@@ -1,1 +1,1 @@
-"""What a graph means and costs while it is being edited: the answers that the nodes show before anything runs."""
+"""Formula, cost and weight curve of a graph while it is being edited, shown on the nodes before anything runs."""

@@ -1,4 +1,4 @@
-"""Chains of terms from a posted graph: our own nodes run, with stand-ins for what only a real run can give them."""
+"""Chains of terms from a posted graph: our nodes run on stand-ins for the values that only a real run has."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
 AXIS = "GCFG_SweepAxis"
 MOST_TERMS = 64
 PRIMES = [n for n in range(2, 312) if all(n % k for k in range(2, n))]
-"""As many as a chain may have terms: their square roots are linearly independent over the rationals."""
+"""One prime for each term that a chain may have: their square roots are linearly independent over the rationals."""
 MOST_IN_A_ROW = 128
-"""Nodes of a chain, one behind the other."""
+"""Largest number of nodes in a chain, one after another."""
 
 
 class NotKnownYet(Exception):
-    """The answer waits for a link, or for what only a run can tell; the message says for what."""
+    """The result depends on a missing link or on a value that only a run has; the message names it."""
 
 
 @dataclass(frozen=True, eq=False)
 class ConditionStandIn:
-    """Stands in for a condition.
+    """A stand-in for a condition.
 
     Attributes:
         reach: where it is in force.
@@ -52,17 +52,17 @@ class ConditionStandIn:
 
 
 class UnknownWeight(float):
-    """Stands in for a weight that a link brings; a number that neither vanishes nor cancels another."""
+    """A stand-in for a weight that comes through a link: a number that is not zero and does not cancel another."""
 
 
 class Chains:
-    """The terms that nodes of a posted graph give.
+    """The chains of terms that nodes of a posted graph output.
 
-    Two sockets hold the same model, condition or mask where their links begin at the same output of the same node; more
-    cannot be known before a run.
+    Two sockets hold the same model, condition or mask if their links begin at the same output of the same node; more
+    is not known before a run.
 
     Attributes:
-        notes: what had to be assumed on the way, for people.
+        notes: assumptions made on the way, for people.
     """
 
     def __init__(self, posted: Posted) -> None:
@@ -73,10 +73,10 @@ class Chains:
         self._weights: dict[Origin, UnknownWeight] = {}
         self._terms: dict[str, tuple[GuidanceTerm, ...]] = {}
         self._open: list[str] = []
-        """The nodes whose terms are being found, from the one that was asked for."""
+        """The nodes whose chains are being built, from the requested node on."""
 
     def terms(self, node_id: str) -> tuple[GuidanceTerm, ...]:
-        """The chain that this node gives.
+        """Return the chain that this node outputs.
 
         Raises:
             ValueError: it cannot be built; the message names the node and the remedy.
@@ -106,13 +106,13 @@ class Chains:
         return terms
 
     def _axis(self, node_id: str) -> Axis:
-        """The axis of a sweep that this node gives; raises as ``terms``."""
+        """Return the axis of a sweep that this node outputs; raises as ``terms``."""
         if self._kind(node_id) != AXIS:
             raise NotKnownYet(f"An axis comes from {self.posted.name(node_id)}: it is known when it runs.")
         return self._result(node_id, SweepAxisNode)
 
     def _result(self, node_id: str, node: type[io.ComfyNode]) -> Any:
-        """The first output of one of our own nodes."""
+        """Return the first output of one of our own nodes."""
         arguments = self.arguments(node_id, node.GET_SCHEMA().inputs)
         try:
             return node.execute(**arguments).args[0]
@@ -120,13 +120,13 @@ class Chains:
             raise ValueError(f"{self.posted.name(node_id)}: {error}") from None
 
     def arguments(self, node_id: str, inputs: Sequence[Any]) -> dict[str, Any]:
-        """Values and stand-ins for these inputs of a node.
+        """Return values and stand-ins for these inputs of a node.
 
         Args:
             inputs: of its schema.
 
         Raises:
-            ValueError: a value is not one that its widget takes.
+            ValueError: a widget does not accept its value.
             NotKnownYet: a required input is open.
         """
         node = self.posted.nodes[node_id]
@@ -149,7 +149,8 @@ class Chains:
         return self._axis(origin[0]) if isinstance(socket, AxisType.Input) else self._stand_in(origin, socket)
 
     def _stand_in(self, origin: Origin, socket: Any) -> Any:
-        """An object for what this output will give. Masks are random: no sum of different ones is flat."""
+        """Return a stand-in for the value of this output. Masks are random, so that no sum of different masks is
+        flat."""
         if origin not in self._outputs:
             random = torch.Generator().manual_seed(len(self._outputs))
             if isinstance(socket, io.Mask.Input):
@@ -174,13 +175,15 @@ class Chains:
             raise ValueError(f"{self.posted.name(node_id)}: {error}") from None
 
     def _unknown_weight(self, origin: Origin) -> UnknownWeight:
-        """The same for the same output; no sum of different ones, with signs, is zero or a round number."""
+        """Return a weight that depends only on the output; no signed sum of different ones is zero or a round
+        number."""
         if origin not in self._weights:
             self._weights[origin] = UnknownWeight(math.sqrt(PRIMES[len(self._weights) % len(PRIMES)]) / 3.0)
         return self._weights[origin]
 
     def _assumed(self, node_id: str, widget: Any, origin: Origin) -> Any:
-        """In the place of a widget's value that a link brings: an unknown weight, or its default; and a note."""
+        """Return a stand-in for a widget's value that comes through a link, an unknown weight or its default, and
+        add a note."""
         is_weight = widget.id == "weight"
         assumed = "" if is_weight else f"; {widget.default!r} is assumed"
         name, giver = self.posted.name(node_id), self.posted.name(origin[0])

@@ -1,4 +1,4 @@
-"""Where the conditions of a posted graph are in force, read from core's nodes that limit them."""
+"""The reach of the conditions of a posted graph, read from ComfyUI's nodes that limit them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .widgets import PRIMITIVES
 Range = tuple[str, str]
 
 MOST_IN_A_ROW = 128
-"""Nodes before a condition, one behind the other."""
+"""Largest number of nodes before a condition, one after another."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How a node limits the conditions that pass through it.
+    """The limits that a node puts on the conditions passing through it.
 
     Attributes:
         inputs: for each output, the inputs whose conditions it is made of.
         range: widgets with the start and end of a timestep range.
-        timesteps: input with such a range.
-        places: inputs that limit to a part of the picture where they are given.
-        is_placed: it always does.
+        timesteps: input with a timestep range.
+        places: inputs that limit to a part of the picture if they are connected.
+        is_placed: the node always limits to a part of the picture.
         has_strength: its widget ``strength`` can be 0.
-        beside: for each output, the inputs whose conditions are combined with it as they are.
+        beside: for each output, the inputs whose conditions are combined with it unchanged.
     """
 
     inputs: tuple[tuple[str, ...], ...] = (("conditioning",),)
@@ -68,24 +68,24 @@ NODES: dict[str, Limits] = {
     "ConditioningSetDefaultCombine": Limits((("cond", "cond_DEFAULT"),)),
 }
 OTHERS, OTHER_PAIRS = Limits(), Limits(_PAIR)
-"""Of all other nodes: their output is in force where their input ``conditioning`` is; without one the first output
-where ``positive`` is and the next where ``negative`` is; everywhere without these."""
+"""For all other nodes: an output is in force where the input ``conditioning`` is. Without that input the first output
+is in force where ``positive`` is and the second where ``negative`` is; without any of them everywhere."""
 
 RANGES: dict[str, tuple[Range, ...]] = {
     "ConditioningTimestepsRange": (("start_percent", "end_percent"), ("", "start_percent"), ("end_percent", ""))
 }
-"""For each output of a node that gives timestep ranges, the widgets with start and end; "" for those of sampling."""
+"""For each output of a node with timestep ranges, the widgets with start and end; "" for those of sampling."""
 
 
 class Conditions:
-    """Where the conditions of a posted graph are in force."""
+    """The reach of every condition of a posted graph."""
 
     def __init__(self, posted: Posted) -> None:
         self.posted = posted
         self._known: dict[Origin, Reach] = {}
 
     def reach(self, origin: Origin, depth: int = 0) -> Reach:
-        """Of the condition that begins at this output; everywhere where that cannot be read, as in a loop."""
+        """Return the reach of the condition at this output; everywhere if it cannot be read, as in a loop."""
         if origin not in self._known:
             self._known[origin] = WHOLE
             if depth < MOST_IN_A_ROW:
@@ -102,7 +102,7 @@ class Conditions:
         return union([self._limited(union(made_of), node, limits), *beside])
 
     def _reaches(self, node: PostedNode, inputs: Sequence[Sequence[str]], slot: int, depth: int) -> list[Reach]:
-        """Of the conditions that an output is made of."""
+        """Return the reaches of the conditions that an output is made of."""
         names = inputs[min(slot, len(inputs) - 1)] if inputs else ()
         return [self.reach(link, depth + 1) for name in names if (link := node.origin(name)) is not None]
 
@@ -115,7 +115,7 @@ class Conditions:
 
 
 def _bounds(posted: Posted, node: PostedNode, limits: Limits) -> tuple[float, float] | None:
-    """The timestep range that a node sets; None where it sets none, or one that only a run will tell."""
+    """Return the timestep range that a node sets; None if it sets no range, or if only a run has its values."""
     giver, names = node, limits.range
     if (origin := node.origin(limits.timesteps)) is not None:
         giver = posted.nodes.get(origin[0], PostedNode())
@@ -128,7 +128,7 @@ def _bounds(posted: Posted, node: PostedNode, limits: Limits) -> tuple[float, fl
 
 
 def _ranged(reach: Reach, bounds: tuple[float, float] | None) -> Reach:
-    """A range takes the place of those before."""
+    """Limit a reach to a timestep range, which replaces earlier ranges."""
     if bounds is None or not reach.windows:
         return reach
     start, end = (min(max(bound, 0.0), 1.0) for bound in bounds)
@@ -136,7 +136,7 @@ def _ranged(reach: Reach, bounds: tuple[float, float] | None) -> Reach:
 
 
 def _number(posted: Posted, node: PostedNode, name: str, default: float) -> float | None:
-    """A widget's number, also one that a primitive node gives; None where only a run will tell."""
+    """Return a widget's number, also through a link from a primitive node; None if only a run has it."""
     value = node.inputs.get(name, default)
     if (origin := node.origin(name)) is not None:
         giver = posted.nodes.get(origin[0], PostedNode())

@@ -1,4 +1,4 @@
-"""What the nodes show before a run: the curve of a term, the formula and cost of a guider."""
+"""The content of the nodes' panels before a run: the curve of a term, the formula and cost of a guider."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TERM = "GCFG_GuidanceTerm"
 
 
 def describe(posted: Posted, node_id: str) -> dict[str, Any]:
-    """What this node shows.
+    """Return the content of this node's panel.
 
     Returns:
         for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...],
-        "cost", "models"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" where something
-        had to be assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+        "cost", "models"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" if something
+        was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
     """
     kind = posted.nodes.get(node_id, PostedNode()).kind
     try:
@@ -52,7 +52,7 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
 
 
 def _on_the_node(reason: Exception, posted: Posted, node_id: str) -> str:
-    """The message as it stands on the node itself, which need not be named there."""
+    """Return the message without the node's own name, which the node itself need not show."""
     return str(reason).removeprefix(f"{posted.name(node_id)}: ")
 
 
@@ -94,13 +94,13 @@ def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
 
 
 def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) -> Plan:
-    """Of a node with a model and a condition, with these terms."""
+    """Compile the plan of a node with a model and a condition, with these terms."""
     graph = GuidanceGraph(Side(own["model"], own["conditioning"]), terms, rescale)
     return compile_plan(graph, reach_of=lambda one: one.reach if isinstance(one, ConditionStandIn) else WHOLE)
 
 
 def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
-    """Formula and cost of a guider. swept: terms that have several weights."""
+    """Return formula and cost of a guider. ``swept``: terms whose weight a sweep changes."""
     unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
     return {
         "formula": formula_lines(plan, unknown.union(swept)),
@@ -111,13 +111,13 @@ def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -
 
 
 def _hooks(node: PostedNode) -> HookNeeds:
-    """What the sampler of a GCFG Sampler asks for; what hooks on the model ask for is known when it runs."""
+    """Return the needs of a GCFG Sampler's sampler; those of hooks on the model are known only in a run."""
     name = node.inputs.get("sampler_name")
     return WITH_BOTH_SIDES if isinstance(name, str) and CFG_PP in name else NO_NEEDS
 
 
 def _cost(plan: Plan, phases: list[Phase]) -> str:
-    """Such as "3 evaluations per step (2 from 0% to 30%)"."""
+    """Write the cost: "3 evaluations per step (2 from 0% to 30%)"."""
     most = max(phase.evaluations for phase in phases)
     fewer = [
         f"{phase.evaluations} from {phase.start:.0%} to {phase.end:.0%}" for phase in phases if phase.evaluations < most

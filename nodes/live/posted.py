@@ -1,4 +1,4 @@
-"""A graph that a page has posted, in ComfyUI's prompt format, checked before anything is made of it."""
+"""A graph that the web page has posted, in ComfyUI's prompt format, checked before it is used."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class PostedNode:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def origin(self, name: str) -> Origin | None:
-        """Where this input's link begins; None where it has a value or nothing."""
+        """Return where this input's link begins; None if it has a value or nothing."""
         value = self.inputs.get(name)
         return (value[0], value[1]) if is_link(value) else None
 
 
 @dataclass(frozen=True)
 class Posted:
-    """The posted nodes, and the ids of those that are to be described."""
+    """The posted nodes, and the ids of those to describe."""
 
     nodes: Mapping[str, PostedNode]
     asked: tuple[str, ...]
 
     def name(self, node_id: str) -> str:
-        """A node for people: "Guidance Term (5)"."""
+        """Name a node for people: "Guidance Term (5)"."""
         node = self.nodes.get(node_id, PostedNode())
         return f"{node.name or node.kind or 'node'} ({short(node_id)})"
 
 
 def is_link(value: object) -> bool:
-    """[node id, output]: how a prompt writes a link."""
+    """True for [node id, output], the form of a link in a prompt."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
 
 
@@ -52,7 +52,7 @@ def read_posted(body: object) -> Posted:
     """Check ``{"prompt": {id: {"class_type", "inputs", "_meta": {"title"}}}, "nodes": [id, ...]}``.
 
     Raises:
-        InputError: it is not that, or too large.
+        InputError: it does not have this form, or it is too large.
     """
     if not isinstance(body, dict):
         raise _error("the request", "an object with prompt and nodes", body)
@@ -78,7 +78,7 @@ def _read_node(node_id: str, node: object) -> PostedNode:
 
 
 def short(text: str) -> str:
-    """One line of bounded length."""
+    """Shorten a text to one line of bounded length."""
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 

@@ -1,4 +1,4 @@
-"""POST /gcfg/describe: the one question that the web interface asks of the server."""
+"""POST /gcfg/describe: the only request that the web interface sends to the server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 PATH = "/gcfg/describe"
 MOST_BYTES = 1 << 20
 MOST_SECONDS = 2.0
-"""For one question: the server does nothing else meanwhile."""
+"""For one request: the server does nothing else meanwhile."""
 
 
 def add_routes() -> None:
-    """Add the route to the host's server; nothing where there is none (tests, scripts).
+    """Add the route to ComfyUI's server; do nothing if there is no server (tests, scripts).
 
-    A second copy of this pack leaves the first one's as it is: with a route twice ComfyUI does not start.
+    A second copy of this pack adds no second route, with which ComfyUI would not start.
     """
     server = sys.modules.get("server")
     instance = getattr(getattr(server, "PromptServer", None), "instance", None)
@@ -36,10 +36,10 @@ def add_routes() -> None:
 
 
 async def answer(request: web.Request) -> web.Response:
-    """Describe the nodes that are asked about.
+    """Describe the nodes named in a request.
 
     Returns:
-        {"nodes": {id: what it shows}}, see ``describe``; or {"error": what is wrong}, with status 400 or 413.
+        {"nodes": {id: content of its panel}}, see ``describe``; or {"error": what is wrong}, with status 400 or 413.
     """
     from aiohttp import web
 
@@ -56,7 +56,7 @@ async def answer(request: web.Request) -> web.Response:
 
 
 def describe_all(posted: Posted) -> dict[str, Any]:
-    """What each node shows that is asked about; the last of them wait where it takes the server too long."""
+    """Describe each requested node; the last ones wait if the request takes the server too long."""
     shown: dict[str, Any] = {}
     until = time.monotonic() + MOST_SECONDS
     for node_id in posted.asked:
@@ -65,7 +65,7 @@ def describe_all(posted: Posted) -> dict[str, Any]:
             continue
         try:
             shown[node_id] = describe(posted, node_id)
-        except Exception:  # a defect of ours: for the log, never for the page
+        except Exception:  # a bug of this pack: for the log, never for the page
             logging.exception("GCFG: %s could not be described", posted.name(node_id))
             shown[node_id] = {"error": "It could not be described; the log says why."}
     return shown

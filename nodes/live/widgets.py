@@ -11,14 +11,14 @@ from ..comfyui.number_widget import check_number, shown
 
 LONGEST_TEXT = 2000
 PRIMITIVES = ("PrimitiveFloat", "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline")
-"""ComfyUI's nodes that hold one value, so that what they give is known before a run."""
+"""ComfyUI's nodes that hold one value, so that their output is known before a run."""
 
 
 def check_value(widget: Any, value: object) -> Any:
-    """The value as the node will be given it.
+    """Return the value as the node will receive it.
 
     Raises:
-        InputError: the widget of this schema input does not take it.
+        InputError: the widget of this schema input does not accept it.
     """
     if isinstance(widget, io.Combo.Input):
         if value not in widget.options:

@@ -1,4 +1,4 @@
-"""From a file to a MODEL: our own reader for concept files, ComfyUI's for every other model."""
+"""Load a file as a MODEL: concept files with our own reader, every other model with ComfyUI's."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
 
 
 def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelPatcher | None = None) -> ModelPatcher:
-    """A MODEL from a format 1 file, a null-text file of arXiv 2312.08195's authors, or any ordinary diffusion model.
+    """Load a format 1 file, a null-text file of arXiv 2312.08195's authors, or any ordinary diffusion model.
 
     Args:
-        base_model: what a LoRA concept was trained from; other files do not need it.
+        base_model: the model that a LoRA concept was trained from; other files do not need it.
 
     Raises:
         ConceptFileError: the file cannot be used; the message says why and what to do.
@@ -51,7 +51,7 @@ def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelP
 
 
 def _no_model(path: str) -> ConceptFileError:
-    """The error about a file that is no diffusion model, which names what it is."""
+    """Return the error for a file that is not a diffusion model; it names the kind of file."""
     kind = kind_of(tensor_names(path)[0])
     got, remedy = "a file", "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one."
     if kind is not None:
@@ -71,7 +71,7 @@ def _load_lora_concept(path: str, base_model: ModelPatcher | None) -> ModelPatch
 
 
 def load_concept_file(path: str, weight_dtype: str = "default", disable_dynamic: bool = False) -> ModelPatcher:
-    """A MODEL from a concept file; newer hosts call it again when they need a second, independent copy."""
+    """Load a MODEL from a concept file; newer ComfyUI versions call it again for a second, independent copy."""
     concept = read_concept(path)
     for assumption in concept.assumptions:
         logging.info("GCFG: %s does not describe itself; assumed: %s", Path(path).name, assumption)

@@ -1,6 +1,6 @@
 """A concept as a real ComfyUI model: BaseModel and ModelPatcher, built from the file's own description.
 
-The network is laid out on the meta device, its text layers are taken out there, and only then do the file's tensors
+The network is laid out on the meta device, its text layers are removed there, and only then do the file's tensors
 become its parameters: no cross-attention weight ever exists.
 """
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 def build_concept_model(
     concept: Concept, dtype: torch.dtype | None = None, fp8_matmul: bool = False, dynamic: bool = True
 ) -> ModelPatcher:
-    """A MODEL from a concept.
+    """Build a MODEL from a concept.
 
     Args:
-        concept: checked, as `read_concept` gives it.
+        concept: checked, as `read_concept` returns it.
         dtype: of the weights; None lets ComfyUI choose, as its own loader does.
-        fp8_matmul: multiply in fp8 where the device can.
-        dynamic: newer hosts may stream the weights; False asks for the plain patcher.
+        fp8_matmul: multiply in fp8 if the device can.
+        dynamic: newer ComfyUI versions may stream the weights; False asks for the plain patcher.
     """
     layout = layout_of(concept.config)
     config = _model_config(concept, layout, dtype, fp8_matmul)
@@ -57,15 +57,17 @@ class PatchableNullText(NullTextAttention):
     def forward(
         self, hidden_states: torch.Tensor, *args: object, transformer_options: dict | None = None, **kwargs: object
     ) -> torch.Tensor:
-        """As in NullTextAttention; a tensor of its own where output patches may write into it."""
+        """Return the constant as in NullTextAttention, as a new tensor if output patches may write into it."""
         constant = super().forward(hidden_states)
         patched = "attn2_output_patch" in (transformer_options or {}).get("patches", {})
         return constant.clone() if patched else constant
 
 
 class _SavesAsConcept:
-    """For Save Model and Save Checkpoint: the tensors keep diffusers' names and the description goes with them, so that
-    Load Concept Model reads the file again."""
+    """For Save Model and Save Checkpoint: keep diffusers' tensor names and store the description in the file.
+
+    Load Concept Model can then read the saved file.
+    """
 
     def process_unet_state_dict_for_saving(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         theirs = {ours: name for name, ours in host_names(self.unet_config).items()}  # type: ignore[attr-defined]
@@ -73,7 +75,7 @@ class _SavesAsConcept:
 
 
 def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | None, fp8_matmul: bool) -> Any:
-    """ComfyUI's configuration object: the family's own class, with this network and this file's facts."""
+    """Return ComfyUI's configuration object: the family's own class, with this network and this file's description."""
     family = FAMILY_MODELS[family_of(concept.config).name].supported
     is_ours = concept.null_text or concept.architecture == "custom"  # no other loader would know its network
     bases = (_SavesAsConcept, family) if is_ours else (family,)
@@ -111,7 +113,7 @@ def _latent_format(name: str) -> Any:
 
 
 def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
-    """The model with all layers of the file and no storage behind them (meta device)."""
+    """Build the model with all layers of the file and no storage behind them (meta device)."""
     kind = {"epsilon": "EPS", "v_prediction": "V_PREDICTION"}[concept.prediction_type]
     model_type = comfy.model_base.ModelType[kind]
     model = FAMILY_MODELS[family_of(concept.config).name].empty(concept, layout, config, model_type)
@@ -131,7 +133,8 @@ def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:
 def _fill(model: Any, concept: Concept, config: Any, device: torch.device) -> None:
     """Make the file's tensors the parameters, in the weight dtype.
 
-    The constants are tiny and are added to the activations directly: they stay in the dtype of the computation."""
+    The constants are tiny and are added to the activations directly: they stay in the dtype of the computation.
+    """
     dtype = config.unet_config["dtype"]
     names = host_names(config.unet_config)
     compute = config.manual_cast_dtype or dtype

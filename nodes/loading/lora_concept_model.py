@@ -1,7 +1,7 @@
-"""A LoRA concept on a base MODEL: a clone of it with the factors as patches and constants where text was read.
+"""A LoRA concept on a base MODEL: a clone with the factors as patches and with constants for the cross-attentions.
 
-No weight is copied: the clone shares the base's module, as a LoRA of any loader does. What is patched are the forwards
-of the cross-attentions, not the layers: the module keeps its parameters, and other nodes find them by name.
+No weight is copied: the clone shares the base's module, as with any LoRA loader. The forwards of the cross-attentions
+are patched, not the layers, so that the module keeps its parameters and other nodes find them by name.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ NETWORK = "diffusion_model."
 
 
 def apply_lora_concept(base: ModelPatcher, lora: LoraConcept, name: str) -> ModelPatcher:
-    """The null-text MODEL that the LoRA makes of its base model.
+    """Return the null-text MODEL that the LoRA makes of its base model.
 
     Args:
         base: the MODEL it was trained from; other LoRAs on it stay.
-        lora: checked, as `read_lora_concept` gives it.
+        lora: checked, as `read_lora_concept` returns it.
         name: of its file, for messages.
 
     Raises:
-        ConceptFileError: the base is another network, or predicts something else.
+        ConceptFileError: the base has another network or another prediction type.
     """
     layout = layout_of(lora.config)
     names = host_names(host_unet_config(layout))
@@ -59,7 +59,7 @@ def apply_lora_concept(base: ModelPatcher, lora: LoraConcept, name: str) -> Mode
 
 
 class NullTextForward:
-    """The forward of a cross-attention that no longer reads text: its constant, on the device of what it is given."""
+    """The forward of a cross-attention that no longer reads text: its constant, on the device of the input."""
 
     def __init__(self, constant: torch.Tensor) -> None:
         self.layer = PatchableNullText(constant.shape[-1], constant, dtype=torch.float32).requires_grad_(False)
@@ -71,12 +71,12 @@ class NullTextForward:
 
 
 def unchanged(hidden_states: torch.Tensor) -> torch.Tensor:
-    """The forward of the norm before it, which nothing reads."""
+    """The forward of the norm before the cross-attention, whose output nothing reads."""
     return hidden_states
 
 
 def refuse_projection(*_: Any, **__: Any) -> torch.Tensor:
-    """In the place of a projection that only patches which replace the cross-attention still ask for.
+    """Replace a projection that only patches for the cross-attention still call.
 
     Raises:
         NullTextPatchError: always; names the projection and the remedy.
@@ -87,7 +87,7 @@ def refuse_projection(*_: Any, **__: Any) -> torch.Tensor:
 def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], name: str) -> None:
     expected = f"the model it was trained from ({lora.base or 'not named in the file'})"
     remedy = "Connect that model to base_model, straight from its loader."
-    weights = dict(base.model.diffusion_model.named_parameters())  # shapes of weights, not of what 4-bit forms store
+    weights = dict(base.model.diffusion_model.named_parameters())  # shapes of weights, not of their 4-bit storage
     shapes = shapes_of(lora.config, null_text=True).items()
     odd = [
         theirs for theirs, shape in shapes

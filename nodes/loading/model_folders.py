@@ -1,4 +1,5 @@
-"""Model folders of our own in ComfyUI: `gcfg_concepts`, `gcfg_worlds`, and what the pack ships for them."""
+"""The pack's model folders in ComfyUI, `gcfg_concepts` and `gcfg_worlds`, and the files that the pack ships for
+them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from ...gcfg_core.errors import ConceptFileError
 from ...gcfg_core.world.page import WORLD, read_world_page
 
 STARTER = Path(__file__).resolve().parents[2] / "starter"
-"""What the pack ships: `world`, a folder with a world, and `concepts`. Either may be missing."""
+"""The shipped files: `world`, a folder with a world, and `concepts`. Either may be missing."""
 SHIPPED_WORLD = STARTER / "world"
 
 CONCEPTS, WORLDS = "gcfg_concepts", "gcfg_worlds"
@@ -25,7 +26,7 @@ UNTITLED = "starter"
 
 
 def register_model_folders() -> None:
-    """Make `models/gcfg_concepts`, the pack's own concepts after it, and `models/gcfg_worlds` known to ComfyUI.
+    """Register `models/gcfg_concepts`, the pack's own concepts after it, and `models/gcfg_worlds` with ComfyUI.
 
     Safe to repeat.
     """
@@ -34,13 +35,13 @@ def register_model_folders() -> None:
 
 
 def _register(name: str, extensions: Iterable[str], shipped: Path | None = None) -> None:
-    """Make `models/<name>` known to ComfyUI, and make the folder where that is allowed.
+    """Register `models/<name>` with ComfyUI, and create the folder if that is allowed.
 
-    Paths that the user's extra_model_paths.yaml gave it come first and stay; ComfyUI knows no extensions for them, so
-    ours are set.
+    Paths from the user's extra_model_paths.yaml come first and stay; ComfyUI knows no extensions for them, so ours are
+    set.
 
     Args:
-        shipped: a folder of the pack's, looked into last; left out where it does not exist.
+        shipped: a folder of the pack, searched last; ignored if it does not exist.
     """
     default = os.path.join(folder_paths.models_dir, name)
     paths = list(folder_paths.folder_names_and_paths.get(name, ([], set()))[0])
@@ -52,18 +53,18 @@ def _register(name: str, extensions: Iterable[str], shipped: Path | None = None)
 
 
 def concept_names() -> list[str]:
-    """Files of `gcfg_concepts`, then those of `diffusion_models`; a name in both stands for the first."""
+    """List the files of `gcfg_concepts`, then those of `diffusion_models`; a name in both means the first."""
     names = [name for folder in CONCEPT_FOLDERS for name in folder_paths.get_filename_list(folder)]
     return list(dict.fromkeys(names))
 
 
 def concept_path(name: str) -> str | None:
-    """Where the file of this name is, or None."""
+    """Return the path of the file of this name, or None."""
     return next(filter(None, (folder_paths.get_full_path(folder, name) for folder in CONCEPT_FOLDERS)), None)
 
 
 def world_folders() -> dict[str, Path]:
-    """Folder of each world by the name it is offered under: the shipped one's title, then paths in `gcfg_worlds`."""
+    """Map each world's name in the node to its folder: the shipped world's title, then paths in `gcfg_worlds`."""
     found = {_shipped_title(): SHIPPED_WORLD} if (SHIPPED_WORLD / WORLD).is_file() else {}
     for root in map(Path, folder_paths.get_folder_paths(WORLDS)):
         for path, folders, files in os.walk(root, followlinks=True):
@@ -78,7 +79,7 @@ def world_folders() -> dict[str, Path]:
 
 @functools.cache
 def _log_hidden(name: str, path: str, other: str) -> None:
-    """Once for each: the names are asked for again and again."""
+    """Log each hidden world once: ComfyUI asks for the names again and again."""
     logging.warning(
         "GCFG: the world in %s is not offered: %s has the name %r too. Rename its folder.", path, other, name
     )
@@ -87,5 +88,5 @@ def _log_hidden(name: str, path: str, other: str) -> None:
 def _shipped_title() -> str:
     try:
         return read_world_page(SHIPPED_WORLD).title or UNTITLED
-    except ConceptFileError:  # loading it says what is wrong
+    except ConceptFileError:  # loading it gives the error
         return UNTITLED

@@ -41,9 +41,9 @@ MARKER = "pixel_space_vae"  # the tensor by which ComfyUI's own loader knows its
 
 
 class PixelBlocksVAE(torch.nn.Module):
-    """What ComfyUI's VAE asks for a latent, in place of an autoencoder. Pixels and latents are in -1 .. 1.
+    """The methods that ComfyUI's VAE calls on an autoencoder. Pixels and latents are in -1 .. 1.
 
-    Results never share memory with what is given, as ComfyUI turns them into images in place.
+    Results never share memory with the input, because ComfyUI turns them into images in place.
     """
 
     def __init__(self, block: int) -> None:
@@ -53,16 +53,16 @@ class PixelBlocksVAE(torch.nn.Module):
         self.register_parameter(marker, torch.nn.Parameter(torch.tensor(1.0), requires_grad=False))
 
     def encode(self, pixels: Tensor, *_: Any, **__: Any) -> Tensor:
-        """[B, 3, H, W] as [B, 3 * block^2, H / block, W / block]."""
+        """Convert [B, 3, H, W] to [B, 3 * block^2, H / block, W / block]."""
         return to_latents(pixels, self.block).clone()
 
     def decode(self, samples: Tensor, *_: Any, **__: Any) -> Tensor:
-        """[B, 3 * block^2, H, W] as [B, 3, H * block, W * block]."""
+        """Convert [B, 3 * block^2, H, W] to [B, 3, H * block, W * block]."""
         return to_pixels(samples, self.block).clone()
 
 
 def pixel_vae(block: int) -> comfy.sd.VAE:
-    """A VAE of ComfyUI's whose latents hold blocks of ``block`` x ``block`` pixels, in float32 on every device."""
+    """Make a ComfyUI VAE whose latents hold blocks of ``block`` x ``block`` pixels, in float32 on every device."""
     vae = comfy.sd.VAE(sd={MARKER: torch.tensor(1.0)}, dtype=torch.float32)
     vae.first_stage_model = PixelBlocksVAE(block).eval()
     vae.downscale_ratio = vae.upscale_ratio = block

@@ -1,4 +1,4 @@
-"""From a UNet's layout to ComfyUI's own configuration of it and its names for the tensors."""
+"""Convert a UNet's layout to ComfyUI's configuration of it and to ComfyUI's names for the tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_MIDDLE, RESIDUAL_MIDDLE = -2, -1  # ComfyUI's transformer_depth_middle withou
 
 
 def host_unet_config(layout: UNetLayout) -> dict[str, Any]:
-    """The arguments of ComfyUI's UNetModel for this network.
+    """Return the arguments of ComfyUI's UNetModel for this network.
 
     Raises:
         ConceptFileError: diffusers can build the network, ComfyUI's UNetModel cannot.
@@ -51,7 +51,7 @@ def host_unet_config(layout: UNetLayout) -> dict[str, Any]:
 
 
 def host_names(unet_config: Mapping[str, Any]) -> dict[str, str]:
-    """ComfyUI's name of each tensor under diffusers' name, the null-text constants included."""
+    """Map diffusers' name of each tensor to ComfyUI's, with the null-text constants."""
     names = dict(comfy.utils.unet_to_diffusers(unet_config))
     for theirs, ours in list(names.items()):
         if theirs.endswith("attn2.to_q.weight"):
@@ -63,8 +63,8 @@ def host_names(unet_config: Mapping[str, Any]) -> dict[str, str]:
 
 
 class WidthRatio:
-    """A level's width over the first level's where that is no whole number. Times the first width, which is all that
-    ComfyUI does with it, it gives the level's width as the integer that layers need.
+    """A level's width relative to the first level's, if that is not a whole number. ComfyUI only multiplies it by the
+    first width; the product is the level's width as an integer, as layers need it.
 
     Args:
         width: of the level.
@@ -88,7 +88,7 @@ def _multiple(width: int, first: int) -> int | WidthRatio:
 
 
 def _heads(layout: UNetLayout) -> dict[str, int]:
-    """ComfyUI knows one number of heads, or one width of a head, for the whole network."""
+    """Return the heads in ComfyUI's form: one number of heads, or one width of a head, for the whole network."""
     sizes = {channels // heads for channels, heads in zip(layout.channels, layout.heads, strict=True)}
     if len(set(layout.heads)) == 1:
         return {"num_heads": layout.heads[0], "num_head_channels": -1}

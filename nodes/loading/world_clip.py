@@ -1,4 +1,4 @@
-"""The CLIP of a small world: ComfyUI's text network at the world's sizes, behind the world's words.
+"""The CLIP of a small world: ComfyUI's text network at the world's sizes, with the world's vocabulary.
 
 Everything else is ComfyUI's: prompt weights, escapes, embeddings, LoRA names (as SD1.5's "clip_l") and hooks.
 """
@@ -34,10 +34,10 @@ EMBEDDING = re.compile(r"embedding:\S+")  # how a prompt names a textual inversi
 
 
 def world_clip(encoder: SmallTextEncoder, title: str) -> comfy.sd.CLIP:
-    """A CLIP of ComfyUI's from a world's text encoder, in float32 on every device.
+    """Make a ComfyUI CLIP from a world's text encoder, in float32 on every device.
 
     Args:
-        encoder: checked, as `read_text_encoder` gives it.
+        encoder: checked, as `read_text_encoder` returns it.
         title: of the world, for messages.
     """
     words, config = encoder.tokenizer, dict(encoder.config)
@@ -54,14 +54,14 @@ def world_clip(encoder: SmallTextEncoder, title: str) -> comfy.sd.CLIP:
         functools.partial(SD1Tokenizer, tokenizer=prompts), functools.partial(SD1ClipModel, clip_model=network)
     )
     clip = whole_clip(target, folder_paths.get_folder_paths("embeddings"), torch.float32)
-    projection = torch.eye(config["hidden_size"])  # worlds have none, and ComfyUI's network always has one
+    projection = torch.eye(config["hidden_size"])  # worlds have no projection, but ComfyUI's network always does
     left = clip.load_sd({**encoder.tensors, "text_projection.weight": projection})
     assert not left.missing_keys and not left.unexpected_keys, f"a text encoder that was checked: {left}"
     return clip
 
 
 class WorldTextModel(CLIPTextModel):
-    """ComfyUI's network with as many token embeddings as the file has; its own always has CLIP's 49408."""
+    """ComfyUI's text network with as many token embeddings as the file has; ComfyUI's own always has CLIP's 49408."""
 
     def __init__(self, config: dict[str, Any], dtype: torch.dtype, device: torch.device, operations: Any) -> None:
         super().__init__(config, dtype, device, operations)
@@ -70,14 +70,14 @@ class WorldTextModel(CLIPTextModel):
 
 
 class Vocabulary:
-    """Our tokenizer with the face of transformers' that ComfyUI's SDTokenizer speaks to."""
+    """Our tokenizer with the methods of transformers' tokenizers that ComfyUI's SDTokenizer calls."""
 
     def __init__(self, words: WordTokenizer) -> None:
         self.words = words
 
     @classmethod
     def from_pretrained(cls, path: str, words: WordTokenizer) -> Vocabulary:
-        """As transformers' classes are made; ``path`` would name a folder of files."""
+        """Return the tokenizer; transformers' classes are made this way, but ``path`` would be a folder of files."""
         return cls(words)
 
     def __call__(self, text: str) -> dict[str, list[int]]:
@@ -88,7 +88,7 @@ class Vocabulary:
 
 
 class PromptTokenizer(SDTokenizer):
-    """ComfyUI's tokenizer over a world's words. As in training, a text too long is cut; the log says what is lost."""
+    """ComfyUI's tokenizer over a world's words. As in training, long text is cut off; the log names the lost words."""
 
     def __init__(
         self,
@@ -110,10 +110,10 @@ class PromptTokenizer(SDTokenizer):
             tokenizer_args={"words": words},
         )
         self.words, self.title = words, title
-        self.max_word_length = 1  # so that what is kept ends at a word, not where a weight changes
+        self.max_word_length = 1  # so that the kept text ends at a word, not where a weight changes
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> list[list[tuple]]:
-        """One row of ``length`` tokens, as (id, weight) or (id, weight, number of the part)."""
+        """Return one row of ``length`` tokens, as (id, weight) or (id, weight, number of the part)."""
         log_unknown(self.words.unknown(plain_text(text, bool(options.get("disable_weights")))), self.title)
         rows = super().tokenize_with_weights(text, return_word_ids, **options)
         if len(rows) > 1:
@@ -123,7 +123,7 @@ class PromptTokenizer(SDTokenizer):
 
 
 def plain_text(prompt: str, as_written: bool = False) -> str:
-    """A prompt without weights and embeddings.
+    """Return a prompt without weights and embeddings.
 
     Args:
         as_written: brackets are words of the prompt, not weights.
@@ -134,6 +134,6 @@ def plain_text(prompt: str, as_written: bool = False) -> str:
 
 
 def log_unknown(words: Sequence[str], title: str) -> None:
-    """Name the words of a prompt that mean nothing to a world."""
+    """Log the words of a prompt that are not in a world's vocabulary."""
     if words:
         logging.warning("GCFG: %r was not trained on: %s. These words have no meaning there", title, ", ".join(words))

@@ -1,4 +1,4 @@
-"""From a small world's folder to MODEL, CLIP and VAE."""
+"""Load a small world's folder as MODEL, CLIP and VAE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_world(folder: Path) -> tuple[ModelPatcher, CLIP, VAE]:
-    """A world as ComfyUI's own objects, for every node that takes them.
+    """Load a world as ComfyUI's own objects, for every node that accepts them.
 
     Raises:
         ConceptFileError: the folder cannot be used; the message says why and what to do.

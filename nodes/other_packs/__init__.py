@@ -1,1 +1,1 @@
-"""What other packs put in the place of, or around, what ComfyUI does."""
+"""Other packs' hooks, patches, wrappers and replaced functions in a sampling run."""

@@ -1,7 +1,7 @@
-"""Functions of other packs around a forward may keep what one prediction gave for the next: the log names them.
+"""Log other packs' functions around a forward that may reuse one prediction's result for another.
 
-What they keep on the network is apart for each prediction (see `network_state`). What they keep anywhere else, in a
-closure or a module, cannot be reached.
+State that they keep on the network is separate for each prediction (see `network_state`). State that they keep anywhere
+else, in a closure or a module, cannot be separated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def log_possible_caches(plan: Plan) -> None:
-    """A line for functions of a module around forwards that meet more than one (cond, uncond) pair, on any network."""
+    """Log the modules whose functions around forwards serve more than one (cond, uncond) pair, on any network."""
     names, pairs = prediction_names(plan), list(map(set, prediction_pairs(plan)))
     found: dict[tuple[int, ...], list[str]] = {}
     for module, models in sorted(_models_by_module(plan).items()):
@@ -38,9 +38,9 @@ def log_possible_caches(plan: Plan) -> None:
 
 
 def _models_by_module(plan: Plan) -> dict[str, set[int]]:
-    """Module -> indices of the plan's models that carry functions of it around their forwards.
+    """Map a module to the indices of the plan's models that carry functions of it around their forwards.
 
-    A network each is no help where the cache lies in the module.
+    Models with different networks count too, because the cache may be in the module.
     """
     found: dict[str, set[int]] = {}
     for index, model in enumerate(plan.models):

@@ -1,7 +1,7 @@
-"""Patches inside a forward that are not ComfyUI's own, and so may count on a batch of one (cond, uncond) pair.
+"""Patches inside a forward that are not ComfyUI's own, and so may rely on a batch of one (cond, uncond) pair.
 
-ComfyUI never asks a model for more than that pair. Its own patches take each part of a batch for itself, whatever their
-number; of other packs' that cannot be known: some halve the batch, some mix its halves, some keep one half's features.
+ComfyUI never asks a model for more than that pair. Its own patches treat each part of a batch separately, however many
+there are. Other packs' patches may not: some halve the batch, some mix its halves, some keep one half's features.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _KNOWN = tuple(
 _PAIRED = tuple(
     str(_HOST / Path(*file)) for file in (("comfy_extras", "nodes_nag.py"), ("comfy", "ldm", "seedvr", "model.py"))
 )
-"""ComfyUI's own that count on a pair all the same: they read the first of each role, or halve the batch."""
+"""ComfyUI's own patches that do rely on a pair: they read the first prediction of each role, or halve the batch."""
 
 _WRAPPERS = (WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL)
 """The wrappers that a batch passes through; others surround a whole call or run."""
 
 _ATTENTION_KERNEL = "optimized_attention_override"
-"""Stands for ComfyUI's attention function, which knows rows, not whose they are."""
+"""Replaces ComfyUI's attention function, which does not know the owner of a row in the batch."""
 
 _OBJECTS = ("diffusion_model", "apply_model", "_apply_model")
 
@@ -45,10 +45,10 @@ _OBJECTS = ("diffusion_model", "apply_model", "_apply_model")
 def counts_on_a_pair(
     patcher: ModelPatcher, model_options: Mapping[str, Any], conds: list[list[dict]], layers: Sequence[Any]
 ) -> bool:
-    """True where something that a batch passes through cannot be known to take more than a (cond, uncond) pair.
+    """True if anything that a batch passes through may handle no more than a (cond, uncond) pair.
 
     Args:
-        model_options: those of the call, which hold the patches of the sampling run too.
+        model_options: those of the call, which also hold the patches of the sampling run.
         conds: the conditions to evaluate; their hooks may bring patches.
         layers: the network's ``replaced_layers``.
     """
@@ -57,13 +57,14 @@ def counts_on_a_pair(
 
 
 def replaced_layers(patcher: ModelPatcher) -> list[Any]:
-    """What stands in the place of a layer's forward: Easy-Use's style align acts so on all models of a network."""
+    """Return the replacements of layers' forwards: Easy-Use's style align sets them on all models of a network."""
     layers = patcher.model.diffusion_model.modules()
     return [vars(layer)["forward"] for layer in layers if "forward" in vars(layer)]
 
 
 def around_a_forward(patcher: ModelPatcher) -> list[Any]:
-    """Functions of other packs that surround the forwards of a model, and so may skip one and give what they kept."""
+    """Return other packs' functions around the forwards of a model, which may skip a forward and return a stored
+    result."""
     options = patcher.model_options.get("transformer_options", {}).get("wrappers", {})
     functions = [
         *_functions(patcher.model_options.get("model_function_wrapper")),
@@ -74,7 +75,7 @@ def around_a_forward(patcher: ModelPatcher) -> list[Any]:
 
 
 def _in_a_forward(patcher: ModelPatcher, model_options: Mapping[str, Any], conds: list[list[dict]]) -> Iterator[Any]:
-    """Every function, and the network, that a batch passes through."""
+    """Yield every function, and the network, that a batch passes through."""
     yield type(patcher.model)
     network = patcher.model.diffusion_model
     yield type(getattr(network, "_orig_mod", network))
@@ -99,7 +100,7 @@ def _patches(transformer_options: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _functions(value: Any) -> Iterator[Any]:
-    """What can be called in nested dicts, lists and tuples."""
+    """Yield the callables in nested dicts, lists and tuples."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
@@ -120,7 +121,7 @@ def _resolved(file: str) -> str:
 
 
 def source_file(function: Any) -> str:
-    """The file that defines a function, a class or what an object does when it is called; "" where there is none."""
+    """Return the file that defines a function, a class, or an object's __call__; "" if there is none."""
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(function, type):

@@ -1,4 +1,4 @@
-"""Caches of other packs that keep their state on the network itself, such as TeaCache's."""
+"""Separate state for caches of other packs that keep it on the network itself, for example TeaCache's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MISSING = object()
 
 
 class NetworkState:
-    """Attributes that patches set on a network from call to call, apart for each group of predictions.
+    """Attributes that patches set on a network from call to call, kept separate for each group of predictions.
 
-    ComfyUI asks a network for one pair in a run, so a cache that knows ``cond_or_uncond`` alone would hand one prompt's
-    features to the next. A group that is asked for finds the attributes as its own last call left them.
+    ComfyUI asks a network for one pair in a run, so a cache that only knows ``cond_or_uncond`` would return one
+    prompt's features for the next. Each group finds the attributes as its own last call left them.
     """
 
     def __init__(self, model: Any) -> None:
@@ -22,7 +22,8 @@ class NetworkState:
         self._current: Hashable | None = None
 
     def switch(self, group: Hashable) -> None:
-        """From here on the network is asked for ``group``. Only while it carries the loaded patcher's objects."""
+        """Prepare the network for evaluating ``group``. Call it only while the network carries the loaded patcher's
+        objects."""
         if group == self._current:
             return
         if self._current is None:
@@ -33,14 +34,14 @@ class NetworkState:
         self._current = group
 
     def leave(self) -> None:
-        """The network as the run found it."""
+        """Restore the network to its state before the run."""
         if self._current is not None:
             self._take()
         self._current = None
         self._kept.clear()
 
     def _take(self) -> dict[str, Any]:
-        """What has been set, or deleted, since the run began; the network is then as it was found."""
+        """Return the attributes set or deleted since the run began, and restore the network's state before the run."""
         attributes = self._attributes()
         names = attributes.keys() | self._found.keys()
         now = {name: attributes.get(name, _MISSING) for name in names}

@@ -1,7 +1,7 @@
 """Predictions by a function that another pack has put in the place of ComfyUI's sampling function.
 
-It is given what CFGGuider would give it: a pair of conditions, a weight and the model options. What it evaluated for
-them is read from the batch that it asks ComfyUI's calc_cond_batch for.
+It receives the arguments that CFGGuider would pass: a pair of conditions, a weight and the model options. Its
+predictions are read from the batch that it asks ComfyUI's calc_cond_batch for.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Predict = Callable[[list, list | None, float, dict[str, Any]], torch.Tensor]
 
 @dataclass
 class Answer:
-    """What the function made of a pair.
+    """The result of the function for a pair.
 
     Attributes:
         result: its own result, [B, C, ...].
-        cond, uncond: the predictions that it evaluated; None where it did not, or where that cannot be seen.
+        cond, uncond: the predictions that it evaluated; None if it did not evaluate them or they cannot be read.
         evaluations: how many predictions it asked for.
     """
 
@@ -38,7 +38,7 @@ class Answer:
 
 
 class PairFunction:
-    """The function that stands in the place of ComfyUI's, during one call.
+    """The function in the place of ComfyUI's, during one call.
 
     Args:
         predict: calls it.
@@ -57,7 +57,7 @@ class PairFunction:
         options: dict[str, Any],
         without: Collection[str] = (),
     ) -> Answer:
-        """What it makes of a pair. ``without``: names of model options that it does not get to see."""
+        """Call the function for a pair. ``without``: names of model options to hide from it."""
         batch = _FirstBatch(self.shape)
         with _hidden(options, without), _wrapped(options, batch):
             result = self.predict(positive, negative, weight, options)
@@ -65,14 +65,16 @@ class PairFunction:
         return Answer(result, cond, uncond, batch.evaluations or 1)
 
     def alone(self, cond: list, options: dict[str, Any]) -> torch.Tensor:
-        """The prediction under one condition: a pair without a negative at weight 1, and none of the result hooks."""
+        """Return the prediction under one condition: a pair without a negative at weight 1, without the result
+        hooks."""
         plain = {name: value for name, value in options.items() if not _acts_on_results(name)}
         answer = self.pair(cond, None, 1.0, plain)
         return answer.result if answer.cond is None else answer.cond
 
 
 def _acts_on_results(option: str) -> bool:
-    """Other packs name their own hooks as ComfyUI does; its cfg1 option asks for the negative at weight 1."""
+    """True for result hooks, by name, other packs' too, and for the cfg1 option, which asks for the negative at
+    weight 1."""
     return option.startswith("sampler_") and option != BATCH_FUNCTION or option == "disable_cfg1_optimization"
 
 
@@ -88,7 +90,7 @@ class _FirstBatch:
         outputs = executor(model, conds, x, *args, **kwargs)
         if self.evaluations == 0:
             self.evaluations = sum(cond is not None for cond in conds)
-            # else it is no pair, or there are no predictions yet, or x is a window
+            # otherwise the batch is not a pair, has no predictions yet, or x is a context window
             if len(outputs) == len(conds) == 2 and x.shape == self.shape:
                 pairs = zip(conds, outputs, strict=True)
                 self.predictions = [None if cond is None else output.clone() for cond, output in pairs]
@@ -97,7 +99,7 @@ class _FirstBatch:
 
 @contextlib.contextmanager
 def _hidden(options: dict[str, Any], names: Collection[str]) -> Iterator[None]:
-    """The very same options without these, as some functions keep a state in them; as they were when the block ends."""
+    """Hide these names in the same options object, because some functions keep state in it; restore them afterwards."""
     hidden = {name: options.pop(name) for name in names if name in options}
     try:
         yield
@@ -107,7 +109,7 @@ def _hidden(options: dict[str, Any], names: Collection[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _wrapped(options: dict[str, Any], batch: _FirstBatch) -> Iterator[None]:
-    """The same options with a calc_cond_batch wrapper outside all others; without it again when the block ends."""
+    """Add a calc_cond_batch wrapper outside all others to the same options object; remove it afterwards."""
     wrappers = options.setdefault("transformer_options", {}).setdefault("wrappers", {})
     others = wrappers.get(WrappersMP.CALC_COND_BATCH)
     wrappers[WrappersMP.CALC_COND_BATCH] = {"gcfg": [batch], **(others or {})}

@@ -1,8 +1,8 @@
-"""Functions of other packs in the place of those by which ComfyUI's guider predicts.
+"""Other packs' functions in the place of those by which ComfyUI's guider predicts.
 
 AnimateDiff-Evolved replaces ``comfy.samplers.sampling_function`` while its model samples, smZNodes when it is imported,
-AutomaticCFG when its node runs, LanPaint ``CFGGuider.predict_noise`` while its sampler runs. CFGGuider honours them,
-since it looks these names up at every call.
+AutomaticCFG when its node runs, LanPaint ``CFGGuider.predict_noise`` while its sampler runs. CFGGuider uses them
+because it looks these names up at every call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import comfy.samplers
 
 
 def replaced_functions() -> dict[str, Callable]:
-    """Name -> function, of those that predict under CFGGuider and are not ComfyUI's own at the moment."""
+    """Return name -> function for those that predict under CFGGuider and are not ComfyUI's own at the moment."""
     now: dict[str, Callable] = {
         "sampling_function": comfy.samplers.sampling_function,
         "cfg_function": comfy.samplers.cfg_function,
@@ -28,12 +28,12 @@ def replaced_functions() -> dict[str, Callable]:
 
 
 def _is_core(function: Callable) -> bool:
-    """Judged by the module in which it was written: functools.wraps copies a name and a module, but not this."""
+    """True if the function was written in ComfyUI; functools.wraps copies a name and a module, but not the globals."""
     return getattr(function, "__globals__", None) is vars(comfy.samplers)
 
 
 def module_of(function: Any) -> str:
-    """The module in which a function was written; of a custom node, from its folder's name on."""
+    """Return the module in which a function was written; for a custom node, starting at its folder's name."""
     while isinstance(function, functools.partial):
         function = function.func
     namespace = getattr(function, "__globals__", None)
@@ -46,10 +46,10 @@ def modules_of(functions: Mapping[str, Callable]) -> str:
 
 
 def log_replaced(others: Sequence[str], weighted: Sequence[str]) -> None:
-    """Tell the log which pack predicts the primary pair, where the graph has more than that.
+    """Log which pack predicts the primary pair, if the graph has other terms too.
 
     Args:
-        others: names of the terms that are added to what it makes of the pair.
+        others: names of the terms that are added to the function's result.
         weighted: those of them whose conditions carry weights of their own.
     """
     functions = replaced_functions()
@@ -65,7 +65,7 @@ def log_replaced(others: Sequence[str], weighted: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def in_place(function: Callable) -> Iterator[None]:
-    """For the time of the block ``function`` is ComfyUI's sampling function."""
+    """Make ``function`` ComfyUI's sampling function while the block runs."""
     previous = comfy.samplers.sampling_function
     comfy.samplers.sampling_function = function
     try:

@@ -1,8 +1,8 @@
 """ComfyUI's hooks on predictions: pre-cfg, cfg and post-cfg functions of the base model.
 
-They are given the primary term's real pair (D_base(c), D_base) and weight, exactly as under CFGGuider; the other terms
-are added to what they return, and post-cfg functions run on the total. Where no primary term acts, the base prediction
-stands on both sides at weight 1, which every hook leaves as it is.
+They receive the primary term's real pair (D_base(c), D_base) and weight, exactly as under CFGGuider; the other terms
+are added to their result, and post-cfg functions run on the total. If no primary term acts, they receive the base
+prediction on both sides at weight 1, which every hook leaves unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ RESULT_HOOKS = ("sampler_pre_cfg_function", "sampler_cfg_function", "sampler_pos
 
 
 def result_hooks_of(model_options: dict[str, Any]) -> list[str]:
-    """The kinds of result hooks that a model carries."""
+    """Return the kinds of result hooks that a model carries."""
     return [name for name in RESULT_HOOKS if model_options.get(name)]
 
 
 def hook_needs(model_options: dict[str, Any], is_function: bool = False) -> HookNeeds:
-    """What a base model's result hooks ask to be evaluated.
+    """Return the predictions that a base model's result hooks need.
 
     Args:
         is_function: another pack's function calls them, as in through_function.py.
@@ -43,9 +43,9 @@ class ResultHooks(Hooks):
 
     Attributes:
         of_prediction: the base model's processed conditions, by prediction.
-        needs: what the hooks ask to be evaluated.
-        weight: what they see as cond_scale.
-        conds, pair: the (cond, uncond) that they are given, conditions and predictions.
+        needs: the predictions that the hooks need.
+        weight: their cond_scale.
+        conds, pair: the (cond, uncond) that they receive, conditions and predictions.
     """
 
     model: Any
@@ -59,7 +59,8 @@ class ResultHooks(Hooks):
     pair: tuple[torch.Tensor, torch.Tensor] = field(init=False)
 
     def evaluate(self, call: Call, evaluate: Evaluate) -> Call:
-        """The call with the primary pair, or in its absence the base twice, as the pre-cfg functions leave it."""
+        """Evaluate the call, then run the pre-cfg functions on its primary pair, or on the base twice if there is
+        none."""
         self.weight = call.hook_weight
         call = call.with_predictions(evaluate(call.required))
         if not self.needs.are_used:
@@ -74,7 +75,7 @@ class ResultHooks(Hooks):
         return replace(call, pair=self.begin(conds, cond, base))
 
     def begin(self, conds: list[Any], cond: torch.Tensor, uncond: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the pre-cfg functions on the pair; keep it for the cfg and post-cfg functions."""
+        """Run the pre-cfg functions on the pair, and keep the pair for the cfg and post-cfg functions."""
         self.conds, out = conds, [cond, uncond]
         for function in self.model_options.get("sampler_pre_cfg_function", []):
             out = function({**self._arguments(), "conds": conds, "conds_out": out, "timestep": self.sigma})
@@ -82,7 +83,7 @@ class ResultHooks(Hooks):
         return self.pair
 
     def guide(self, cond: torch.Tensor, uncond: torch.Tensor, weight: float) -> torch.Tensor:
-        """The cfg function on the primary pair; plain classifier-free guidance without one."""
+        """Run the cfg function on the primary pair; without a cfg function use classifier-free guidance."""
         function = self.model_options.get("sampler_cfg_function")
         if function is None:
             return classifier_free_guidance(cond, uncond, weight)
@@ -92,7 +93,7 @@ class ResultHooks(Hooks):
         return x - function({**arguments, "input_cond": self.conds[0], "input_uncond": self.conds[1]})
 
     def finish(self, denoised: torch.Tensor) -> torch.Tensor:
-        """The post-cfg functions on the total."""
+        """Run the post-cfg functions on the total."""
         for function in self.model_options.get("sampler_post_cfg_function", []):
             arguments = {**self._arguments(), **self._pair_arguments(*self.pair), "denoised": denoised}
             denoised = function({**arguments, "cond": self.conds[0], "uncond": self.conds[1]})

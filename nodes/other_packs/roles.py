@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from ...gcfg_core.guidance.plan import Plan
 
 COND, UNCOND = 0, 1
-"""What patches find in cond_or_uncond; some index a pair with it, so never more than these two."""
+"""Values of cond_or_uncond for patches; some patches index a pair with them, so there are never more than these two."""
 
 
 def prediction_roles(plan: Plan) -> dict[int, int]:
-    """COND for the positive side of a term (or the only prediction there is), UNCOND for what is only a reference."""
+    """Return COND for the positive side of a term (or the only prediction), UNCOND for predictions that are only
+    references."""
     positives = {positive for positive, _ in plan.sides}
     return {j: COND if j in positives or not plan.terms else UNCOND for j in range(len(plan.predictions))}
 
 
 def prediction_pair(plan: Plan, roles: Mapping[int, int], model: int) -> tuple[int, ...]:
-    """The (cond, uncond) of a model: the primary term's sides, else those of the first term with both on that model."""
+    """Return the (cond, uncond) of a model: the primary term's sides, or the first term's with both sides on that
+    model."""
     primary = [] if plan.primary is None else [plan.sides[plan.primary]]
     for positive, reference in [*primary, *plan.sides]:
         is_own = plan.predictions[positive].model == plan.predictions[reference].model == model
@@ -27,6 +29,6 @@ def prediction_pair(plan: Plan, roles: Mapping[int, int], model: int) -> tuple[i
 
 
 def prediction_pairs(plan: Plan) -> list[tuple[int, ...]]:
-    """The (cond, uncond) of each model of the plan."""
+    """Return the (cond, uncond) of each model of the plan."""
     roles = prediction_roles(plan)
     return [prediction_pair(plan, roles, model) for model in range(len(plan.models))]

@@ -1,8 +1,8 @@
 """One guider call in which another pack's function predicts the primary pair.
 
-The function is given the pair, the weight and the model options that CFGGuider would give it, so that a graph of one
-term is CFGGuider to the bit. Where the graph adds to its result, the primary term's difference is what the function
-made of it, (result - D_base) / weight, and the post-cfg functions run on the total.
+The function receives the pair, the weight and the model options that CFGGuider would pass, so that a graph of one term
+is CFGGuider to the bit. If the graph adds more terms, the primary term's difference follows from the function's
+result, (result - D_base) / weight, and the post-cfg functions run on the total.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .result_hooks import ResultHooks
 
 @dataclass
 class PairCall(ResultHooks):
-    """The hooks of one call; the function runs them, and the post-cfg functions only where its result is the whole.
+    """The hooks of one call. The function runs them; it runs post-cfg functions only if its result is the whole result.
 
     Attributes:
         function: predicts the primary pair.
-        ask: runs a question to the function with the base model's weights in place.
-        primary: the term whose pair the function is given; None for the base condition on both sides.
+        ask: calls the function with the base model's weights in place.
+        primary: the term whose pair the function receives; None for the base condition on both sides.
         is_whole: the graph adds nothing to its result.
-        answer: what it made of the pair.
+        answer: its answer for the pair.
     """
 
     function: PairFunction
@@ -39,7 +39,7 @@ class PairCall(ResultHooks):
     answer: Answer = field(init=False)
 
     def evaluate(self, call: Call, evaluate: Evaluate) -> Call:
-        """The call as the function predicts its primary pair, the rest evaluated beside it.
+        """Let the function predict the primary pair, and evaluate the other predictions.
 
         Raises:
             RuntimeError: its result is not a prediction, and the graph would add to it.
@@ -71,17 +71,17 @@ class PairCall(ResultHooks):
             )
 
     def _own_predictions(self, positive: int) -> dict[int, torch.Tensor]:
-        """Those that the function evaluated, as far as they can be seen."""
+        """Return the predictions that the function evaluated, if they can be read."""
         seen = {BASE: self.answer.uncond, positive: self.answer.cond}
         if self.primary is None and self.answer.cond is None:
             seen = {BASE: self.answer.result}
         return {j: value for j, value in seen.items() if value is not None}
 
     def _settle(self, predictions: dict[int, torch.Tensor], positive: int) -> dict[int, torch.Tensor]:
-        """Find the pair (cond, D_base), cond being where plain guidance leads to the function's result.
+        """Find the pair (cond, D_base) for which plain guidance gives the function's result.
 
         Args:
-            predictions: of the whole call. Returned with cond where the function does not show the positive.
+            predictions: of the whole call. The result includes cond if the function does not reveal the positive.
         """
         result = self.answer.result
         base = predictions[BASE] if BASE in predictions else torch.zeros_like(result)
@@ -92,7 +92,7 @@ class PairCall(ResultHooks):
         return {positive: self.pair[0], **predictions}
 
     def guide(self, cond: torch.Tensor, uncond: torch.Tensor, weight: float) -> torch.Tensor:
-        """The function's own result, unless a modifier replaced the difference."""
+        """Return the function's own result, unless a modifier replaced the difference."""
         return self.answer.result if cond is self.pair[0] else classifier_free_guidance(cond, uncond, weight)
 
     def finish(self, denoised: torch.Tensor) -> torch.Tensor:
@@ -101,14 +101,14 @@ class PairCall(ResultHooks):
     def stored(
         self, computed: dict[int, tuple[torch.Tensor, torch.Tensor | None]]
     ) -> dict[int, tuple[torch.Tensor, torch.Tensor | None]]:
-        """Differences to be used again, the primary term's as the function made it."""
+        """Return the differences to reuse later; the primary term's is the one from the function's result."""
         if self.primary not in computed:
             return computed
         return {**computed, self.primary: (self.pair[0] - self.pair[1], self.pair[0])}
 
 
 def _is_pair_alone(call: Call, primary: int | None) -> bool:
-    """Whether the graph adds nothing to what a function makes of the primary term's pair, and changes nothing of it."""
+    """True if the graph neither adds to nor changes the function's result for the primary term's pair."""
     plan, weights = call.plan, call.weights
     if set(call.active) - {primary} or plan.needed_differences(weights) or plan.rescale_target(weights) is not None:
         return False

@@ -1,4 +1,5 @@
-"""Tiled Diffusion, another pack's, which acts on the ControlNets of a whole sampling run, whatever their model."""
+"""Checks for Tiled Diffusion (another pack), which acts on the ControlNets of a whole sampling run, whatever their
+model."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from .roles import prediction_roles
 _OPTION = "tiled_diffusion"
 _WRAPPER = "model_function_wrapper"
 _MAKES_EVERY_HINT = "SpotDiffusion"
-"""The one of its methods that shifts, and so cuts, each ControlNet's own hint at every call."""
+"""The only method of Tiled Diffusion that shifts, and so cuts, each ControlNet's own hint at every call."""
 
 
 def check_tiling(plan: Plan, names: Sequence[str]) -> None:
-    """Refuse a graph whose ControlNets Tiled Diffusion would mistake for others'.
+    """Refuse a graph in which Tiled Diffusion would confuse ControlNets with each other.
 
     Args:
         names: those of the plan's models.
 
     Raises:
-        ValueError: only some of its models are tiled while a condition has a ControlNet, or one tiled model would give
-            a prompt the hint of another; it names the models.
+        ValueError: only some of its models are tiled while a condition has a ControlNet, or one tiled model would use
+            another prompt's hint; the message names the models.
     """
     tiled = [name for name, model in zip(names, plan.models, strict=True) if _OPTION in model.model_options]
     whole = [name for name in names if name not in tiled]
@@ -44,7 +45,8 @@ def check_tiling(plan: Plan, names: Sequence[str]) -> None:
 
 
 def _sharing_a_hint(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Pairs of predictions with ControlNets of their own that one tiling tells apart by their role in a pair alone."""
+    """Yield pairs of predictions with different ControlNets that one tiling distinguishes only by their role in a
+    pair."""
     roles = prediction_roles(plan)
     found = [j for j, prediction in enumerate(plan.predictions) if _controls(prediction)]
     for one, other in itertools.combinations(found, 2):
@@ -55,7 +57,8 @@ def _sharing_a_hint(plan: Plan) -> Iterator[tuple[int, int]]:
 
 
 def _tiling(model: Any) -> Any:
-    """What cuts the model's inputs, and keeps the hints of its ControlNets by their shape and role; None elsewhere."""
+    """Return the object that cuts the model's inputs and keeps ControlNet hints by shape and role; None without
+    tiling."""
     wrapper = model.model_options.get(_WRAPPER) if _OPTION in model.model_options else None
     return None if type(wrapper).__name__ == _MAKES_EVERY_HINT else wrapper
 

@@ -1,4 +1,4 @@
-"""A term's model may carry wrappers, hooks and callbacks that a run does not use there: the log names them."""
+"""Log the wrappers, hooks and callbacks of a term's model that a run does not use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 WRAPPERS_THAT_RUN = (
     WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL, WrappersMP.OUTER_SAMPLE
 )  # fmt: skip
-"""Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, hence to the base."""
+"""Wrapper types that take effect on a term's model; others belong to the sampling run as a whole, so to the base."""
 
 MEMORY_WRAPPER = WrappersMP.PREPARE_SAMPLING
-"""Around loading; ComfyUI's context windows change there how much memory is reserved, and work without it."""
+"""Surrounds loading; ComfyUI's context windows use it to change the reserved memory, and work without it."""
 
 
 def log_unused(name: str, model: ModelPatcher, is_loaded: bool) -> None:
-    """Name in the log what of ``model``, a term's, takes no effect.
+    """Log the parts of ``model``, a term's, that take no effect.
 
     Args:
         name: of the model in formula and log.
-        is_loaded: it is not evaluated in the place of a clone that is loaded for both.
+        is_loaded: ComfyUI loads it; it is not evaluated on another loaded clone.
     """
     kinds = {kind for kind in model.wrappers if model.get_all_wrappers(kind)}
     lost = result_hooks_of(model.model_options)

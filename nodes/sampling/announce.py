@@ -1,4 +1,4 @@
-"""What a graph means and costs, as text in the log and on the node."""
+"""Formula and cost of a graph, as text in the log and on the node."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from .guider import GCFGGuider
 
 CFG_PP = "cfg_pp"
-"""In the name of every sampler of ComfyUI that asks for the unconditional prediction at any weight (CFG++)."""
+"""In the name of every ComfyUI sampler that needs the unconditional prediction at any weight (CFG++)."""
 WITH_BOTH_SIDES = HookNeeds(are_used=True, want_both_sides=True)
-"""What those ask for."""
+"""The needs of those samplers."""
 
 
 def announce(guider: GCFGGuider, sigmas: torch.Tensor | None = None, sampler_name: str = "") -> str:
-    """Tell the log, before the work begins, what the graph means and costs; returns the text, for the node.
+    """Log formula and cost of the graph before the work begins; return the text for the node.
 
     Args:
-        sigmas: [steps + 1], where they are known.
+        sigmas: [steps + 1], if they are known.
     """
     plan = guider.plan
     price = _most(plan) if sigmas is None else f"{_run_cost(plan, sigmas, sampler_name)} at one a step"
@@ -40,10 +40,10 @@ def announce(guider: GCFGGuider, sigmas: torch.Tensor | None = None, sampler_nam
 def announce_sweep(
     guider: GCFGGuider, sweep: Sweep, plans: Sequence[Plan], sigmas: torch.Tensor, sampler_name: str
 ) -> str:
-    """The same of a sweep: the formula with a question mark for each weight that changes, and the cost of it all.
+    """Log formula and cost of a sweep, with a question mark for each weight that changes.
 
     Args:
-        guider: of the graph as it is without the sweep.
+        guider: of the graph without the sweep.
         plans: of every picture.
     """
     evaluations = sum(_run_cost(plan, sigmas, sampler_name).evaluations for plan in plans)
@@ -59,7 +59,7 @@ def _told(guider: GCFGGuider, meaning: str, price: str) -> str:
 
 
 def _most(plan: Plan) -> str:
-    """What a call may cost where samplers are not known yet."""
+    """Write the largest cost of a call, for when the sampler is not known yet."""
     base: Any = plan.models[0]
     most, with_cfg_pp = most_evaluations(plan, hook_needs(base.model_options)), most_evaluations(plan, WITH_BOTH_SIDES)
     note = "" if most == with_cfg_pp else f" ({with_cfg_pp} under CFG++ samplers)"
@@ -74,8 +74,8 @@ def _run_cost(plan: Plan, sigmas: torch.Tensor, sampler_name: str) -> Cost:
 
 
 def show_on_node(text: str, node_id: str | None) -> None:
-    """Nothing where there is no server (tests, scripts)."""
-    import server  # the host's module exists only inside a ComfyUI process
+    """Show text on the node; do nothing if there is no server (tests, scripts)."""
+    import server  # this module of ComfyUI exists only inside its process
 
     instance = getattr(server.PromptServer, "instance", None)
     if instance is not None and node_id is not None:

@@ -1,4 +1,4 @@
-"""Ask a model for several predictions: in one batch, or as ComfyUI asks, for one (cond, uncond) pair at most."""
+"""Ask a model for several predictions: in one batch, or like ComfyUI for at most one (cond, uncond) pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..other_packs.pair_function import BATCH_FUNCTION
 def in_one_batch(
     model: Any, conds: Sequence[list], roles: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, options: dict
 ) -> list[torch.Tensor]:
-    """Denoised predictions of ``conds`` at (x [B, C, ...], sigma [B]), in one forward where memory allows."""
+    """Return denoised predictions of ``conds`` at (x [B, C, ...], sigma [B]), in one forward if memory allows."""
     options = with_roles(options, list(roles))
     return comfy.samplers.calc_cond_batch(model, list(conds), x, sigma, options)
 
@@ -22,7 +22,8 @@ def in_one_batch(
 def as_pair(
     model: Any, conds: Sequence[list], roles: Sequence[int], x: torch.Tensor, sigma: torch.Tensor, options: dict
 ) -> list[torch.Tensor]:
-    """The same for at most one condition of each role, as core's sampling_function asks for its (cond, uncond)."""
+    """Do the same for at most one condition of each role, as ComfyUI's sampling_function asks for its (cond,
+    uncond)."""
     asked: list[list | None] = [None, None]
     for cond, role in zip(conds, roles, strict=True):
         asked[role] = cond
@@ -35,7 +36,7 @@ def as_pair(
 
 
 def with_roles(options: dict[str, Any], roles: list[int]) -> dict[str, Any]:
-    """Options under which patches find 0 or 1 in cond_or_uncond, whatever the number of predictions."""
+    """Return options in which cond_or_uncond has only the values 0 and 1, whatever the number of predictions."""
     if roles == list(range(len(roles))):
         return options
     inner = options.get("model_function_wrapper")

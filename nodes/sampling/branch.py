@@ -1,4 +1,4 @@
-"""One model of the graph during one sampling run: its own clone, options, conditions and forward."""
+"""One model of the graph during one sampling run: its clone, options, conditions and forward."""
 
 from __future__ import annotations
 
@@ -32,23 +32,24 @@ if TYPE_CHECKING:
 
 
 class Branch:
-    """A model and those of its predictions that the plan names.
+    """A model and the plan's predictions of that model.
 
     Attributes:
-        patcher: a clone of our own, or for the base model alone in a graph the guider's.
+        patcher: this pack's clone, or the guider's own if the base model is the graph's only model.
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
-        carrier: the branch that is loaded for this one's module, where that is another; no cycle, clones go at once.
+        carrier: the branch that is loaded on this branch's module, if that is another; carriers form no cycle, so that
+            clones are freed at once.
         is_shared: another branch uses the same module with other weights, options or objects.
-        network_states: what patches keep on each module of the branch; one for all branches on a module.
-        weights: what to exchange in the shared module, for a branch that is not the one loaded.
+        network_states: the state that patches keep on each module; shared by all branches on a module.
+        weights: the exchange of weights in the shared module, for a branch that is not loaded itself.
         split: its clones on further devices, for a branch other than the base's.
-        model_options: this branch's own, with what its hooks and wrappers registered.
+        model_options: this branch's own, with the entries that its hooks and wrappers registered.
         converts_time: the base model is of the other kind, flow or variance exploding.
-        held_at: the largest sigma that this model is asked at, where the base's sampling may go beyond it.
-        not_applied: what this model's outer_sample wrappers change of the sampling run, in vain.
-        function: another pack's sampling function, where this model's own wrapper has put it in ComfyUI's place.
+        held_at: the largest sigma at which this model is evaluated, if the base's sampling may go beyond it.
+        not_applied: changes to the sampling run by this model's outer_sample wrappers, which have no effect.
+        function: another pack's sampling function, if this model's own wrapper has put it in ComfyUI's place.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Branch:
         return [each.model for each in (self.patcher, *device_clones(self.patcher))]
 
     def prepare(self) -> None:
-        """What CFGGuider.sample does for its model before loading: options, hooks and wrappers of this branch alone."""
+        """Set up options, hooks and wrappers of this branch, as CFGGuider.sample does for its model before loading."""
         self.model_options = comfy.model_patcher.create_model_options_clone(self.patcher.model_options)
         own_controls(self.conds)
         comfy.samplers.preprocess_conds_hooks(self.conds)
@@ -99,7 +100,8 @@ class Branch:
         self.split = DeviceSplit(self.patcher, self.conds, self.model_options)
 
     def to_load(self) -> tuple[list[ModelPatcher], int]:
-        """Models to load for this branch: its own unless its carrier is loaded, those of conditions, hooks and patches.
+        """Return the models to load for this branch: its own unless its carrier is loaded, those of conditions, hooks,
+        patches.
 
         Returns:
             The models, and the bytes that the ControlNets among them ask for.
@@ -113,7 +115,8 @@ class Branch:
 
     @on_own_device
     def begin(self, base: ModelPatcher, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
-        """After loading: process the conditions on this model and its schedule. ``options`` as for process_conds."""
+        """Process the conditions on this model and its noise schedule, after loading. ``options`` as for
+        process_conds."""
         self.converts_time = is_flow(self.patcher) != is_flow(base)
         self.seed = options.get("seed")
         self.held_at = None if stays_within(base, self.patcher) else largest_sigma(self.patcher)
@@ -131,7 +134,7 @@ class Branch:
         self.model_options["transformer_options"]["sample_sigmas"] = sigmas.to(device)
 
     def _exchange_weights(self, carrier: Branch, device: torch.device) -> None:
-        """What loading does for the branch that is loaded: patch objects to the device, and the weights."""
+        """Move patch objects to the device and prepare the weights, as loading does for the carrier."""
         patcher = self.patcher
         patcher.model_patches_to(device)
         patcher.model_patches_to(patcher.model_dtype())
@@ -141,7 +144,8 @@ class Branch:
             self.weights = WeightExchange(carrier.patcher, as_variant(patcher))
 
     def process(self, conds: dict[int, list], noise: torch.Tensor, **options: Any) -> None:
-        """Each condition on its own: a prediction depends on its model and its condition, never on other terms."""
+        """Process each condition by itself, so that a prediction depends on its model and condition, never on other
+        terms."""
         for j, cond in conds.items():
             name = "positive" if self.roles[j] == COND else "negative"
             processed = process_conds(self.model, noise, {name: cond}, self.patcher.load_device, **options)
@@ -159,7 +163,7 @@ class Branch:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """While this branch is evaluated, the module carries its weights, objects and patcher."""
+        """Give the module this branch's weights, objects and patcher while the block runs."""
         if not self.is_shared:
             yield
             return
@@ -179,7 +183,7 @@ class Branch:
                 self.weights.leave()
 
     def own_time(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x, sigma) of the base's time as those of this model's."""
+        """Convert (x, sigma) from the base model's time to this model's."""
         if self.converts_time:
             x, sigma = (ve_to_flow if is_flow(self.patcher) else flow_to_ve)(x, sigma)
         return (x, sigma) if self.held_at is None else hold_sigma(x, sigma, self.held_at)
@@ -189,13 +193,14 @@ class Branch:
         self, indices: Sequence[int], x: torch.Tensor, sigma: torch.Tensor,
         model_options: dict[str, Any] | None = None, function: PairFunction | None = None,
     ) -> dict[int, torch.Tensor]:  # fmt: skip
-        """The denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward where memory allows.
+        """Return the denoised predictions ``indices`` at (x [B, C, ...], sigma [B]), in one forward if memory allows.
 
-        Where a patch may count on ComfyUI's (cond, uncond), the pair is evaluated together and each other prediction
-        alone, so that none depends on what else the graph asks for.
+        If a patch may rely on ComfyUI's (cond, uncond), the pair is evaluated together and each other prediction by
+        itself, so that no prediction depends on the rest of the graph.
 
         Args:
-            model_options, function: of the sampling run, for the base model; each prediction is asked of the function.
+            model_options, function: of the sampling run, for the base model; if there is a function, it is asked for
+                each prediction.
         """
         device, origin = self.patcher.load_device, x.device
         x, sigma = x.to(device), sigma.to(device)
@@ -218,13 +223,13 @@ class Branch:
         return outputs
 
     def find_state_of(self, group: Collection[int]) -> None:
-        """From here on each module carries what patches have kept on it for these predictions, asked for together."""
+        """Give each module the state that patches have kept on it for this group of predictions."""
         for module in self.modules:
             state = self.network_states.setdefault(module, NetworkState(module))
             state.switch((id(self), *sorted(group)))
 
     def leave_networks(self) -> None:
-        """Every module as the run found it."""
+        """Restore every module to its state before the run."""
         for state in self.network_states.values():
             state.leave()
 
@@ -239,12 +244,12 @@ class Branch:
         return PairFunction(predict, x.shape)
 
     def _counts_on_a_pair(self, indices: Sequence[int], options: dict[str, Any]) -> bool:
-        if self._layers is None:  # once in a run: a large network has thousands
+        if self._layers is None:  # once per run: a large network has thousands of layers
             self._layers = replaced_layers(self.patcher)
         return counts_on_a_pair(self.patcher, options, [self.conds[j] for j in indices], self._layers)
 
 
 def _groups(indices: Sequence[int], pair: Collection[int]) -> list[list[int]]:
-    """The pair, as far as it is asked for, then the others singly."""
+    """Return the pair's predictions that are requested as one group, then every other prediction as its own group."""
     together = [j for j in indices if j in pair]
     return [group for group in (together, *([j] for j in indices if j not in pair)) if group]

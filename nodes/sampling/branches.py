@@ -1,4 +1,4 @@
-"""The branches of a run: one for each model of the plan, and which of them lie on one module."""
+"""The branches of a run: one for each model of the plan, and which of them share a module."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def make_branches(plan: Plan, base: ModelPatcher, conds: Mapping[int, list]) -> list[Branch]:
-    """A branch for each model of the plan, the base model's first, which gets its conditions from the guider.
+    """Make a branch for each model of the plan, the base model's first; the guider sets the base's conditions.
 
     Args:
-        base: the guider's; a clone of it is used where the graph has other models.
+        base: the guider's; a clone of it is used if the graph has other models.
         conds: the converted conditions of the other models' predictions.
     """
     roles, pairs = prediction_roles(plan), prediction_pairs(plan)
@@ -38,7 +38,7 @@ def make_branches(plan: Plan, base: ModelPatcher, conds: Mapping[int, list]) -> 
 
 
 def _clone(model: Any, carrier: ModelPatcher | None, conds: Mapping[int, list], place: str) -> ModelPatcher:
-    """A clone of our own of a plan's model, on a module that can take its weights in.
+    """Clone a plan's model for the run, on a module in which weights can be exchanged.
 
     Args:
         carrier: an earlier model of the plan on the same module.
@@ -49,8 +49,11 @@ def _clone(model: Any, carrier: ModelPatcher | None, conds: Mapping[int, list], 
 
 
 def share_modules(branches: Sequence[Branch]) -> list[Branch]:
-    """Find the branches on one module; of each module the first is loaded, and the others' weights are exchanged with
-    its own. Returns those that are loaded."""
+    """Find the branches that share a module; the first is loaded, and the others exchange their weights with it.
+
+    Returns:
+        The branches that are loaded.
+    """
     loaded: list[Branch] = []
     for branch in branches:
         carrier = next((known for known in loaded if known.patcher.is_clone(branch.patcher)), None)
@@ -63,12 +66,12 @@ def share_modules(branches: Sequence[Branch]) -> list[Branch]:
 
 
 def place(branches: Sequence[Branch], names: Sequence[str]) -> None:
-    """Choose each model's devices for the run; the log says where they are not what the graph's nodes chose.
+    """Choose each model's devices for the run; log those that differ from the graph's nodes.
 
-    A module lies on one device: clones that share it are evaluated where the branch lies that is loaded.
+    A module is on one device: clones that share it are evaluated on the device of the branch that is loaded.
 
     Args:
-        branches: their ``carrier`` is known; patchers are clones of our own.
+        branches: their ``carrier`` is known; patchers are this pack's clones.
         names: of the branches' models.
     """
     for name, branch in zip(names, branches, strict=True):

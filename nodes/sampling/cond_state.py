@@ -1,4 +1,4 @@
-"""ControlNets and hooks of a condition hold the state of one model's run: every branch works on copies of its own."""
+"""Copy ControlNets and hooks of conditions for every branch, because they hold the state of one model's run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Conds = Mapping[int, list[dict[str, Any]]]
 
 
 def has_hooks(conds: Conds) -> bool:
-    """True where a condition, or a ControlNet of it, changes its model's weights while sampling."""
+    """True if a condition, or one of its ControlNets, changes its model's weights while sampling."""
     parts = [part for cond in conds.values() for part in cond]
     controls = filter(None, (part.get("control") for part in parts))
     return any(part.get("hooks") is not None for part in parts) or any(one.get_extra_hooks() for one in controls)
 
 
 def own_controls(conds: Conds) -> None:
-    """Put copies in the place of the ControlNets in ``conds``, with their chains of previous ControlNets."""
+    """Replace the ControlNets in ``conds`` by copies, with their chains of previous ControlNets."""
     copies: dict[int, Any] = {}
 
     def copied(control: Any) -> Any:
@@ -35,10 +35,10 @@ def own_controls(conds: Conds) -> None:
 
 
 def own_hooks(conds: Conds) -> None:
-    """Put copies in the place of the hooks in ``conds``; what shared a group or its keyframes still shares them.
+    """Replace the hooks in ``conds`` by copies; hooks with a common group or common keyframes still share them.
 
-    Keyframes step forward as they are used, so two models that shared them would each miss the other's changes. All
-    else is the hook's own: another pack's ``clone`` may leave attributes out.
+    Keyframes advance as they are used, so two models that shared them would each miss the other's changes. Everything
+    else stays the hook's own: another pack's ``clone`` may omit attributes.
     """
     groups: dict[int, Any] = {}
     keyframes: dict[int, Any] = {}

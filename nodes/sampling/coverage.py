@@ -1,4 +1,4 @@
-"""Coverage: where ComfyUI evaluates a condition, and where it computes zeros in its place.
+"""Coverage in ComfyUI: where it evaluates a condition, and where it returns zeros instead.
 
 ``calc_cond_batch`` leaves out conditions outside their timestep range and divides the weighted sum of the others'
 predictions by the sum of their weights; where that sum is zero nothing was evaluated.
@@ -24,14 +24,14 @@ Part = Mapping[str, Any]
 """A condition dict of ComfyUI's; several make up one condition."""
 
 LIMITS = ("timestep_start", "timestep_end", "area", "mask", "default")
-"""Entries that limit a processed part in time or space. ``default`` parts fill what the others leave."""
+"""Entries that limit a processed part in time or space. ``default`` parts fill the remaining places."""
 BASE_INPUT = "GCFG Guider or GCFG Sampler, input 'conditioning'"
 PLACES = ("area", "mask")
 STRENGTHS = ("strength", "mask_strength")
 
 
 def reach_of(conditioning: Sequence[tuple[Any, Part]]) -> Reach:
-    """Where a CONDITIONING is in force, from what its nodes wrote into it."""
+    """Return the reach of a CONDITIONING, read from the entries that its nodes wrote into it."""
     return union(_reach_of_part(options) for _, options in conditioning)
 
 
@@ -48,12 +48,12 @@ def _has_no_strength(part: Part) -> bool:
 
 
 def is_whole(cond: Sequence[Part]) -> bool:
-    """True where a part of a processed condition is in force always and everywhere."""
+    """True if a part of a processed condition is in force always and everywhere."""
     return any(not any(name in part for name in LIMITS) and not _has_no_strength(part) for part in cond)
 
 
 def parts_in_force(cond: Sequence[Part], sigma: torch.Tensor) -> list[Part]:
-    """The parts of a processed condition that ComfyUI evaluates at ``sigma`` [B]; the first sample's counts."""
+    """Return the parts of a processed condition that ComfyUI evaluates at ``sigma`` [B]; the first sample decides."""
     return [
         part
         for part in cond
@@ -63,7 +63,7 @@ def parts_in_force(cond: Sequence[Part], sigma: torch.Tensor) -> list[Part]:
 
 
 def cover_of(parts: Sequence[Part], x: torch.Tensor) -> Cover:
-    """Where at least one of these parts has weight on x [B, C, ...]: 1.0, 0.0, or a map [B, 1, ...].
+    """Return where at least one of these parts has weight on x [B, C, ...]: 1.0, 0.0, or a map [B, 1, ...].
 
     Raises:
         ValueError: the mask of a part does not fit x.
@@ -80,7 +80,7 @@ def cover_of(parts: Sequence[Part], x: torch.Tensor) -> Cover:
 
 
 def _add_weight(weights: torch.Tensor, part: Part, x: torch.Tensor) -> None:
-    """Add to ``weights`` [B, 1, ...] what ComfyUI multiplies the prediction of a part with."""
+    """Add ComfyUI's factor on the prediction of a part to ``weights`` [B, 1, ...]."""
     limits = {name: part[name] for name in (*PLACES, *STRENGTHS) if name in part}
     weighted = comfy.samplers.get_area_and_mult({**limits, "model_conds": {}, "uuid": None}, x, x.new_ones(x.shape[0]))
     if weighted.mult.shape != weighted.input_x.shape:
@@ -109,11 +109,11 @@ class ConditionCoverage:
         self._known: dict[tuple[Any, ...], tuple[list[list[Part]], Coverage]] = {}
 
     def check(self, x: torch.Tensor, sigmas: torch.Tensor) -> None:
-        """Look at every condition before the first evaluation.
+        """Check every condition before the first evaluation.
 
         Args:
             x: [B, C, ...].
-            sigmas: the schedule of the run, [steps + 1].
+            sigmas: of the run's steps, [steps + 1].
 
         Raises:
             ValueError: a mask does not fit the latent, or the base condition leaves out a part of the run.
@@ -131,7 +131,7 @@ class ConditionCoverage:
             self.at(x, sigma.to(x).expand(x.shape[0]))
 
     def at(self, x: torch.Tensor, sigma: torch.Tensor) -> Coverage:
-        """At x [B, C, ...], sigma [B].
+        """Return the coverage at x [B, C, ...], sigma [B].
 
         Raises:
             ValueError: the base condition is not in force everywhere.
@@ -143,7 +143,7 @@ class ConditionCoverage:
         key = (x.shape, *(tuple(map(id, some)) for some in parts))
         if key not in self._known:
             coverage = self._coverage([self._cover(j, some, x) for j, some in enumerate(parts)])
-            self._known[key] = parts, coverage  # with the parts, so that no other is given their ids
+            self._known[key] = parts, coverage  # keep the parts too, so that their ids stay unique
         coverage = self._known[key][1]
         if isinstance(coverage.predictions[BASE], torch.Tensor) or is_nowhere(coverage.predictions[BASE]):
             raise ValueError(_base_message(coverage.predictions[BASE], sigma))
@@ -151,7 +151,7 @@ class ConditionCoverage:
 
     @property
     def _conds(self) -> list[list[Part]]:
-        """The condition of each prediction as it is now: samplers and other packs may replace the base's."""
+        """Return the current condition of each prediction: samplers and other packs may replace the base's."""
         return [self.branches[one.model].conds[j] for j, one in enumerate(self.plan.predictions)]
 
     def _parts(self, j: int, cond: list[Part], x: torch.Tensor, sigma: torch.Tensor) -> list[Part]:
@@ -169,7 +169,7 @@ class ConditionCoverage:
 
 
 def _log_repeats(cond: Sequence[Part], batch: int, place: str) -> None:
-    """Say where a condition of several prompts is not one for each picture: ComfyUI repeats or cuts it silently."""
+    """Log a condition whose number of prompts differs from the batch: ComfyUI repeats or cuts it silently."""
     prompts = {len(one.cond) for part in cond if (one := part.get("model_conds", {}).get("c_crossattn")) is not None}
     for count in sorted(prompts):
         if batch % count:
@@ -180,7 +180,7 @@ def _log_repeats(cond: Sequence[Part], batch: int, place: str) -> None:
 
 
 def _place_of(plan: Plan, j: int) -> str:
-    """The node and input that a prediction's condition comes from."""
+    """Return the node and input that a prediction's condition comes from."""
     if j != BASE:
         for i, (term, sides) in enumerate(zip(plan.terms, plan.sides, strict=True)):
             if j in sides:

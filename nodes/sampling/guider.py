@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 STATE_OF_A_RUN = ("inner_model", "loaded_models", "conds")
-"""What CFGGuider drops at the end of a run, but leaves after an error."""
+"""Attributes that CFGGuider drops at the end of a run, but leaves after an error."""
 
 
 class GCFGGuider(comfy.samplers.CFGGuider):
-    """Samples with a guidance graph wherever ComfyUI takes a GUIDER.
+    """A guider that samples with a guidance graph wherever ComfyUI accepts a GUIDER.
 
     ``cfg`` is the primary term's weight and follows ``set_cfg``; the conditions ``positive`` and ``negative`` are the
     primary term's and the base's. A run keeps its state in ``run``, made when it starts and dropped when it ends.
     ``preview_at``: the share of sampling at which its predictions are kept for pictures; 0 for none.
 
     Raises:
-        ValueError: a model of the graph does not live in the base model's latent space, or Tiled Diffusion would
-            mistake the graph's ControlNets for others'.
+        ValueError: a model of the graph is not in the base model's latent space, or Tiled Diffusion would confuse the
+            graph's ControlNets.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
 
     @property
     def base_names(self) -> dict[int, str]:
-        """Names in ``conds`` of the base model's predictions: 'positive', 'negative' as in CFGGuider, others ours."""
+        """Names in ``conds`` of the base model's predictions: 'positive', 'negative' as in CFGGuider, others our
+        own."""
         names = {
             j: f"gcfg_{j}"
             for j, prediction in enumerate(self.plan.predictions)
@@ -92,7 +93,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         return 1.0 if self.plan.primary is None else self.plan.terms[self.plan.primary].weight
 
     def _current_plan(self) -> Plan:
-        """The plan, its primary weight as set_cfg left it."""
+        """The plan with the primary weight of the last set_cfg."""
         if self.plan.primary is None or self.cfg == self._planned_cfg:
             return self.plan
         terms = list(self.plan.terms)
@@ -100,7 +101,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         return dataclasses.replace(self.plan, graph=dataclasses.replace(self.plan.graph, terms=tuple(terms)))
 
     def log_notes(self) -> None:
-        """Tell the log what is to be known of these models together, and what that is on them does not apply."""
+        """Log what the user should know about this combination of models, and which of their parts take no effect."""
         log_schedule_notes(self.plan, self.trace.models)
         log_possible_caches(self.plan)
         models = self.plan.models
@@ -129,7 +130,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         log_replaced([self.trace.terms[i] for i in others], [self.trace.terms[i] for i in carrying])
 
     def sample(self, noise: torch.Tensor, latent_image: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """As CFGGuider.sample.
+        """Sample as CFGGuider.sample does.
 
         Raises:
             ValueError: the latent is nested.
@@ -152,13 +153,13 @@ class GCFGGuider(comfy.samplers.CFGGuider):
             run.end(is_complete)
 
     def outer_sample(self, noise: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Load the models of all branches at once, inside the outer wrappers that came with them.
+        """Load the models of all branches at once, inside their outer wrappers.
 
-        A term's wrapper surrounds the run (EasyCache prepares its state there), but the run is the base model's: what
-        such a wrapper passes on or returns does not change it.
+        A term's wrapper surrounds the run (EasyCache prepares its state there), but the run is the base model's: the
+        wrapper's changes to arguments or result have no effect.
 
         Raises:
-            RuntimeError: a wrapper on a term's model did not let the run take place.
+            RuntimeError: a wrapper on a term's model prevented the run.
         """
         assert self.run is not None
         base_function = comfy.samplers.sampling_function
@@ -194,7 +195,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         self, noise: torch.Tensor, latent_image: torch.Tensor, device: torch.device, sampler: Any, sigmas: torch.Tensor,
         denoise_mask: torch.Tensor | None, callback: Any, disable_pbar: bool, seed: int | None, **kwargs: Any,
     ) -> torch.Tensor:  # fmt: skip
-        """Process every branch's conditions on its own model; the base's pair is left to CFGGuider."""
+        """Process every branch's conditions on its own model; CFGGuider processes the base's pair."""
         assert self.run is not None
         pair = {self.base_names[j] for j in self.run.pair}
         extras = {j: self.conds[name] for j, name in self.base_names.items() if j not in self.run.pair}
@@ -216,9 +217,9 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         model_options: dict[str, Any] | None = None,
         seed: int | None = None,
     ) -> torch.Tensor:
-        """The guided denoised prediction at (x, timestep), timestep being sigma, [B]."""
+        """Return the guided denoised prediction at (x, timestep), timestep being sigma, [B]."""
         assert self.run is not None
-        if self.cfg != self.run.cfg:  # a sampler or callback schedules it
+        if self.cfg != self.run.cfg:  # a sampler or callback changes the weight from call to call
             self.run.follow(self._current_plan(), self.cfg)
         pair = {j: self.conds[self.base_names[j]] for j in self.run.pair}
         options = {} if model_options is None else model_options
@@ -231,7 +232,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         self, x: torch.Tensor, timestep: torch.Tensor, seed: int | None,
         positive: list, negative: list | None, weight: float, model_options: dict[str, Any],
     ) -> torch.Tensor:  # fmt: skip
-        """CFGGuider's own prediction, by whatever functions stand in ComfyUI's places now."""
+        """Return CFGGuider's own prediction, by the functions that are in ComfyUI's places now."""
         conds, cfg = self.conds, self.cfg
         self.conds, self.cfg = {**conds, "positive": positive, "negative": negative}, weight
         try:
@@ -241,6 +242,6 @@ class GCFGGuider(comfy.samplers.CFGGuider):
 
 
 def _carries_weights(prediction: Prediction) -> bool:
-    """Whether entries of the condition say what each counts, as those of smZNodes' AND do."""
+    """True if entries of the condition carry weights, as those of smZNodes' AND do."""
     condition: Any = prediction.condition
     return len(condition) > 1 and any("weight" in options for _, options in condition)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def input_of(plan: Plan, model: int) -> str:
-    """The input that brings a model of the plan in: "Guidance Term 'style', input 'model'"."""
+    """Name the input that a model of the plan comes from: "Guidance Term 'style', input 'model'"."""
     for i, (term, sides) in enumerate(zip(plan.terms, plan.sides, strict=True)):
         for name, side in zip(("model", "reference_model"), sides, strict=True):
             if model and plan.predictions[side].model == model:

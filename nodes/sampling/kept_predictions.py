@@ -1,4 +1,4 @@
-"""The predictions of one call, kept on the CPU so that their pictures can be compared after sampling."""
+"""Keep the predictions of one call on the CPU, so that their pictures can be compared after sampling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULT = "result"
 class PredictionKeeper:
     """Keeps the predictions of the first call at or after ``preview_at``, a share of sampling; 0 keeps none.
 
-    Where a run ends before that share, its last step is the one, and its last call where no call comes to that step.
+    A run that ends before that share keeps its last step's; without a call at that step it keeps its last call's.
     """
 
     def __init__(self, preview_at: float) -> None:
@@ -29,7 +29,7 @@ class PredictionKeeper:
         self._held: tuple[torch.Tensor, dict[str, torch.Tensor]] | None = None
 
     def begin(self, sigmas: torch.Tensor, progress: SamplingProgress) -> None:
-        """Find the noise level to wait for. sigmas: the run's schedule, descending, [steps + 1]."""
+        """Find the noise level to wait for. ``sigmas``: those of the run's steps, descending, [steps + 1]."""
         if self.is_done:
             return
         levels = [sigma for sigma in sigmas.tolist()[:-1] if sigma > 0.0]
@@ -38,13 +38,13 @@ class PredictionKeeper:
         self.below = max(reached, default=min(levels, default=math.inf))
 
     def wants(self, sigma: torch.Tensor) -> bool:
-        """Whether the call at sigma [B] is the one; asks the device for its value only until it has come."""
+        """True if the call at sigma [B] is to be kept; fetches sigma from the device only until then."""
         return not self.is_done and float(sigma[0]) <= self.below * (1.0 + 1e-6)
 
     def hold(
         self, plan: Plan, predictions: Mapping[int, torch.Tensor], result: torch.Tensor, sigma: torch.Tensor
     ) -> None:
-        """Remember this call in the place of those before it, on its device; nothing once the one is kept.
+        """Hold this call instead of the previous one, on its device; do nothing once a call is kept.
 
         Args:
             predictions, result: [B, C, ...].
@@ -56,10 +56,10 @@ class PredictionKeeper:
         self._held = sigma[:1], {name: latent[:1].float().clone() for name, latent in held.items()}
 
     def keep(self, model: Any) -> KeptPredictions | None:
-        """What the held call evaluated and what it became, as latents that a VAE decodes; None where none is held.
+        """Return the held call's predictions and result as latents that a VAE decodes; None if no call is held.
 
         Args:
-            model: the base model, which knows how its latents are scaled.
+            model: the base model, which knows the scale of its latents.
         """
         if self._held is None:
             return None

@@ -25,7 +25,7 @@ def largest_sigma(patcher: ModelPatcher) -> float:
 
 
 def stays_within(base: ModelPatcher, other: ModelPatcher) -> bool:
-    """True where sampling the base never asks the other model beyond its own largest sigma."""
+    """True if sampling the base never evaluates the other model beyond its own largest sigma."""
     return is_flow(other) or (not is_flow(base) and largest_sigma(base) <= largest_sigma(other) * (1.0 + 1e-4))
 
 
@@ -35,10 +35,10 @@ def describe(patcher: ModelPatcher) -> str:
 
 
 def check_latent_spaces(plan: Plan) -> None:
-    """Refuse models that do not live in the base model's latent space.
+    """Refuse models that are not in the base model's latent space.
 
     Raises:
-        ValueError: names the term, its input, both models, and what to do.
+        ValueError: names the term, its input, both models, and the remedy.
     """
     base = plan.models[0]
     for index, model in enumerate(plan.models):
@@ -57,7 +57,7 @@ def _is_same_format(one: ModelPatcher, other: ModelPatcher) -> bool:
 
 
 def log_schedule_notes(plan: Plan, names: tuple[str, ...]) -> None:
-    """Say what a user should know when models of different noise schedules are mixed."""
+    """Log what a user should know when models of different noise schedules are mixed."""
     base = plan.models[0]
     for name, model in list(zip(names, plan.models, strict=True))[1:]:
         if is_flow(model) != is_flow(base):

@@ -1,4 +1,4 @@
-"""What a run needs beside the memory that ComfyUI estimates for the base model alone."""
+"""The memory that a run needs beyond ComfyUI's estimate for the base model alone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MEGABYTE = 1024.0**2
 
 @dataclasses.dataclass(frozen=True)
 class ExtraMemory:
-    """Bytes to keep free on the base model's device, and what for.
+    """Bytes to keep free on the base model's device, by purpose.
 
     Attributes:
         patched: of the clones' own tensors, by model.
-        forward: what the hungriest model's forward needs more than the base model's.
-        hungriest: that model's name.
+        forward: the largest forward's need beyond the base model's forward.
+        hungriest: the model with that forward.
         controls: of the ControlNets in conditions on other models than the base.
     """
 
@@ -39,7 +39,7 @@ class ExtraMemory:
         return sum(self.patched.values()) + self.forward + self.controls
 
     def __str__(self) -> str:
-        """One line: how much, and what for."""
+        """Write one line: the amount and its parts."""
         reasons = [f"{_megabytes(n)} for the patched weights of {name}" for name, n in self.patched.items()]
         if self.forward:
             reasons.append(f"{_megabytes(self.forward)} since {self.hungriest} needs more for a forward than the base")
@@ -55,10 +55,10 @@ def _megabytes(nbytes: int) -> str:
 def load_with_base(
     branches: Sequence[Branch], names: Sequence[str], shape: Sequence[int], base_conds: Mapping[str, list]
 ) -> dict[str, list]:
-    """Conditions that make ComfyUI load all models with the base model, and keep the memory free that they need.
+    """Return conditions that make ComfyUI load all models with the base model and keep enough memory free.
 
-    To be dropped before sampling. ComfyUI would copy a base model's additional models to the further devices of that
-    model; those of conditions it leaves where they are.
+    Drop them before sampling. ComfyUI would copy a base model's additional models to its further devices, but leaves
+    models of conditions where they are.
 
     Args:
         branches: the base model's first.
@@ -85,7 +85,7 @@ def extra_memory(
     base_conds: Mapping[str, list],
     controls: int,
 ) -> ExtraMemory:
-    """What the run needs on the base model's device beside what ComfyUI estimates for the base model.
+    """Return the memory that the run needs on the base model's device beyond ComfyUI's estimate for the base model.
 
     Args:
         branches, names, shape, base_conds: see load_with_base.
@@ -107,7 +107,7 @@ def extra_memory(
 
 
 class Reservation(comfy.controlnet.ControlBase):
-    """Asks for memory where ComfyUI asks ControlNets how much they need; no model, and no part in sampling."""
+    """An object that reserves memory where ComfyUI asks ControlNets for theirs; not a model, unused in sampling."""
 
     def __init__(self, nbytes: int) -> None:
         super().__init__()

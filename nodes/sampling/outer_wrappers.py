@@ -22,10 +22,10 @@ RUN_ARGUMENTS = ("the noise", "the latent", "the sampler", "the sigmas")
 
 
 def inside_outer_wrappers(branch: Branch, sample: Sample, resting: Sample) -> Sample:
-    """``sample`` inside the wrappers of a branch's model, where EasyCache prepares its state.
+    """Wrap ``sample`` in the wrappers of a branch's model, in which EasyCache prepares its state.
 
-    They find the branch in the guider's place: its ``model_patcher`` and ``model_options``; and ``resting`` in the
-    place of ComfyUI's sampling function. What they put there is this model's alone.
+    The wrappers find the branch instead of the guider, with its ``model_patcher`` and ``model_options``, and
+    ``resting`` instead of ComfyUI's sampling function. A function that they put there serves this model alone.
     """
     asked: list[Any] = []
 
@@ -50,7 +50,7 @@ def inside_outer_wrappers(branch: Branch, sample: Sample, resting: Sample) -> Sa
 def with_callback(
     sample: Callable, args: Sequence[Any], kwargs: dict[str, Any], passed: Sequence[Any], named: dict[str, Any]
 ) -> inspect.BoundArguments:
-    """The arguments of a sampling, with the callback that wrappers around it passed on: it tells them the step."""
+    """Return the arguments of a sampling with the callback that its wrappers passed on, which gives them the step."""
     signature = inspect.signature(sample)
     given = signature.bind(*args, **kwargs)
     if "callback" in signature.parameters:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """Created when sampling starts, thrown away when it ends: nothing is kept from one run to the next.
+    """Created when sampling starts, dropped when it ends: nothing is kept from one run to the next.
 
     ``conds`` are the converted conditions of every prediction; those of the base model's own pair stay with the guider
     under their usual names, where samplers and other packs look for them. ``preview_at``: see PredictionKeeper.
@@ -59,7 +59,7 @@ class Run:
             branch.prepare()
 
     def follow(self, plan: Plan, cfg: float) -> None:
-        """From now on these weights; the models and predictions of ``plan`` are those of the run."""
+        """Use the weights of ``plan`` from now on; its models and predictions are those of the run."""
         self.calls.follow(plan)
         self.cfg = cfg
 
@@ -77,7 +77,7 @@ class Run:
         return [module for branch in self.branches for module in branch.modules]
 
     def begin(self, guider: Any, noise: torch.Tensor, sigmas: torch.Tensor, **options: Any) -> None:
-        """After loading: weights to exchange, conditions, masks and schedule. ``options`` as for process_conds."""
+        """Prepare weights, conditions, masks and sampling progress, after loading. ``options`` as for process_conds."""
         base = self.base.patcher
         if self.base.is_shared:
             base.hook_mode = comfy.hooks.EnumHookMode.MaxSpeed
@@ -85,7 +85,7 @@ class Run:
             branch.begin(base, noise, sigmas, **options)
         guider.inner_model.current_patcher = base
         self.base.process(self.base.conds, noise, **options)
-        # wrappers around the run and hooks may have changed the schedule since the run was made
+        # wrappers around the run and hooks may have changed the noise schedule since the run was made
         self.calls.progress = SamplingProgress(guider.inner_model.model_sampling.percent_to_sigma)
         self.calls.is_flow = is_flow(base)
         self.keeper.begin(sigmas, self.calls.progress)
@@ -121,12 +121,12 @@ class Run:
         self, pair: Mapping[int, list], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any],
         function: PairFunction | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """The guided denoised prediction at (x [B, C, ...], sigma [B]).
+        """Return the guided denoised prediction at (x [B, C, ...], sigma [B]).
 
         Args:
-            pair: conditions of the base prediction and of the primary term's positive, as they are at the guider now.
+            pair: current conditions of the base prediction and of the primary term's positive, from the guider.
             model_options: the base model's, as the sampler passes them.
-            function: another pack's that predicts the primary pair; None where ComfyUI's own stands.
+            function: another pack's function that predicts the primary pair; None for ComfyUI's own.
         """
         start = moment(x.device)
         self.base.conds.update(pair)
@@ -168,10 +168,10 @@ class Run:
     def _evaluate(
         self, required: frozenset[int], x: torch.Tensor, sigma: torch.Tensor, given: tuple[Any, ...], tally: Tally
     ) -> dict[int, torch.Tensor]:
-        """The predictions, those of one model asked for together.
+        """Evaluate the predictions; those of one model are requested together.
 
         Args:
-            given: model options and function of the sampling run, for the base model's.
+            given: model options and function of the sampling run, for the base model.
         """
         predictions: dict[int, torch.Tensor] = {}
         for index, branch in enumerate(self.branches):
@@ -184,9 +184,10 @@ class Run:
 
     @property
     def _order(self) -> list[int]:
-        """Positives before references. ComfyUI turns them round in its batch: all with role 1, then all with role 0.
+        """Return positives before references. ComfyUI reverses them in its batch: all with role 1, then all with role
+        0.
 
-        The primary pair stands outermost, since caches measure the first of a batch: the base, as under CFGGuider.
+        The primary pair is outermost because caches measure the first of a batch: the base, as under CFGGuider.
         """
         roles = self.base.roles
         return sorted(range(len(roles)), key=lambda j: (roles[j], (j in self.pair) == (roles[j] == UNCOND)))
@@ -201,7 +202,7 @@ class Run:
 
 
 class Tally:
-    """What one guider call evaluated: per model how many predictions, and when it was asked for them."""
+    """The evaluations of one guider call: per model the number of predictions, and the time span of the requests."""
 
     def __init__(self, models: int) -> None:
         self.counts = [0] * models

@@ -1,4 +1,4 @@
-"""Sampling a LATENT with a guider, as KSampler does it."""
+"""Sample a LATENT with a guider, as KSampler does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..comfyui.versions import EMPTY_LATENT_HINTS, fit_latent, to_intermediate
 from .guider import GCFGGuider
 
 Callback = Callable[[int, torch.Tensor, torch.Tensor, int], None]
-"""What samplers tell after a step: its number from 0, x0 and x [B, C, ...], and how many steps there are."""
+"""Called by samplers after a step with its number from 0, x0 and x [B, C, ...], and the number of steps."""
 
 
 def sampling_sigmas(model: Any, sampler_name: str, scheduler: str, steps: int, denoise: float) -> torch.Tensor:
-    """KSampler's sigmas, [steps + 1]; empty where denoise is 0."""
+    """Return KSampler's sigmas, [steps + 1]; empty if denoise is 0."""
     device = torch.device("cpu")
     return comfy.samplers.KSampler(model, steps, device, sampler_name, scheduler, denoise, model.model_options).sigmas
 
@@ -31,7 +31,7 @@ def sample_latent(
     """Denoise ``latent``: "samples" [B, C, ...], optional "noise_mask", "batch_index"; every other entry is kept.
 
     Args:
-        callback: told of every step; by default it shows progress and previews of this run alone.
+        callback: called after every step; by default it shows progress and previews of this run alone.
     """
     model = guider.model_patcher
     samples = fit_latent(model, latent)

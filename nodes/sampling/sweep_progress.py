@@ -1,4 +1,4 @@
-"""Progress over all pictures of a sweep, and the grid so far as a preview."""
+"""Progress over all pictures of a sweep, with the grid so far as a preview."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 from .sample_latent import Callback
 
 SHOWN = 2048
-"""Pixels of the longer side of the finished grid as it is shown on the node."""
+"""Largest side in pixels of the finished grid's preview on the node."""
 
 
 class SweepProgress:
-    """One bar over every step of every picture; the previews stand where their pictures will.
+    """One progress bar over every step of every picture; previews appear at their picture's place in the grid.
 
     Args:
         model: whose latents are previewed, by the method that is chosen in ComfyUI.
@@ -32,7 +32,7 @@ class SweepProgress:
         self.sheet: Image.Image | None = None
 
     def callback(self, cell: int) -> Callback:
-        """What the sampler of this cell reports to."""
+        """Return the sampler callback of this cell."""
 
         def report(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
             share = min((step + 1) / max(steps, 1), 1.0)
@@ -41,8 +41,10 @@ class SweepProgress:
         return report
 
     def show(self, grid: torch.Tensor) -> None:
-        """The finished grid [H, W, 3] as the last preview; not where somebody has pressed Cancel since sampling ended,
-        which the host finds before the next node and here would cost the grid."""
+        """Show the finished grid [H, W, 3] as the last preview, unless Cancel was pressed after sampling ended.
+
+        ComfyUI handles that Cancel before the next node; here it would cost the grid.
+        """
         if comfy.model_management.processing_interrupted():
             return
         picture = Image.fromarray(grid.mul(255.0).round().byte().numpy())
@@ -50,7 +52,7 @@ class SweepProgress:
         self.bar.update_absolute(self.bar.current, preview=("JPEG", picture, None))
 
     def _preview(self, cell: int, x0: torch.Tensor) -> Any:
-        """(format, picture, largest side) as the host's previews are; what other packs' previewers give, as it is."""
+        """Return (format, picture, largest side) as in ComfyUI's previews; other packs' previews stay as they are."""
         if self.previewer is None:
             return None
         shown = self.previewer.decode_latent_to_preview_image("JPEG", x0)
@@ -60,7 +62,7 @@ class SweepProgress:
         return kind, self._on_the_sheet(cell, picture, most), most
 
     def _on_the_sheet(self, cell: int, picture: Image.Image, most: int) -> Image.Image:
-        """The grid with this picture in it, no larger than ``most`` pixels; a copy, which the host sends later."""
+        """Return a copy of the grid with this picture in it, at most ``most`` pixels large; ComfyUI sends it later."""
         columns, rows = self.shape
         tile = picture.copy()
         tile.thumbnail([max(most // max(columns, rows), 1)] * 2)

@@ -1,4 +1,4 @@
-"""The pictures of a sweep, sampled one after another, then decoded; an interrupt keeps those that are done."""
+"""Sample the pictures of a sweep one after another, then decode them; an interrupt keeps those that are done."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .sweep_progress import SweepProgress
 Interrupted = comfy.model_management.InterruptProcessingException
 
 _interrupted: Counter[str | None] = Counter()
-"""How often a node's sweep ended early, by its id: such a result must not be taken for the whole one when it is queued
-again."""
+"""Number of interrupted sweeps by node id: ComfyUI must not reuse an incomplete result as complete when the node is
+queued again."""
 
 
 def interruptions() -> int:
-    """Of the node that the host is asking about or running."""
+    """Return the number of interrupted sweeps of the node that ComfyUI is running or asking about."""
     return _interrupted[_node_id()]
 
 
@@ -32,7 +32,7 @@ def sample_sweep(
     sweep: Sweep, guiders: Sequence[GCFGGuider], latent: dict[str, Any], sampler_name: str, sigmas: torch.Tensor,
     progress: SweepProgress,
 ) -> list[torch.Tensor]:  # fmt: skip
-    """The latents of the cells in their order, each [B, C, ...] as GCFG Sampler gives it; after an interrupt the first
+    """Return the latents of the cells in order, each [B, C, ...] as from GCFG Sampler; after an interrupt the first
     ones.
 
     Models stay loaded from one cell to the next, as nothing else is loaded between.
@@ -41,7 +41,7 @@ def sample_sweep(
         guiders: one for each cell.
 
     Raises:
-        Interrupted: before the first one was done.
+        Interrupted: before the first cell was done.
     """
     done: list[torch.Tensor] = []
     try:
@@ -58,13 +58,13 @@ def sample_sweep(
 
 
 def decode_sweep(vae: Any, latents: Sequence[torch.Tensor], is_cut: bool) -> list[torch.Tensor]:
-    """The pictures of these latents, each [N, H, W, 3] as VAE Decode gives it: of videos every frame.
+    """Return the pictures of these latents, each [N, H, W, 3] as from VAE Decode; of videos every frame.
 
     Args:
         is_cut: the sweep has been interrupted.
 
     Raises:
-        Interrupted: where it had been already; the first interrupt costs nothing that is sampled.
+        Interrupted: a second time; the first interrupt keeps everything that is sampled.
     """
     pictures: list[torch.Tensor] = []
     while len(pictures) < len(latents):

@@ -1,4 +1,4 @@
-"""A trace as files in ComfyUI's output folder."""
+"""Save a trace as files in ComfyUI's output folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAVE: dict[str, tuple[str, ...]] = {"nothing": (), "csv": ("csv",), "json": ("js
 
 
 def save_trace(trace: Trace, kinds: tuple[str, ...], filename_prefix: str) -> list[Path]:
-    """Write a file of each kind under the next free number; never over an old one.
+    """Write a file of each kind under the next free number; never over an old file.
 
     Raises:
         Exception: ComfyUI refuses a prefix that leads out of the output folder.

@@ -1,4 +1,4 @@
-"""A custom node pack for tests: a text encoder of any width, for models whose real one cannot shrink.
+"""A custom node pack for tests: a text encoder of any width, for models whose real text encoder cannot shrink.
 
 ComfyUI loads this folder from custom_nodes; tests in the same process import `StandInCLIP` from here.
 """
@@ -15,7 +15,7 @@ TOKENS = 8
 
 
 class StandInCLIP:
-    """What CLIP Text Encode asks of a CLIP: the same text gives the same random context."""
+    """The methods of a CLIP that CLIP Text Encode calls: the same text gives the same random context."""
 
     def __init__(self, kind: str) -> None:
         self.width, self.pooled = WIDTHS[kind]
@@ -24,7 +24,7 @@ class StandInCLIP:
         return text
 
     def encode_from_tokens_scheduled(self, tokens: str, add_dict: dict | None = None, **_: object) -> list:
-        """A CONDITIONING: [1, 8, width] and, where the kind has one, a pooled vector [1, pooled]."""
+        """Return a CONDITIONING: [1, 8, width] and, if the kind has it, a pooled vector [1, pooled]."""
         seed = int.from_bytes(hashlib.sha256(tokens.encode()).digest()[:7], "big")
         generator = torch.Generator().manual_seed(seed)
         context = torch.randn(1, TOKENS, self.width, generator=generator)
@@ -35,11 +35,11 @@ class StandInCLIP:
         return self
 
     def clip_layer(self, layer_idx: int) -> None:
-        """Layers mean nothing here."""
+        """Ignore the layer."""
 
 
 class StandInCLIPLoader(io.ComfyNode):
-    """Give a CLIP socket for a model whose text encoder the test leaves out."""
+    """Output a CLIP for a model without a text encoder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

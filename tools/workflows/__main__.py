@@ -1,6 +1,6 @@
 """Build the workflows from their definitions: python -m tools.workflows [thumbnails [NAME ...]].
 
-Without a word it writes workflows/*.json and workflows/api/*.json; `thumbnails` runs each workflow on tiny random
+Without an argument it writes workflows/*.json and workflows/api/*.json; `thumbnails` runs each workflow on tiny random
 models and keeps its picture. Both need the environment that `python dev.py setup` makes.
 """
 

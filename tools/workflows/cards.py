@@ -1,4 +1,4 @@
-"""What the template browser shows of each workflow: its title, and the first sentence of its note."""
+"""Texts for each workflow in the template browser: its title, and the first sentence of its note."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SENTENCE = re.compile(r".*?[.](?=\s+[A-Z]|$)", re.DOTALL)
 
 
 def cards(workflows: Sequence[Workflow]) -> list[dict[str, str]]:
-    """Name, title and description of each, in this order."""
+    """Return name, title and description of each, in this order."""
     return [{"name": each.name, "title": each.title, "description": _sentence(each.about)} for each in workflows]
 
 
 def _sentence(text: str) -> str:
-    """The first sentence of Markdown as plain text, without references in parentheses."""
+    """Return the first sentence of Markdown as plain text, without references in parentheses."""
     plain = EMPHASIS.sub("", LINK.sub("", text))
     found = SENTENCE.match(plain)
     return found.group(0) if found else plain

@@ -1,4 +1,5 @@
-"""Who plays in a workflow: public checkpoints, or the small models that come with the pack and run anywhere at once."""
+"""The models of a workflow: public checkpoints, or the small models that come with the pack and run anywhere at
+once."""
 
 from __future__ import annotations
 
@@ -6,12 +7,12 @@ from dataclasses import dataclass
 
 from .models import CONCEPT, DREAMSHAPER, SD15, SECOND_CONCEPT, ModelFile
 
-WORLD_TITLE = "Miniature world"  # of starter/world/world.json, under which Load Starter World offers it
+WORLD_TITLE = "Miniature world"  # of starter/world/world.json, under which Load Starter World lists it
 
 
 @dataclass(frozen=True)
 class Cast:
-    """The models of one family that a workflow is played by.
+    """The models of one family that a workflow uses.
 
     Attributes:
         prefix: of the workflow's name.

@@ -1,4 +1,4 @@
-"""Graphs of null-text concept models: the paper's own, and what else they can do."""
+"""Graphs of null-text concept models: the paper's own, and other uses."""
 
 from __future__ import annotations
 

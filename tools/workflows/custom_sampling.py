@@ -1,4 +1,4 @@
-"""A graph as a GUIDER: what KSampler (Advanced) can do, and more."""
+"""A graph as a GUIDER, for everything that KSampler (Advanced) can do, and more."""
 
 from __future__ import annotations
 

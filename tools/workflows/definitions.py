@@ -1,4 +1,4 @@
-"""All workflows, in the order in which they are best read."""
+"""All workflows, in the best order to read them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STARTER_WORKFLOWS: tuple[Callable[[Cast], Workflow], ...] = (
     inpainting,
     two_stages,
 )
-"""Those that the models of this pack can play as well."""
+"""Workflows that run on the models of this pack as well."""
 
 WORKFLOWS: tuple[Callable[[], Workflow], ...] = (
     *(partial(define, STARTER) for define in STARTER_WORKFLOWS),

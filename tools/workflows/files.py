@@ -1,4 +1,4 @@
-"""The files of the workflows: written, and compared with what is there."""
+"""The files of the workflows: write them, and compare them with the existing files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARDS = ROOT / "web" / "templates.json"
 
 
 def contents() -> dict[Path, str]:
-    """Every file that the definitions make, and what it holds."""
+    """Return every file that the definitions make, with its contents."""
     workflows = [define() for define in WORKFLOWS]
     files = {CARDS: _json(cards(workflows))}
     for workflow in workflows:

@@ -25,7 +25,7 @@ class Node:
     title: str = ""
     models: tuple[ModelFile, ...] = ()
     room: int = 0
-    """Least height on the canvas, in pixels."""
+    """Smallest height on the canvas, in pixels."""
 
     def __getitem__(self, output: str) -> Output:
         return Output(self, self.kind.slot(output))
@@ -53,13 +53,13 @@ class Group:
 
 @dataclass
 class Workflow:
-    """One workflow. Name and title are its file's and its note's; the note says what it shows and what to try.
+    """One workflow. Name and title are its file's and its note's.
 
     Attributes:
         formula: the guidance graph in mathematical notation, for the note.
-        cost: evaluations a step, in words.
+        cost: evaluations per step, in words.
         experiments: things to change, one sentence each.
-        cast: the models that play in it; the starter's put their prefix before the name.
+        cast: the models that it uses; the starter's put their prefix before the name.
     """
 
     name: str
@@ -87,13 +87,13 @@ class Workflow:
 
     @contextmanager
     def column(self, title: str) -> Iterator[None]:
-        """Nodes added within stand in a new group in a new column."""
+        """Put the nodes added within into a new group in a new column."""
         self.columns.append([Group(title)])
         yield
 
     @contextmanager
     def below(self, title: str) -> Iterator[None]:
-        """Nodes added within stand in a new group below the last one."""
+        """Put the nodes added within into a new group below the last group."""
         self.columns[-1].append(Group(title))
         yield
 
@@ -101,7 +101,7 @@ class Workflow:
         self, type_name: str, title: str = "", models: tuple[ModelFile, ...] = (), room: int = 0,
         **inputs: Any,
     ) -> Node:  # fmt: skip
-        """Add a node to the newest group. Widgets that are not given take their default.
+        """Add a node to the newest group. Missing widgets have their default.
 
         Raises:
             KeyError: the node type or an input does not exist.
@@ -131,7 +131,7 @@ class Workflow:
 
 
 def api_prompt(workflow: Workflow) -> dict[str, dict]:
-    """The workflow in API format, as ComfyUI's /prompt takes it."""
+    """Return the workflow in API format, as ComfyUI's /prompt accepts it."""
     prompt = {}
     for node in workflow.nodes:
         inputs: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A workflow as the web interface saves it: workflow format 0.4, with frames, notes and places."""
+"""A workflow as the web interface saves it: workflow format 0.4, with frames, notes and positions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COLORS = {
 }
 SIDE_BAR, TOP_BARS, MARGIN = 60, 120, 10
 WIDE, HIGH = 1600 - SIDE_BAR - 2 * MARGIN, 1000 - TOP_BARS - 2 * MARGIN
-"""Pixels of an ordinary window that a graph is to be seen in."""
+"""Size in pixels of an ordinary window, in which a graph should fit."""
 SMALLEST_SCALE, LARGEST_SCALE = 0.58, 0.7
-"""Below the smallest ComfyUI leaves out all text."""
+"""Below the smallest scale ComfyUI draws no text."""
 NAMESPACE = uuid.UUID("6f2f3c9e-2312-5081-9500-000000000000")
 
 
 def interface_graph(workflow: Workflow) -> dict[str, Any]:
-    """The workflow in interface format."""
+    """Return the workflow in interface format."""
     layout = arrange(workflow)
     links, outgoing = _links(workflow)
     nodes = [_note(workflow, layout.note)]
@@ -65,8 +65,8 @@ def interface_graph(workflow: Workflow) -> dict[str, Any]:
 
 
 def _view(nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Zoom and place at which all nodes are seen at once, or as many as can be read: ComfyUI draws no picture of a node
-    out of sight."""
+    """Return zoom and position that show all nodes, or as many as are readable: ComfyUI draws no picture of a node that
+    is not visible."""
     width, height = (max(node["pos"][axis] + node["size"][axis] for node in nodes) for axis in (0, 1))
     scale = round(max(SMALLEST_SCALE, min(LARGEST_SCALE, WIDE / width, HIGH / height)), 2)
     return {"scale": scale, "offset": [round((SIDE_BAR + MARGIN) / scale), round((TOP_BARS + MARGIN) / scale)]}
@@ -74,19 +74,19 @@ def _view(nodes: list[dict[str, Any]]) -> dict[str, Any]:
 
 @cache
 def pack_version() -> str:
-    """The version in pyproject.toml."""
+    """Return the version in pyproject.toml."""
     found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert found, "pyproject.toml has no line with the version"
     return found[1]
 
 
 def slots(kind: NodeType) -> list[str]:
-    """Names of a node's inputs in the interface's order: sockets, then widgets (which are sockets too)."""
+    """Return the names of a node's inputs in the interface's order: sockets, then widgets (which are sockets too)."""
     return [each.name for each in kind.sockets] + [each.name for each in kind.widgets]
 
 
 def _links(workflow: Workflow) -> tuple[list[list], dict[tuple[int, int], list[int]]]:
-    """The link table, and which links leave each output (node, slot)."""
+    """Return the link table, and the links that leave each output (node, slot)."""
     links: list[list] = []
     outgoing: dict[tuple[int, int], list[int]] = {}
     for node in workflow.nodes:
@@ -145,7 +145,7 @@ def _node(
 
 
 def _widget_values(node: Node) -> list[Any]:
-    """Values in the order of the widgets on the node, those that only the interface has among them."""
+    """Return values in the order of the widgets on the node, with those that only the interface has."""
     values: list[Any] = []
     for each in node.kind.widgets:
         values.append(node.values.get(each.name, each.default))

@@ -1,4 +1,4 @@
-"""Where everything stands: columns from left to right, groups and nodes one below the other, the note at the left."""
+"""Positions of everything: columns from left to right, groups and nodes below each other, the note at the left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PREVIEWS = {
     "SaveImage": 400, "SaveAnimatedWEBP": 300, "LoadImage": 260, "GCFG_GuidanceTerm": 108, "GCFG_Guider": 120,
     "GCFG_Sampler": 120, "GCFG_Sweep": 520, "GCFG_Report": 600, "GCFG_ComparePredictions": 200,
 }  # fmt: skip
-"""Further room for a picture, or for the formula."""
+"""Additional room for a picture, or for the formula."""
 NOTE_WIDTH, NOTE_LINE, LETTERS_A_LINE = 460, 16, 75
 
 
@@ -56,7 +56,7 @@ class Layout:
 
 
 def node_size(node: Node) -> tuple[int, int]:
-    """Width and height of a node, title bar included."""
+    """Return width and height of a node, title bar included."""
     name, kind = node.kind.name, node.kind
     width = WIDTHS.get(name, WIDTH)
     rows = max(len(kind.sockets), len(kind.outputs)) * SLOT
@@ -67,7 +67,7 @@ def node_size(node: Node) -> tuple[int, int]:
 
 
 def note_size(text: str) -> tuple[int, int]:
-    """Width and height of a note that shows all of its text."""
+    """Return width and height of a note that shows all of its text."""
     lines = sum(1 + len(line) // LETTERS_A_LINE for line in text.splitlines())
     return NOTE_WIDTH, NODE_TITLE + max(lines * NOTE_LINE + 40, 200)
 

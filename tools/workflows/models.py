@@ -1,4 +1,4 @@
-"""The model files that the workflows name, and where to get them."""
+"""The model files that the workflows name, with their addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file: its name in ComfyUI, its folder under models/, its address ("" where it is not public)."""
+    """A model file: its name in ComfyUI, its folder under models/, its address ("" if it is not public)."""
 
     name: str
     folder: str

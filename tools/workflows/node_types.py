@@ -1,4 +1,4 @@
-"""What a node type takes and gives, as the ComfyUI that runs here declares it."""
+"""Inputs and outputs of a node type, as the installed ComfyUI declares them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The note of a workflow: what it shows, what to download, what to try."""
+"""The note of a workflow: its subject, files to download, and things to try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ The concepts, *toon* and *pixel*, were learned from pictures without captions.""
 
 
 def note_text(workflow: Workflow) -> str:
-    """The note in Markdown."""
+    """Return the note in Markdown."""
     parts = [f"# {workflow.title}", workflow.about, f"```\n{workflow.formula}\n```", workflow.cost]
     parts.append("## Files")
     if workflow.cast.is_starter:

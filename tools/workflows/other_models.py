@@ -1,4 +1,4 @@
-"""Graphs whose terms bring models of their own: fine-tunes, weaker versions, LoRAs, ControlNets."""
+"""Graphs whose terms have their own models: fine-tunes, weaker versions, LoRAs, ControlNets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph, and what each of its terms did."""
+"""A graph with a report on each of its terms."""
 
 from __future__ import annotations
 

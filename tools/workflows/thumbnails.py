@@ -1,6 +1,6 @@
-"""Pictures of the workflows: each is run and its report, or else the picture it saves, is made small.
+"""Pictures of the workflows: each is run, and its report or else its saved picture is made small.
 
-Those of the starter models show what these draw. The others are run on tiny random models, which give textures alone.
+Workflows on the starter models show real pictures. The others run on tiny random models, which give only textures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_BYTES = 40_000
 
 
 def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
-    """Run these workflows (default: all) and write their thumbnails; returns their paths."""
+    """Run these workflows (default: all) and write their thumbnails; return their paths."""
     paths = []
     with tempfile.TemporaryDirectory(prefix="gcfg-") as base, WorkflowRunner(pack, Path(base)) as runner:
         for name in names or sorted(path.stem for path in API.glob("*.json")):
@@ -37,7 +37,7 @@ def write(pack: Pack, names: Sequence[str] = ()) -> list[Path]:
 
 
 def thumbnail(path: Path) -> bytes:
-    """The picture, or a video's first frame, padded to a JPEG of SIZE pixels a side and at most MOST_BYTES."""
+    """Return the picture, or a video's first frame, padded to a JPEG of SIZE pixels a side and at most MOST_BYTES."""
     with Image.open(path) as image:
         whole = image.convert("RGB")
     picture = ImageOps.pad(whole, (SIZE, SIZE), Image.Resampling.LANCZOS, whole.getpixel((0, 0)))
