@@ -8,8 +8,7 @@ from safetensors import SafetensorError
 
 from gcfg_core.errors import InputError
 
-from .console.endings import BAD_INPUT, CTRL_C, Interrupted, ends_with_its_reader
-from .console.failures import is_out_of_memory, memory_line
+from .console.endings import BAD_INPUT, CTRL_C, Interrupted, ends_with_its_reader, is_out_of_memory, memory_line
 from .console.program import PROGRAM, requirements
 
 COMMANDS = {

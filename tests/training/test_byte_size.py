@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.console.byte_size import size_text
+from training.console.output import size_text
 
 
 @pytest.mark.parametrize(

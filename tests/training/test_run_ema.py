@@ -8,8 +8,7 @@ from torch import nn
 
 from gcfg_core.errors import InputError
 from training.settings.config import EmaConfig
-from training.state.ema import Averages, Profile, gamma_of, power_profile, sigma_rel_of
-from training.state.profiles import profiles
+from training.state.ema import Averages, Profile, gamma_of, power_profile, profiles, sigma_rel_of
 
 
 def closed_form(profile: Profile, history: list[float]) -> float:

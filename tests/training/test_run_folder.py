@@ -11,8 +11,7 @@ from train_rigs.commands import make_given, train
 from train_rigs.runs import run_toy
 
 from training.state.checkpoint import CHECKPOINTS, OLD, checkpoints, fault_of, recover
-from training.state.leftovers import remove_leftovers
-from training.state.lock import RunLock
+from training.state.lock import RunLock, remove_leftovers
 
 HOLDER = "import sys, time; from pathlib import Path; from training.state.lock import RunLock\n" \
          "lock = RunLock(); lock.take(Path(sys.argv[1])); print('taken', flush=True); time.sleep(60)"  # fmt: skip

@@ -12,17 +12,16 @@ from train_rigs.runs import settings, toy_base
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.errors import InputError
+from training.base.identity import base_settings, text_digest, tokenizer_digest
 from training.base.model import Base, Condition
 from training.base.noise_schedule import NoiseSchedule, noise_schedule
 from training.base.read import read_base
-from training.base.text_digest import text_digest, tokenizer_digest
 from training.base.world_codec import PixelCodec
 from training.data.picture import Picture, Size, digest_of
 from training.data.plugins import Plugin
 from training.export.facts import base_line
 from training.kinds.checks import check_start
 from training.settings.read import run_config
-from training.state.base_settings import base_settings
 from training.state.checkpoint import CHECKPOINTS
 from training.state.record import RECORD, check_record, open_record, read_record, result_settings
 from training.state.start import CONSTANTS, read_constants

@@ -21,7 +21,7 @@ from ..sample.source import Source, kept_average, open_source, run_constants
 from ..settings.read import run_config
 from ..state.best import best_kept
 from ..state.checkpoint import step_of
-from ..state.profiles import WEIGHTS
+from ..state.ema import WEIGHTS
 from ..state.record import read_record
 from .scene import read_scene_base
 

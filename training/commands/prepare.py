@@ -24,7 +24,7 @@ from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
 from ..prepare.report import PrepareReport
 from ..prepare.start import start_concept
-from .base_notes import print_notes
+from .scene import print_notes
 
 PROG = f"{PROGRAM} prepare"
 ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."

@@ -18,7 +18,6 @@ from ..sample.sampler import Sampler
 from ..sample.scene import Drawing, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
 from ..sample.words import unknown_words
-from .base_notes import print_notes
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -120,3 +119,9 @@ def _trained_size(base: Base, resolution: object, source: Source) -> int:
         return int(given)
     side = base.config.get("sample_size") or 64
     return int(side if isinstance(side, int) else side[0]) * base.codec.factor
+
+
+def print_notes(base: Base) -> None:
+    """Print the choices that were made while the base was read, a line each on stderr."""
+    for note in base.notes:
+        print(f"note: {note}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Commands that end early: asked to by a signal, or because nobody reads their output any more (`... | head`)."""
+"""Commands that end early: by a signal, without memory, or because nobody reads their output any more (`... | head`)."""
 
 import contextlib
 import os
@@ -11,6 +11,8 @@ from typing import Any
 BAD_INPUT = 2  # the exit code of an error that a user can put right
 SIGPIPE = 13  # POSIX's number, also where there is no such signal
 CLOSED_OUTPUT = 128 + SIGPIPE  # the exit code of a program that ends by it
+LESS = "Lower --batch-size, --batch or the resolution, take a smaller precision, or --device cpu."
+SIGNS = ("out of memory", "can't allocate memory", "alloc_cpu", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def ends_with_its_reader(command: Callable[..., int]) -> Callable[..., int]:
@@ -63,3 +65,16 @@ class Interrupted(BaseException):
 
 
 CTRL_C = Interrupted(signal.SIGINT).code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device or the machine had no memory left."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+
+
+def memory_line(error: BaseException) -> str:
+    """One line for people."""
+    told = " ".join((str(error) or "no more").split())[:120]
+    return f"memory: expected enough of it, got: {told}. {LESS}"

@@ -1,4 +1,4 @@
-"""Where a command writes: looked at before its work, so that hours of it are not lost at the end."""
+"""Where a command writes: looked at before its work, so that hours of it are not lost at the end; and sizes in words."""
 
 import os
 import tempfile
@@ -60,3 +60,12 @@ def _try_to_write(folder: Path, name: str) -> None:
             pass
     except OSError as error:
         raise InputError(name, "a folder to write into", f"{folder}: {error.strerror or error}", ANOTHER) from None
+
+
+def size_text(count: float) -> str:
+    """Three digits and a unit."""
+    for unit in ("B", "KB", "MB"):
+        if round(count, 2 if count < 10.0 else 1 if count < 100.0 else 0) < 1000.0:
+            return f"{count:.3g} {unit}"
+        count /= 1000.0
+    return f"{count:.2f} GB"

@@ -80,3 +80,10 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     def tiny_remedy(self) -> str:
         """How pictures that are too small would be used."""
         return "Lower --min-side." if self.min_side is not None else "Lower --resolution, or give --min-side."
+
+
+def mirrored_text(flip: float) -> str:
+    """A probability of mirroring, for people."""
+    if 0.0 < flip < 1.0:
+        return f"left to right with a probability of {flip:g}"
+    return "left to right, always" if flip else "never"

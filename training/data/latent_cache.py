@@ -3,10 +3,11 @@
 import contextlib
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,18 +16,19 @@ from torch.nn.functional import avg_pool2d
 from gcfg_core.errors import InputError
 
 from ..base.model import LatentCodec
-from ..console.byte_size import size_text
+from ..console.output import size_text
 from ..console.progress_bar import Progress
 from ..durable import PARTIAL
 from .image_file import quiet, told
 from .latent_entry import Latent, entry_bytes, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
-from .lookahead import lookahead
 from .picture import Size, printable
 from .pixels import load_pixels
 from .transparency import Transparency
 
 ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class LatentCache(LatentReader):
@@ -177,3 +179,18 @@ def _groups(wanted: Sequence[Wanted], batch: int) -> Iterator[list[Wanted]]:
         kinds.setdefault((item.size, item.flips), []).append(item)
     for items in kinds.values():
         yield from (items[start : start + batch] for start in range(0, len(items), batch))
+
+
+def lookahead(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """``work`` of each item, in order, at most ``ahead`` of them waiting; what is not begun is dropped on a stop."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

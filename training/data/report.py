@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .buckets import make_buckets
 from .caption_report import caption_report, first
-from .config import DataConfig
-from .mirroring import mirrored_text
+from .config import DataConfig, mirrored_text
 from .picture import CaptionProblem, Picture, Rejected, printable
 from .placement import placement
 

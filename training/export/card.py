@@ -12,7 +12,7 @@ from gcfg_core.concept.kinds import KINDS
 from gcfg_core.concept.lora import LoraConcept
 from gcfg_core.guidance.graph import PAPER_WEIGHT
 
-from ..data.mirroring import mirrored_text
+from ..data.config import mirrored_text
 from .facts import TrainingFacts
 
 CARD = "README.md"

@@ -1,6 +1,8 @@
 """From a trained state to a concept file of format 1."""
 
+import base64
 import dataclasses
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ from ..device import DTYPES
 from ..durable import write_bytes
 from .card import CARD, card_text, may_replace
 from .facts import TrainingFacts, base_line
-from .thumbnail import thumbnail_uri
 
 RESERVED = ("constants",)  # .safetensors files that a run keeps beside its result
 NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
 USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
+SIDE = 256  # pixels of the longer side
+QUALITY = 85
 
 
 def concept_of(
@@ -188,3 +191,12 @@ def _modelspec(
         "modelspec.thumbnail": "" if thumbnail is None else thumbnail_uri(thumbnail),
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def thumbnail_uri(picture: Image.Image, side: int = SIDE) -> str:
+    """A data URI of a JPEG no larger than ``side``, as `modelspec.thumbnail` wants it (ModelSpec 1.0.0)."""
+    small = picture.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

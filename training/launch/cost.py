@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..loop.step import Batch
 from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
-from ..state.ema import trainable
-from ..state.profiles import profiles
+from ..state.ema import profiles, trainable
 
 CHEAP = 1e12  # operations of all passes up to which a CPU is asked for them: some twenty seconds of two cores
 TIMED = 2  # passes

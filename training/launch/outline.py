@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from accelerate import Accelerator
 
 from ..base.model import Base
-from ..console.byte_size import size_text
+from ..console.output import size_text
 from ..data.order import BatchPlan
 from ..data.picture import Picture
 from ..kinds.network import Network

@@ -20,8 +20,7 @@ from ..settings.config import RunConfig
 from ..state.record import check_record, result_settings
 from .cost import Measured, measure, why_not_measured
 from .outline import disk_line, memory_line, time_line, training_lines
-from .places import check_places
-from .rehearsal import rehearse, untrained_network
+from .rehearsal import check_places, rehearse, untrained_network
 from .session import open_base, trained_base
 from .status import status_of
 

@@ -4,16 +4,20 @@ import dataclasses
 from pathlib import Path
 
 from ..base.assemble import empty_network
+from ..base.identity import base_settings
 from ..base.model import Base
+from ..base.read import find_base
 from ..base.world_config import is_recipe
+from ..console.output import check_new_folder
+from ..data.outside import refuse_inside
+from ..data.scan import check_folder
 from ..kinds.network import Network
 from ..kinds.table import kind_of
 from ..optimizers import optimizer_of
 from ..sample.scene import prompt_condition
 from ..settings.config import RunConfig
-from ..state.base_settings import base_settings
-from ..state.profiles import profiles
-from ..state.record import check_record
+from ..state.ema import profiles
+from ..state.record import check_record, given_settings
 
 
 def rehearse(config: RunConfig, base: Base) -> None:
@@ -43,3 +47,19 @@ def untrained_network(config: RunConfig, base: Base) -> Network:
     start = kind.empty_start(base) if given is None else kind.read_start(given, base, config.model)
     start = {key: value.to(base.unet.device) for key, value in start.items()}
     return kind.network(base, start, config)
+
+
+def check_places(config: RunConfig) -> None:
+    """Look at the paths of a run; nothing is left behind.
+
+    Raises:
+        InputError: no pictures or base there, an output or cache that cannot be made, an output among the pictures, or
+            one that holds a run of other settings.
+    """
+    check_folder(config.data)
+    find_base(config.base)
+    refuse_inside(config.output, [config.data.images])
+    check_new_folder(Path(config.output))
+    check_record(Path(config.output), given_settings(config), some=True)
+    if config.data.cache is not None:
+        check_new_folder(config.data.cache, "cache")

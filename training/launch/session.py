@@ -27,15 +27,13 @@ from ..processes.machine import global_batch, machine
 from ..processes.shared_disk import check_shared
 from ..settings.config import RunConfig
 from ..state.best import best_kept
-from ..state.leftovers import remove_leftovers
-from ..state.lock import RunLock
-from ..state.profiles import first_average
+from ..state.ema import first_average
+from ..state.lock import RunLock, remove_leftovers
 from ..state.record import add_facts, open_record, result_settings
 from ..state.start import kept_constants
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
-from .places import check_places
-from .rehearsal import rehearse
+from .rehearsal import check_places, rehearse
 from .result import file_settings, write_result
 from .status import status_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..settings.config import RunConfig
 from ..state.best import Best, best_kept
 from ..state.checkpoint import CHECKPOINTS, is_unseen, latest_checkpoint, step_of
-from ..state.profiles import first_average
+from ..state.ema import first_average
 from ..state.record import is_begun, read_record
 from ..state.way_on import way_on
 from .result import file_settings

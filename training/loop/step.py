@@ -4,9 +4,9 @@ A step has one global batch, shared by all processes and cut into microbatches. 
 is drawn for a sample depends on (seed, step, slot): however the batch is shared out, the sum is the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -157,3 +157,26 @@ class Stepper:
         part = sample_losses(self.network, piece, noised).sum() / self.global_batch
         self.accelerator.backward(part * self.accelerator.num_processes)
         return part.detach()
+
+
+class Feed(Protocol):
+    """Samples by step: the same at every step, however the run got there.
+
+    Attributes:
+        digest: changes when the pictures or captions do.
+        pictures: that are trained on.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def pictures(self) -> int: ...
+
+    def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
+        """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
+        ...
+
+    def held_out(self) -> Sequence[Batch]:
+        """The pictures that are not trained on, one a batch; their slots count them."""
+        ...

@@ -26,13 +26,11 @@ from ..state.checkpoint import (
     recover,
     write_checkpoint,
 )
-from ..state.ema import Averages
+from ..state.ema import Averages, first_average, profiles
 from ..state.gather import gather, restore, trained_weights
-from ..state.profiles import first_average, profiles
-from .feed import Feed
 from .metrics import Metrics
 from .moments import Moments
-from .step import Stepper
+from .step import Feed, Stepper
 from .stop import Stop
 from .validation import validate
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from ..base.noise_schedule import NoiseSchedule
 from ..seeds import normal, uniform
-from ..state.ema import Averages
+from ..state.ema import WEIGHTS, Averages
 from ..state.names import VALIDATION
-from ..state.profiles import WEIGHTS
 from .step import Batch, noised, sample_losses
 
 LEVELS = 4  # noise levels for each picture, one in each quarter of the schedule

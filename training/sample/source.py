@@ -22,9 +22,9 @@ from ..kinds.table import kind_of
 from ..kinds.text import take_text
 from ..settings.config import EmaConfig
 from ..state.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
+from ..state.ema import first_average
 from ..state.found_paths import found_config
 from ..state.names import WORLD
-from ..state.profiles import first_average
 from ..state.record import RECORD, read_record
 from ..state.start import CONSTANTS
 from .concept_model import load_concept

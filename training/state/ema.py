@@ -18,7 +18,10 @@ from torch.distributed.fsdp import FSDPModule
 
 from gcfg_core.errors import InputError
 
+from ..settings.config import EmaConfig
+
 WIDEST = 1.0 / 12.0**0.5  # sigma_rel of gamma 0, the uniform average
+WEIGHTS = "weights"  # the last weights themselves, where the name of an average may stand
 
 
 @dataclass(frozen=True)
@@ -136,3 +139,22 @@ class Averages:
         shard_again(self._module)
         for weight, value in zip(self._weights, values, strict=True):
             weight.copy_(value)
+
+
+def profiles(config: EmaConfig) -> list[Profile]:
+    """A profile for each average that is kept, the one to export first.
+
+    Raises:
+        InputError: a relative width that no profile has.
+    """
+    if config.ema == "none":
+        return []
+    if config.ema == "constant":
+        return [Profile("ema", decay=config.ema_decay, warmup=config.ema_warmup)]
+    return [power_profile(sigma_rel) for sigma_rel in dict.fromkeys(config.sigma_rels)]
+
+
+def first_average(config: EmaConfig) -> str:
+    """The average that a run exports."""
+    kept = profiles(config)
+    return kept[0].name if kept else WEIGHTS

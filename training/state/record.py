@@ -11,6 +11,7 @@ from typing import Any
 
 from gcfg_core.errors import InputError
 
+from ..base.identity import BASE, base_settings
 from ..base.model import Base
 from ..console.program import PROGRAM
 from ..data.picture import Picture
@@ -18,7 +19,6 @@ from ..durable import sha256_of, write_json
 from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
 from ..settings.read import section_of
-from .base_settings import BASE, base_settings
 from .checkpoint import CHECKPOINTS, checkpoints
 from .dataset_list import changes, newly_read, write_pictures
 from .found_paths import FOLDER

@@ -1,4 +1,4 @@
-"""What a text encoder and its tokenizer are, as hashes."""
+"""A base as hashes: its text encoder, its tokenizer, and all that results depend on, by names as in run.json."""
 
 import hashlib
 import json
@@ -7,9 +7,10 @@ from typing import Any
 from gcfg_core.concept.tensor_digest import digest_of
 
 from .clip import ClipText
-from .model import TextEncoder
+from .model import Base, TextEncoder
 
 PROBE = ["a photo of a cat", "Zwölf Boxkämpfer jagen Viktor, 1234 times!", "naïve  façade — 日本語"]
+BASE = "base."  # begins the names of what results depend on
 
 
 def text_digest(text: TextEncoder) -> str:
@@ -34,3 +35,17 @@ def _probe(encoder: Any) -> list[list[int]]:
 
 def _joined(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def base_settings(base: Base, reads_text: bool) -> dict[str, Any]:
+    """Noise levels, codec and configuration of a base, and its text encoder where the trained model reads text."""
+    config = json.dumps(base.config, sort_keys=True, default=str)
+    found = {
+        "prediction_type": base.schedule.prediction_type,
+        "alphas_cumprod": digest_of({"alphas_cumprod": base.schedule.alphas_cumprod}),
+        "codec": base.codec.digest,
+        "unet_config": hashlib.sha256(config.encode()).hexdigest(),
+    }
+    if reads_text and base.text is not None:
+        found |= {"text_encoder": text_digest(base.text), "tokenizer": tokenizer_digest(base.text)}
+    return {BASE + name: value for name, value in found.items()}

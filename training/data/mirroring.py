@@ -1,8 +1,0 @@
-"""Mirroring in words."""
-
-
-def mirrored_text(flip: float) -> str:
-    """A probability of mirroring, for people."""
-    if 0.0 < flip < 1.0:
-        return f"left to right with a probability of {flip:g}"
-    return "left to right, always" if flip else "never"
