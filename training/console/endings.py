@@ -1,4 +1,4 @@
-"""Commands that end early: by a signal, without memory, or because nobody reads their output any more (`... | head`)."""
+"""Commands that end early: by a signal, without memory, or because nobody reads their output (`... | head`)."""
 
 import contextlib
 import os

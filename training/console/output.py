@@ -1,4 +1,4 @@
-"""Where a command writes: looked at before its work, so that hours of it are not lost at the end; and sizes in words."""
+"""Where a command writes, looked at before its work, so that hours of it are not lost at the end; sizes in words."""
 
 import os
 import tempfile
