@@ -39,6 +39,9 @@ ALONE = ("ModelSamplingContinuousEDM", "EasyCache")
 STEPS = {"EasyCache": 5}
 """How many steps a node needs to act; 2 where it is not named."""
 
+SIDES = {"HyperTile": 32}
+"""How large a latent a node needs to act; 16 where it is not named."""
+
 SIZES = ("height", "width", "crop_h", "crop_w", "target_height", "target_width")
 
 
@@ -54,22 +57,22 @@ class Twins:
         extra = {"pooled_output": pooled, **dict(zip(SIZES, ids[0].tolist(), strict=True))}
         self.positive, self.negative = ([[torch.full((1, 7, width), value), extra]] for value in (0.3, -0.7))
 
-    def images(self, change: Callable, steps: int = 2) -> list[Tensor]:
+    def images(self, change: Callable, steps: int = 2, side: int = 32) -> list[Tensor]:
         """What KSampler makes of both after ``change(model)``; patches that choose at random choose alike."""
         out = []
         for model in self.models:
             torch.manual_seed(0)
             out += self.pack.run(
                 "KSampler", model=change(model), positive=self.positive, negative=self.negative,
-                latent_image=tiny_latent("sd15", size=32), steps=steps, cfg=4.0, seed=1, sampler_name="euler",
+                latent_image=tiny_latent("sd15", size=side), steps=steps, cfg=4.0, seed=1, sampler_name="euler",
                 scheduler="normal", denoise=1.0,
             )  # fmt: skip
         return [latent["samples"] for latent in out]
 
     @functools.cache  # noqa: B019
-    def plain(self, steps: int) -> Tensor:
+    def plain(self, steps: int, side: int) -> Tensor:
         """The concept's image without any node."""
-        return self.images(lambda model: model, steps)[0]
+        return self.images(lambda model: model, steps, side)[0]
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +89,10 @@ def twins(pack, load_concept, tmp_path_factory):
 def test_stock_model_nodes_act_on_it_as_on_its_twin(pack, twins, name, node):
     if node not in nodes.NODE_CLASS_MAPPINGS:
         pytest.skip(f"this ComfyUI has no {node}")
-    steps = STEPS.get(node, 2)
-    ours, expected = twins[name].images(lambda model: pack.run(node, model=model, **STOCK[node])[0], steps)
+    steps, side = STEPS.get(node, 2), SIDES.get(node, 16)
+    ours, expected = twins[name].images(lambda model: pack.run(node, model=model, **STOCK[node])[0], steps, side)
     assert norm_error(ours, expected) <= 1e-5
-    assert (norm_error(ours, twins[name].plain(steps)) <= 1e-5) == ((node, name) in WITHOUT_EFFECT)
+    assert (norm_error(ours, twins[name].plain(steps, side)) <= 1e-5) == ((node, name) in WITHOUT_EFFECT)
 
 
 def test_all_of_them_in_one_chain(pack, twins):

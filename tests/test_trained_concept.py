@@ -48,8 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer("-c", MAKE, folder)
     trainer(
         "-m", "training", "train", "--preset", "cpu-tiny", "--base", folder / "base", "--images", folder / "images",
-        "--output", folder / "run", "--steps", STEPS, "--save-every", 2, "--lr", "1e-3", "--title", "Noise",
-        "--calibration-images", 4, "--batch-size", 2, "--export-dtype", "fp32",
+        "--output", folder / "run", "--steps", STEPS, "--save-every", STEPS, "--lr", "1e-3", "--title", "Noise",
+        "--calibration-images", 4, "--batch-size", 2, "--export-dtype", "fp32", "--resolution", 32, "--bucket-step", 16,
     )  # fmt: skip
     return folder / "run"
 

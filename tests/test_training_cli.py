@@ -1,9 +1,10 @@
-"""`python -m training inspect|convert`, run as a program of its own, without ComfyUI."""
+"""`python -m training inspect|convert`, run as programs of their own, without ComfyUI."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -14,26 +15,27 @@ from gcfg_core.concept.concept_file import read_concept
 from gcfg_core.concept.families import layout_of
 from gcfg_core.concept.lora import LoraConcept
 from gcfg_core.concept.lora_file import write_lora_concept
+from rigs.forked import Forked
 from rigs.host import ROOT
 from rigs.null_text import SMALL, WIDE, concept_path, make_concept, text_unet
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COMFYUI_PATH")}
-    return subprocess.run(
-        [sys.executable, "-m", "training", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """The command line in a process of its own, forked from one that has imported what it needs."""
+    with Forked("training", ("training.commands.inspect", "training.commands.convert"), environment()) as forked:
+        yield forked.run
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COMFYUI_PATH")}
 
 
 def facts(text: str) -> dict[str, str]:
     return {line[:18].strip(): line[18:] for line in text.splitlines()}
 
 
-def test_inspect_tells_what_a_file_is(tmp_path):
+def test_inspect_tells_what_a_file_is(run, tmp_path):
     path = concept_path(tmp_path, SMALL["sdxl"], prediction_type="v_prediction", zero_terminal_snr=True, title="Toons",
                         base="a base", training={"steps": 9})  # fmt: skip
     result = run("inspect", path)
@@ -49,7 +51,7 @@ def test_inspect_tells_what_a_file_is(tmp_path):
     assert told["family"] == "sdxl, to be mixed with models of SDXL latents"
 
 
-def test_a_small_worlds_concept_mixes_with_that_world():
+def test_a_small_worlds_concept_mixes_with_that_world(run):
     for name in ("world", "concepts/toon.safetensors"):
         family = facts(run("inspect", ROOT / "starter" / name).stdout)["family"]
         assert family == (
@@ -57,7 +59,7 @@ def test_a_small_worlds_concept_mixes_with_that_world():
         )
 
 
-def test_a_bare_file_of_a_small_world_has_the_worlds_latents(tmp_path):
+def test_a_bare_file_of_a_small_world_has_the_worlds_latents(run, tmp_path):
     bare, back = tmp_path / "toon.safetensors", tmp_path / "back.safetensors"
     assert run("convert", ROOT / "starter" / "concepts" / "toon.safetensors", bare, "--bare").returncode == 0
     order = ("convert", bare, back, "--config", tmp_path / "toon.config.json", "--overwrite")
@@ -66,7 +68,7 @@ def test_a_bare_file_of_a_small_world_has_the_worlds_latents(tmp_path):
     assert "latent format" not in run(*order, "--latent-format", "PixelBlocks2").stdout
 
 
-def test_inspect_tells_what_loads_a_file(tmp_path):
+def test_inspect_tells_what_loads_a_file(run, tmp_path):
     bare, text, small = (tmp_path / f"{name}.safetensors" for name in ("bare", "text", "small"))
     save_file(dict(make_concept(WIDE["sd15"]).tensors), bare)
     save_file(text_unet(WIDE["sd15"]).state_dict(), text)
@@ -87,7 +89,7 @@ def test_inspect_tells_what_loads_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
-def test_convert_makes_format_1_of_the_authors_files(tmp_path, suffix):
+def test_convert_makes_format_1_of_the_authors_files(run, tmp_path, suffix):
     tensors = dict(make_concept(WIDE["sd15"]).tensors)
     source, target = tmp_path / f"unet{suffix}", tmp_path / "concept.safetensors"
     (torch.save if suffix == ".bin" else save_file)(tensors, source)
@@ -107,7 +109,7 @@ def test_convert_makes_format_1_of_the_authors_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".safetensors"])
-def test_the_authors_files_come_back_as_they_were(tmp_path, suffix):
+def test_the_authors_files_come_back_as_they_were(run, tmp_path, suffix):
     """There and back: the same names and bits, read as the authors' code reads them."""
     tensors = dict(make_concept(WIDE["sd15"]).tensors)
     source, between, back = tmp_path / "unet.bin", tmp_path / "concept.safetensors", tmp_path / f"back{suffix}"
@@ -125,14 +127,14 @@ def test_the_authors_files_come_back_as_they_were(tmp_path, suffix):
     assert described.returncode == 2 and "--title" in described.stderr and described.stderr.count("\n") == 1
 
 
-def test_what_a_bare_file_cannot_hold_is_told(tmp_path):
+def test_what_a_bare_file_cannot_hold_is_told(run, tmp_path):
     path = concept_path(tmp_path, SMALL["sdxl"], prediction_type="v_prediction", zero_terminal_snr=True)
     told = run("convert", path, tmp_path / "bare.safetensors", "--bare").stdout
     for lost in ("SDXL's pooled text vector", "v-prediction", "zero terminal SNR"):
         assert f"not in it: {lost}" in told
 
 
-def test_zero_terminal_snr_goes_with_v_prediction_alone(tmp_path):
+def test_zero_terminal_snr_goes_with_v_prediction_alone(run, tmp_path):
     tensors = dict(make_concept(WIDE["sd15"]).tensors)
     source, target = tmp_path / "unet.safetensors", tmp_path / "concept.safetensors"
     save_file({**tensors, "ztsnr": torch.zeros(0)}, source)
@@ -145,7 +147,7 @@ def test_zero_terminal_snr_goes_with_v_prediction_alone(tmp_path):
     assert "beware" in facts(run("inspect", source).stdout)
 
 
-def test_convert_takes_a_configuration_and_text_models(tmp_path):
+def test_convert_takes_a_configuration_and_text_models(run, tmp_path):
     config, source = SMALL["sd2"], tmp_path / "unet.safetensors"
     save_file(text_unet(config).state_dict(), source)
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel", **config}))
@@ -157,7 +159,7 @@ def test_convert_takes_a_configuration_and_text_models(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["absent", "foreign", "truncated", "config", "suffix", "folder"])
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, case):
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, case):
     path = concept_path(tmp_path, SMALL["sd15"])
     out = tmp_path / "out.safetensors"
     arguments = {
@@ -175,6 +177,16 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, case):
     assert result.returncode == 2 and not result.stdout
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
     assert not out.exists()
+
+
+def test_it_is_a_program(tmp_path):
+    path = concept_path(tmp_path, SMALL["sd15"])
+    command = [sys.executable, "-m", "training", "inspect", str(path)]
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert result.returncode == 0 and not result.stderr
+    assert facts(result.stdout)["kind"] == "null-text-unet"
+    refused = subprocess.run([*command[:-1], str(tmp_path / "no")], cwd=ROOT, env=environment(), capture_output=True)
+    assert refused.returncode == 2 and refused.stderr.startswith(b"error: ")
 
 
 def test_it_needs_neither_comfyui_nor_diffusers():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,14 @@ class Reported:
 
 
 COUNT = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drift_of_few_pictures() -> Iterator[None]:
+    """What drift is measured on: no test asks for its size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.miniature.report.DRIFT_PICTURES", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from train_rigs.commands import make_given, spawn_train, train
+from train_rigs.commands import make_given, spawn_train, train, train_in_pair
 from train_rigs.worlds import tiny_world
 
 from training.base.world_write import write_world
@@ -83,17 +83,17 @@ def test_words_of_the_prompt_that_a_world_does_not_know_are_told(
 
 
 def test_one_process_of_several_tells_what_it_would_do(given: Path, tmp_path: Path) -> None:
-    process = spawn_train(given, tmp_path / "run", "--batch-size", "1", "--dry-run", processes=2)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
+    code, outputs = train_in_pair(given, tmp_path / "run", "--batch-size", "1", "--dry-run")
+    out = "".join(outputs)
+    assert code == 0, out
     for part in ("6 pictures in", "batch     2 = 1 x 1 accumulated x 2", "nothing was written"):
         assert out.count(part) == 1, out
 
 
 def test_one_process_of_several_tells_the_plan(given: Path, tmp_path: Path) -> None:
-    process = spawn_train(given, tmp_path / "run", "--batch-size", "1", processes=2)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
+    code, outputs = train_in_pair(given, tmp_path / "run", "--batch-size", "1")
+    out = "".join(outputs)
+    assert code == 0, out
     for part in ("6 pictures in", "batch     2 = 1 x 1 accumulated x 2", "run       begins", "2 processes"):
         assert out.count(part) == 1, out
 

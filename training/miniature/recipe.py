@@ -35,7 +35,7 @@ class Amounts:
     warmup: int = 200
 
 
-TINY = Amounts(base=60, toon=(10, 20), pixel=10, ablation=5, few=(20,), batch=8, warmup=5)
+TINY = Amounts(base=60, toon=(2, 4), pixel=2, ablation=2, few=(20,), batch=4, warmup=2)
 
 
 def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:

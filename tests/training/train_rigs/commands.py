@@ -11,7 +11,7 @@ from training.cli import main
 
 from .bases import tiny_base
 from .pictures import save_noise
-from .processes import ROOT
+from .processes import ROOT, in_pair
 
 SIZES = [(40, 30), (32, 32), (20, 33), (64, 64), (50, 50), (32, 32)]
 SMALL = {"resolution": 16, "bucket-step": 8, "workers": 0, "steps": 4, "batch-size": 2, "save-every": 2,
@@ -38,17 +38,19 @@ def train(given: Path, output: Path, *arguments: str, base: str = "sd15") -> int
     return main(words(given, output, *arguments, base=base))
 
 
-def spawn_train(given: Path, output: Path, *arguments: str, processes: int = 1) -> subprocess.Popen[str]:
-    """Run the command in a process of its own, or in several under torchrun."""
-    torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
-    command = [
-        sys.executable,
-        *(torchrun if processes > 1 else []),
-        "-m",
-        "training",
-        *words(given, output, *arguments),
-    ]
+def spawn_train(given: Path, output: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "training", *words(given, output, *arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, env=environment, cwd=output.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+
+
+def train_in_pair(given: Path, output: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Run the command in two processes that share the work; exit code, and the output of each."""
+    return in_pair(_run, output.parent, words(given, output, *arguments))
+
+
+def _run(command: list[str]) -> None:
+    sys.exit(main(command))

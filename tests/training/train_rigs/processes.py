@@ -59,16 +59,22 @@ def start(folder: Path, given: dict[str, Any], **spec: Any) -> Any:
 def pair(folder: Path, given: dict[str, Any], **spec: Any) -> tuple[int, str]:
     """Train in two processes that find each other as torchrun's do, forked as in `start`; exit code and all output."""
     path = _write_spec(folder, given, spec)
+    code, outputs = in_pair(main, folder, path)
+    return code, "".join(outputs)
+
+
+def in_pair(work: Callable[..., None], folder: Path, *arguments: Any) -> tuple[int, list[str]]:
+    """Do this in both of two processes that find each other as torchrun's do; exit code, and the output of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     logs = [folder / f"output-{rank}.txt" for rank in range(2)]
-    processes = [_fork(_member, path, rank, port, str(log)) for rank, log in enumerate(logs)]
+    processes = [_fork(_member, rank, port, str(log), work, *arguments) for rank, log in enumerate(logs)]
     for process in processes:
         process.join(PATIENCE)
         process.kill()
         process.join()
-    return max(abs(process.exitcode) for process in processes), "".join(log.read_text() for log in logs)
+    return max(abs(process.exitcode) for process in processes), [log.read_text() for log in logs]
 
 
 def _write_spec(folder: Path, given: dict[str, Any], spec: dict[str, Any]) -> str:
@@ -87,7 +93,7 @@ def _program(words: list[str]) -> subprocess.Popen[str]:
 def _fork(work: Callable[..., None], *arguments: Any) -> Any:
     os.environ["PYTHONPATH"] = _python_path()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train_rigs.processes"])
+    context.set_forkserver_preload(["train_rigs.processes", "train_rigs.commands", "training.commands.train"])
     process = context.Process(target=work, args=arguments)
     process.start()
     return process
@@ -97,14 +103,14 @@ def _python_path() -> str:
     return os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
 
 
-def _member(path: str, rank: int, port: int, log: str) -> None:
+def _member(rank: int, port: int, log: str, work: Callable[..., None], *arguments: Any) -> None:
     """One of two processes, told of the other in torchrun's words; what it prints goes into a file."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    main(path)
+    work(*arguments)
 
 
 def _arm(spec: dict[str, Any]) -> None:
