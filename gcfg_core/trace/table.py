@@ -15,7 +15,7 @@ MEANING = (
 
 
 def cost_line(trace: Trace) -> str:
-    """Format as '25 calls, 75 evaluations (3 per call), 11.7 s', after 'run 2 of this guider: ' if it is not the first."""
+    """Format as '25 calls, 75 evaluations (3 per call), 11.7 s', after 'run 2 of this guider: ' for later runs."""
     calls, spent = len(trace.records), seconds(seconds_of_calls(trace))
     evaluations = count(trace.evaluations, "evaluation")
     run = f"run {trace.runs} of this guider: " if trace.runs > 1 else ""
