@@ -81,14 +81,14 @@ class Bench:
         import comfy.sample
         import comfy.samplers
 
-        moments: list[float] = []
+        times: list[float] = []
         sampler = comfy.samplers.sampler_object("euler")
         noise = comfy.sample.prepare_noise(self.latent, 1)
         guider.sample(
             noise, self.latent, sampler, self.sigmas, disable_pbar=True, seed=1,
-            callback=lambda *_: moments.append(time.perf_counter()),
+            callback=lambda *_: times.append(time.perf_counter()),
         )  # fmt: skip
-        return statistics.median(b - a for a, b in zip(moments, moments[1:], strict=False))
+        return statistics.median(b - a for a, b in zip(times, times[1:], strict=False))
 
     def ratio(self, name: str, ours: Callable[[], Any], theirs: Callable[[], Any], bound: str) -> None:
         one, other = ours(), theirs()

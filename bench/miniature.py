@@ -85,13 +85,13 @@ class Studio:
         from training.miniature.samples import Samples, wanted
 
         prompts = [caption("a face", asked) for asked in wanted(seed, count, setting.glasses)]
-        start, found, evaluations = time.perf_counter(), [], 0
+        start, sampled, evaluations = time.perf_counter(), [], 0
         for first in range(0, count, BATCH):
             pixels, used = self.batch(setting, prompts[first : first + BATCH], 1000 * seed + first)
-            found.append(pixels)
+            sampled.append(pixels)
             evaluations += used
-        a_step = evaluations / (len(found) * setting.steps)
-        return Samples(torch.cat(found), a_step, time.perf_counter() - start)
+        a_step = evaluations / (len(sampled) * setting.steps)
+        return Samples(torch.cat(sampled), a_step, time.perf_counter() - start)
 
 
 def main() -> None:

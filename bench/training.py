@@ -131,7 +131,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     cached = OurLoop(folder / "base", images, folder / "text", side, batch, "text")
     ours = OurLoop(folder / "base", images, folder / "null", side, batch, "null-text")
     loops = {"example": full.step, "null text": without_text.step, "cached": cached.step, "ours": ours.step}
-    found = turns(loops, options.steps, options.turns)
+    medians = turns(loops, options.steps, options.turns)
 
     memory = {
         "example": resident(pipeline.unet, pipeline.vae, pipeline.text_encoder),
@@ -139,7 +139,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         "cached": resident(pipeline.unet, pipeline.text_encoder),
         "ours": resident(null_text),
     }
-    told = {
+    names = {
         "example": "diffusers' example: full UNet, VAE and text encoder in every step",
         "null text": "the same with null text",
         "cached": "our trainer, kind text: latents cached, captions encoded",
@@ -152,10 +152,12 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     print(f"an average of the weights; {options.turns} turns of {options.steps} steps each\n")
     print("| loop | s a step | images/s | ratio | wanted | weights, gradients, moments, average, MB |")
     print("|---|---|---|---|---|---|")
-    for name, seconds in found.items():
+    for name, seconds in medians.items():
         wanted = ">= 1.2" if name == "ours" else "-"
-        ratio = found["example"] / seconds
-        print(f"| {told[name]} | {seconds:.3f} | {batch / seconds:.2f} | {ratio:.2f} | {wanted} | {memory[name]:.0f} |")
+        ratio = medians["example"] / seconds
+        print(
+            f"| {names[name]} | {seconds:.3f} | {batch / seconds:.2f} | {ratio:.2f} | {wanted} | {memory[name]:.0f} |"
+        )
     states = torch.randn(batch, 77, pipeline.unet.config.cross_attention_dim)
     networks = {
         "full": forward_and_backward(copy.deepcopy(pipeline.unet), states, side, batch),

@@ -70,10 +70,11 @@ class LoadConceptModelNode(io.ComfyNode):
         path = concept_path(concept_name)
         try:
             if path is None:
-                raise ConceptFileError(
-                    concept_name, f"a file in models/{' or models/'.join(CONCEPT_FOLDERS)}", "nothing there",
-                    "Put it there and refresh the node list (key R).",
-                )  # fmt: skip
+                raise ConceptFileError.saying(
+                    concept_name,
+                    f"There is no file of this name in models/{' or models/'.join(CONCEPT_FOLDERS)}. Put it there and "
+                    "refresh the node list (key R).",
+                )
             return io.NodeOutput(load_model_file(path, weight_dtype, base_model))
         except ConceptFileError as error:
             on_base = error.name.startswith("base_model")

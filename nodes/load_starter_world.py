@@ -57,17 +57,18 @@ class LoadStarterWorldNode(io.ComfyNode):
         """Load a world again when it was written again under its old name."""
         folder = world_folders().get(world)
         facts = [(folder / name).stat() for name in (WORLD, UNET, TEXT) if (folder / name).is_file()] if folder else []
-        return " ".join([str(folder), *(f"{one.st_mtime_ns} {one.st_size}" for one in facts)])
+        return " ".join([str(folder), *(f"{file.st_mtime_ns} {file.st_size}" for file in facts)])
 
     @classmethod
     def execute(cls, world: str) -> io.NodeOutput:
         folder = world_folders().get(world)
         try:
             if folder is None:
-                raise ConceptFileError(
-                    world, f"a folder with a {WORLD} in models/{WORLDS}", "nothing there",
-                    "Put a world there, as `python -m training` writes it, and refresh the node list (key R).",
-                )  # fmt: skip
+                raise ConceptFileError.saying(
+                    world,
+                    f"There is no folder with a {WORLD} in models/{WORLDS}. Put a world there, as `python -m training` "
+                    "writes it, and refresh the node list (key R).",
+                )
             return io.NodeOutput(*load_world(folder))
         except ConceptFileError as error:
             where = world if folder is None else f"{world}: {error.name}"

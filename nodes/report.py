@@ -111,6 +111,6 @@ class ReportNode(io.ComfyNode):
 
 
 def _place(path: Any) -> str:
-    """Write a path as 'output/gcfg/report_00001_.csv'."""
+    """Format a path as 'output/gcfg/report_00001_.csv'."""
     output = folder_paths.get_output_directory()
     return os.path.join(os.path.basename(output), os.path.relpath(path, output)).replace(os.sep, "/")

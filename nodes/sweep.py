@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..gcfg_core.guidance.graph import GuidanceTerm
-from ..gcfg_core.guidance.sweep import Axis, Settings, plan_sweep
+from ..gcfg_core.guidance.sweep import Axis, Settings, lay_out_sweep
 from .comfyui.types import CATEGORY, AxisType, search_aliases
 from .drawing.library import drawing
 from .guider import base_inputs, rescale_input, terms_input
@@ -74,7 +74,7 @@ class SweepNode(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> int:
-        """Sample a sweep again if it was interrupted before it was queued again."""
+        """Return a value that changes with an interrupt, so that the sweep is sampled again when it is queued again."""
         return interruptions()
 
     @classmethod
@@ -84,7 +84,7 @@ class SweepNode(io.ComfyNode):
         rows: Axis | None = None, terms: tuple[GuidanceTerm, ...] = (),
     ) -> io.NodeOutput:  # fmt: skip
         grid, colors = drawing("sweep_grid"), chosen_theme(theme)
-        sweep = plan_sweep(Settings(terms, rescale, seed), columns, rows)
+        sweep = lay_out_sweep(Settings(terms, rescale, seed), columns, rows)
         guiders = [GCFGGuider(model, conditioning, cell.terms, cell.rescale) for cell in sweep.cells]
         sigmas = sampling_sigmas(model, sampler_name, scheduler, steps, denoise)
         wired = GCFGGuider(model, conditioning, terms, rescale)

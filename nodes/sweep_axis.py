@@ -52,14 +52,14 @@ class SweepAxisNode(io.ComfyNode):
     def execute(cls, parameter: str, term: str, values: str) -> io.NodeOutput:
         widget = _widget(parameter)
         return io.NodeOutput(
-            Axis(parameter, term.strip(), tuple(_checked(one, widget) for one in parse_values(values)))
+            Axis(parameter, term.strip(), tuple(_checked(value, widget) for value in parse_values(values)))
         )
 
 
 def _widget(parameter: str) -> Any:
     """Return the input that has this value without a sweep; it defines the allowed values."""
     inputs = [*GuidanceTermNode.GET_SCHEMA().inputs, rescale_input(), seed_input()]
-    return next(one for one in inputs if one.id == parameter)
+    return next(widget for widget in inputs if widget.id == parameter)
 
 
 def _checked(value: Fraction, widget: Any) -> float | int:

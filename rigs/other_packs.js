@@ -1,7 +1,7 @@
-// Nodes that exist in the page alone, as other packs have them, each with what these do beside answering.
+// Nodes like those of other packs, which exist only in the page, each with its side effects.
 
 const { app } = window.comfyAPI.app;
-window.acts = []; // what the nodes did that nobody may notice
+window.acts = []; // side effects, of which none may happen
 
 class StandInNode extends LiteGraph.LGraphNode {
   constructor(title) {
@@ -36,7 +36,7 @@ class StandInGet extends StandInNode {
     return setter ? this.graph.getLink(setter.inputs[slot].link) : null;
   }
 
-  // From within a subgraph: what the graph around has set.
+  // From within a subgraph: the value that the surrounding graph has set.
   resolveVirtualOutput() {
     if (setterIn(this.graph, this.widgets[0].value)) return undefined;
     const setter = setterIn(app.graph, this.widgets[0].value);
@@ -52,7 +52,7 @@ class StandInGet extends StandInNode {
   }
 }
 
-// A reroute of another pack's own: it inherits where it leads.
+// Another pack's own reroute: it inherits its target.
 class StandInReroute extends StandInNode {
   constructor(title) {
     super(title);
@@ -73,7 +73,7 @@ class StandInWriter extends StandInNode {
   }
 }
 
-// It cannot be asked at all.
+// Every question to it fails.
 class StandInBroken extends StandInNode {
   constructor(title) {
     super(title);
@@ -85,7 +85,7 @@ class StandInBroken extends StandInNode {
   }
 }
 
-// Its input goes to every open input of the type while the graph is queued; till then the graph's extra lists where.
+// Its input goes to every open input of its type while the graph is queued; before that the graph's extra lists them.
 class StandInBroadcast extends StandInReroute {
   outputs = [];
 }
@@ -104,7 +104,7 @@ window.receivers = ({ graph, inputs }) => {
   return places.flatMap((node) => node.inputs.flatMap((input, slot) => (open(input) ? [[link, node, slot]] : [])));
 };
 
-// Register the broadcasting node, and lay its links as long as the graph is queued.
+// Register the broadcasting node, and add its links while the graph is queued.
 window.allowBroadcasts = () => {
   StandInBroadcast.title = "Anything Everywhere";
   LiteGraph.registerNodeType("Anything Everywhere", StandInBroadcast);

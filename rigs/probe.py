@@ -35,8 +35,8 @@ def guided(
             results.append(ask(point.to(x), sigma * x.new_ones([x.shape[0]])).cpu())
         return x
 
-    schedule = torch.tensor([*sigmas, 0.0])
-    guider.sample(torch.zeros_like(xs[0]), torch.zeros_like(xs[0]), comfy.samplers.KSAMPLER(ask_all), schedule,
+    run_sigmas = torch.tensor([*sigmas, 0.0])
+    guider.sample(torch.zeros_like(xs[0]), torch.zeros_like(xs[0]), comfy.samplers.KSAMPLER(ask_all), run_sigmas,
                   disable_pbar=True, seed=0, **options)  # fmt: skip
     return results
 

@@ -1,4 +1,4 @@
-"""Progress reports to ComfyUI, and Cancel pressed at a certain step."""
+"""Progress events in ComfyUI, and Cancel pressed at a certain step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import comfy.model_management
 import comfy.utils
 
 THROTTLES = ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT")
-"""Newer ComfyUI versions skip reports in quick succession."""
+"""Newer ComfyUI versions skip events in quick succession."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def progress_hook(hook: Callable[..., None]) -> Iterator[None]:
 
 
 def cancel_at(step: int) -> Callable[..., None]:
-    """Make a server's hook that presses Cancel once, when this step is reported."""
+    """Make a server's hook that presses Cancel once, at the event of this step."""
     ahead = [step]
 
     def hook(value: int, total: int, *rest: Any, **named: Any) -> None:

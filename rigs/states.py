@@ -16,8 +16,8 @@ def snapshot(value: Any) -> Any:
 
 
 def traits(patcher: Any) -> dict[str, Any]:
-    found = {name: snapshot(getattr(patcher, name)) for name in (*PLAIN, "model_options", "wrappers")}
+    state = {name: snapshot(getattr(patcher, name)) for name in (*PLAIN, "model_options", "wrappers")}
     network = {"parameters": {name: id(one) for name, one in patcher.model.named_parameters()}}
     network |= {"sampling": id(patcher.model.model_sampling), "current": patcher.model.current_patcher}
     functions = [name for name, m in patcher.model.named_modules() if m.__dict__.get("weight_function")]
-    return {**found, **network, "functions": functions, "mode": patcher.hook_mode, "uuid": patcher.patches_uuid}
+    return {**state, **network, "functions": functions, "mode": patcher.hook_mode, "uuid": patcher.patches_uuid}

@@ -38,7 +38,7 @@ class TestGuidanceTerm:
         ("text", "message"),
         [
             ("", "expected at least one 'position:factor' pair"),
-            ("0.5", "expected 'position:factor' such as '0.5:2', got '0.5'"),
+            ("0.5", "expected 'position:factor' like '0.5:2', got '0.5'"),
             ("0:1, half:2", "got 'half:2'"),
             ("0:1; 1:0", "got '0:1; 1:0'"),
             ("0:1, 2:0", "positions must lie between 0 and 1"),

@@ -69,7 +69,7 @@ class TestKeeping:
 
     @pytest.mark.parametrize("sampler", ["dpm_fast", "dpm_adaptive", "uni_pc", "euler"])
     def test_the_end_of_sampling_keeps_something_with_every_sampler(self, pack: Any, sampler: str) -> None:
-        """Some choose their own noise levels and never call at the schedule's last one."""
+        """Some choose their own noise levels and never call at the last of the given levels."""
         guider = gcfg(pack, micro_model(0), U, *TERMS, preview_at=1.0)
         sampled(guider, torch.zeros(1, 4, 8, 8), sampler=sampler)
         last = guider.trace.records[-1]
@@ -77,13 +77,13 @@ class TestKeeping:
         assert guider.trace.kept.progress == last.progress or sampler == "dpm_adaptive"
 
     def test_the_last_call_where_none_comes_to_the_share(self, pack: Any) -> None:
-        module, schedule = (
+        module, progress = (
             pack.module("nodes.sampling.kept_predictions"),
             pack.module("gcfg_core.guidance.sampling_progress"),
         )
         plan = gcfg(pack, micro_model(0), U, *TERMS).plan
         keeper = module.PredictionKeeper(1.0)
-        keeper.begin(torch.tensor([10.0, 1.0, 0.0]), schedule.SamplingProgress(lambda percent: 10.0 * (1.0 - percent)))
+        keeper.begin(torch.tensor([10.0, 1.0, 0.0]), progress.SamplingProgress(lambda percent: 10.0 * (1.0 - percent)))
         for sigma in (10.0, 3.0):
             assert not keeper.wants(torch.tensor([sigma]))
             keeper.hold(plan, {0: torch.full((2, 4, 8, 8), sigma)}, torch.zeros(2, 4, 8, 8), torch.tensor([sigma] * 2))

@@ -62,8 +62,8 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(tmp_path):
     text = "mid_block.attentions.0.transformer_blocks.0.norm2.weight"
     less = {name: value for name, value in tensors.items() if name != key}
     for changed, message in (
-        (less, f"expected tensor {key}, got a file without"),
-        ({**tensors, text: torch.zeros(128)}, f"unexpected {text}"),
+        (less, f"The file lacks tensor {key}"),
+        ({**tensors, text: torch.zeros(128)}, f"does not have tensor {text}"),
         ({**tensors, key: torch.zeros(1, 1, 127)}, rf"{key} of shape \[1, 1, 128\], got shape \[1, 1, 127\]"),
         ({**tensors, key: torch.zeros(1, 1, 128, dtype=torch.int8)}, "int8"),
     ):
@@ -121,8 +121,8 @@ def test_foreign_files_are_not_concepts(tmp_path):
         ("list.pt", "state dict of tensors, got list"),
         ("text.safetensors", "incomplete or damaged"),
         ("text.pt", "incomplete or damaged"),
-        ("absent.safetensors", "nothing there"),
-        ("absent.pt", "nothing there"),
+        ("absent.safetensors", "no file of this name"),
+        ("absent.pt", "no file of this name"),
     ):
         with pytest.raises(ConceptFileError, match=message):
             read_concept(tmp_path / name)

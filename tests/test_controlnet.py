@@ -53,7 +53,7 @@ def test_acts_on_the_control_term_alone(pack: Any) -> None:
 
 @pytest.mark.parametrize("where", ["other model", "variant", "both"])
 def test_one_controlled_condition_serves_several_models(pack: Any, where: str) -> None:
-    """A ControlNet keeps the schedule and the hint of the model it last worked for."""
+    """A ControlNet keeps the noise schedule and the hint of the model it last worked for."""
     base = micro_model(0)
     others = {"other model": [(5, 0)], "variant": [(0, 1)], "both": [(5, 0), (0, 1)]}[where]
     shared = controlled(pack, controlled(pack, C, 1), 2, end=0.2)

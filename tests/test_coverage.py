@@ -49,12 +49,12 @@ class TestTime:
 
     def test_formula_and_cost_name_the_range(self, pack: Any) -> None:
         names = ("formula", "cost", "sampling_progress")
-        formula, price, schedule = (pack.module(f"gcfg_core.guidance.{name}") for name in names)
+        formula, price, module = (pack.module(f"gcfg_core.guidance.{name}") for name in names)
         late = ranged(pack, OTHER, 0.5, 1.0)
         guider = gcfg(pack, MODEL, BASE, {"positive": PROMPT}, {"model": SECOND, "positive": late, "end_percent": 0.8})
         assert "2.5{@ 50%-80%} * (model2(c2) - base(null))" in formula.formula(guider.plan)
         assert [phase.evaluations for phase in price.evaluation_phases(guider.plan)] == [2, 3, 2]
-        progress = schedule.SamplingProgress(MODEL.get_model_object("model_sampling").percent_to_sigma)
+        progress = module.SamplingProgress(MODEL.get_model_object("model_sampling").percent_to_sigma)
         ask(guider)
         assert price.cost(guider.plan, SIGMAS, progress).evaluations == guider.trace.evaluations
 

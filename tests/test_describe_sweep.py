@@ -61,10 +61,10 @@ def test_the_default_axis_fits_the_papers_graph(describe: Any) -> None:
 @pytest.mark.parametrize(
     ("columns", "rows", "said"),
     [
-        ({"values": "1, x"}, None, "Columns (5): values: expected numbers such as"),
+        ({"values": "1, x"}, None, "Columns (5): values: expected numbers like"),
         ({"parameter": "start_percent", "values": "2"}, None, "Columns (5): values: start_percent: expected a number"),
         ({"term": "contrl"}, None, "columns: Sweep Axis, term: expected the label or the number of one term"),
-        ({}, {"term": "2"}, "rows: expected another thing to change than in columns, which is weight of control"),
+        ({}, {"term": "2"}, "rows: They change the same as the columns: weight of control"),
         ({"parameter": "curve_end", "values": "0"}, None, "got constant on control"),
         ({"parameter": "speed"}, None, "Columns (5): parameter: expected one of weight"),
     ],

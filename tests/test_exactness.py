@@ -66,7 +66,7 @@ class Measured:
 @pytest.mark.parametrize("first", range(0, GRAPHS, 20))
 def test_random_graphs_equal_the_sum_and_its_cost(pack: Any, models: list, conds: list, first: int) -> None:
     """|D - sum_j a_j D_j| <= 1e-5 sum_j |a_j| |D_j|; chunks = predictions with a_j != 0; one forward a model."""
-    price, schedule = pack.module("gcfg_core.guidance.cost"), pack.module("gcfg_core.guidance.sampling_progress")
+    price, module = pack.module("gcfg_core.guidance.cost"), pack.module("gcfg_core.guidance.sampling_progress")
     worst = 0.0
     for seed in range(first, first + 20):
         graph = random_graph(seed, pool=len(models), conds=len(conds))
@@ -88,7 +88,7 @@ def test_random_graphs_equal_the_sum_and_its_cost(pack: Any, models: list, conds
             needed.append(len(a))
         assert [sum(record.evaluations) for record in trace.records] == needed
         cost = price.cost(
-            guider.plan, sigmas, schedule.SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
+            guider.plan, sigmas, module.SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
         )
         sizes = {term.mask.shape for term in graph.terms if term.mask is not None}
         assert cost.evaluations == sum(needed) or (len(sizes) > 1 and cost.evaluations > sum(needed))

@@ -1,4 +1,4 @@
-"""Faults at random moments of a run: every model, weight, condition and file is afterwards as before, and the next run
+"""Faults at random times in a run: every model, weight, condition and file is afterwards as before, and the next run
 is right."""
 
 import random

@@ -15,7 +15,7 @@ TROUBLES = ROOT / "docs" / "TROUBLESHOOTING.md"
 LANGUAGES = sorted(folder.name for folder in (ROOT / "locales").iterdir() if folder.is_dir())
 SPECIAL = "{}|@"
 """Characters that the interface's translations read as commands."""
-BETWEEN = r"…|: expected |, got |\. (?=[A-Z])"
+BETWEEN = r"…|: expected |, got |: (?=[A-Z])|\. (?=[A-Z])"
 """What parts a quoted message into pieces that stand in the code as they are."""
 
 

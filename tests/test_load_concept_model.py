@@ -46,11 +46,11 @@ def test_bad_files_get_a_clear_error_that_names_the_input(pack, folder, case):
         "newer": "newer format 2.*Update this node pack",
         "lora": "gcfg.unet_config: expected a JSON object",
         "truncated": "incomplete or damaged",
-        "foreign": "does not recognise as a model.*LoRA is not one",
+        "foreign": "a LoRA.* that ComfyUI does not recognise as a model",
         "vae": "does not recognise as a model",
         "pickle": "pickle that needs code.*It was not run",
         "misshapen": r"conv_in.bias of shape \[32\], got shape \[31\]",
-        "absent": "nothing there.*Put it there",
+        "absent": "no file of this name.*Put it there",
         "text": "incomplete or damaged",
     }[case]
     if case == "newer":

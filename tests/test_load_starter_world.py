@@ -52,8 +52,8 @@ def test_a_world_hidden_by_another_of_its_name_is_told(
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "gcfg_worlds", ([str(worlds), str(second)], {".json"}))
     for _ in range(2):
         assert offered(pack) == ["faces"]
-    told = [record.getMessage() for record in caplog.records if "not offered" in record.getMessage()]
-    assert len(told) == 1 and str(second) in told[0]
+    warnings = [record.getMessage() for record in caplog.records if "not offered" in record.getMessage()]
+    assert len(warnings) == 1 and str(second) in warnings[0]
 
 
 def test_it_offers_the_shipped_world_by_its_title_and_folders_by_their_path(
@@ -71,7 +71,7 @@ def test_it_offers_the_shipped_world_by_its_title_and_folders_by_their_path(
     assert offered(pack) == ["Tiny world", "b", "mine/a"]
     (tmp_path / "starter" / "world" / "world.json").write_text("{")
     assert offered(pack) == ["starter", "b", "mine/a"]
-    with pytest.raises(ValueError, match="input world: starter: world.json: expected a JSON object"):
+    with pytest.raises(ValueError, match="input world: starter: world.json: The file is not a JSON object"):
         pack.run(NODE, world="starter")
     assert len(pack.run(NODE, world="mine/a")) == 3
 
@@ -94,8 +94,8 @@ def test_a_world_written_again_is_loaded_again(pack: Any, worlds: Path, written:
 
 
 def page(folder: Path, **changes: Any) -> None:
-    told = json.loads((folder / "world.json").read_text())
-    (folder / "world.json").write_text(json.dumps({**told, **changes}))
+    page = json.loads((folder / "world.json").read_text())
+    (folder / "world.json").write_text(json.dumps({**page, **changes}))
 
 
 def other_weights(path: Path, key: str) -> None:
@@ -105,17 +105,20 @@ def other_weights(path: Path, key: str) -> None:
 
 SPOILED = {
     "newer": (lambda at: page(at, format=2), "world.json: format: .*newer format 2.*Update this node pack"),
-    "torn page": (lambda at: (at / "world.json").write_text("{"), "world.json: expected a JSON object"),
+    "torn page": (lambda at: (at / "world.json").write_text("{"), "world.json: The file is not a JSON object"),
     "other codec": (lambda at: page(at, codec="vae"), "world.json: codec: expected pixels, got 'vae'"),
     "other latents": (lambda at: page(at, latent_format="PixelBlocks2"), "the latent format of world.json"),
-    "no unet": (lambda at: (at / "unet.safetensors").unlink(), "unet.safetensors: expected a file, got nothing"),
+    "no unet": (lambda at: (at / "unet.safetensors").unlink(), "unet.safetensors: There is no file of this name"),
     "torn unet": (lambda at: os.truncate(at / "unet.safetensors", 9000), "unet.safetensors: .*incomplete or damaged"),
-    "other unet": (lambda at: other_weights(at / "unet.safetensors", "conv_in.bias"), "the weights that world.json"),
-    "no text": (lambda at: (at / "text_encoder.safetensors").unlink(), "text_encoder.safetensors: expected a file"),
+    "other unet": (
+        lambda at: other_weights(at / "unet.safetensors", "conv_in.bias"),
+        "not those that world.json names",
+    ),
+    "no text": (lambda at: (at / "text_encoder.safetensors").unlink(), "text_encoder.safetensors: There is no file"),
     "torn text": (lambda at: os.truncate(at / "text_encoder.safetensors", 9000), "text_encoder.*incomplete or damaged"),
     "other text": (
         lambda at: other_weights(at / "text_encoder.safetensors", "text_model.final_layer_norm.bias"),
-        "text_encoder.safetensors: expected the weights that world.json names",
+        "text_encoder.safetensors: Its weights are not those that world.json names",
     ),
     "concept": (lambda at: write_tiny_concept(at / "unet.safetensors"), "expected a UNet that reads text"),
 }

@@ -206,7 +206,7 @@ def test_a_base_of_another_prediction_is_refused(load: Any, tmp_path: Path) -> N
     write_lora_concept(tmp_path / "lora.safetensors", lora_concept(config))
     base = Concept(tensors=text_unet(config).state_dict(), config=config, kind="unet", prediction_type="v_prediction")
     write_concept(tmp_path / "base.safetensors", base)
-    with pytest.raises(ValueError, match="a model of epsilon, got one of v-prediction"):
+    with pytest.raises(ValueError, match="a model of epsilon, got a model of v-prediction"):
         load(tmp_path / "lora.safetensors", load(tmp_path / "base.safetensors"))
 
 

@@ -35,8 +35,8 @@ def test_costs_one_kth(pack: Any, base: Any, concept: Any, every: int) -> None:
     with count_forwards(concept) as n:
         guided(guider, points(sigmas), sigmas)
     assert n.of(concept).chunks == -(-12 // every)
-    price, schedule = pack.module("gcfg_core.guidance.cost"), pack.module("gcfg_core.guidance.sampling_progress")
-    progress = schedule.SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
+    price, module = pack.module("gcfg_core.guidance.cost"), pack.module("gcfg_core.guidance.sampling_progress")
+    progress = module.SamplingProgress(base.get_model_object("model_sampling").percent_to_sigma)
     cost = price.cost(guider.plan, sigmas, progress)
     assert cost.evaluations == guider.trace.evaluations == 12 - (-12 // every)
 

@@ -65,8 +65,8 @@ def test_when_it_is_ended_the_server_ends_with_it(serving, port):
 
 def test_when_the_demo_is_ended_its_server_ends_with_it():
     with subprocess.Popen([sys.executable, "dev.py", "demo"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as demo:
-        told = next(line for line in demo.stdout if line.startswith("ComfyUI answers on"))
-        port = int(re.search(r":(\d+) ", told)[1])
+        line = next(line for line in demo.stdout if line.startswith("ComfyUI answers on"))
+        port = int(re.search(r":(\d+) ", line)[1])
         assert is_listening(port)
         demo.terminate()
         assert demo.wait(60) == ENDED

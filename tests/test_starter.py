@@ -68,8 +68,8 @@ def test_plain_cfg_is_ksampler(runner: WorkflowRunner) -> None:
     (term,) = (key for key, node in plain.items() if node["class_type"] == "GCFG_GuidanceTerm")
     own, positive = plain[sampler]["inputs"], plain.pop(term)["inputs"]["positive"]
     kept = ("model", "latent_image", "seed", "steps", "sampler_name", "scheduler", "denoise")
-    told = {key: own[key] for key in kept} | {"positive": positive, "negative": own["conditioning"], "cfg": 7.0}
-    plain[sampler] = {"class_type": "KSampler", "inputs": told}
+    settings = {key: own[key] for key in kept} | {"positive": positive, "negative": own["conditioning"], "cfg": 7.0}
+    plain[sampler] = {"class_type": "KSampler", "inputs": settings}
     assert np.array_equal(pixels(runner, guided, "gcfg"), pixels(runner, plain, "core"))
 
 
@@ -103,7 +103,7 @@ def test_every_starter_file_is_safetensors_of_format_1() -> None:
     starter = ROOT / "starter"
     for path in [*(starter / "concepts").glob("*.safetensors"), starter / "world" / "unet.safetensors"]:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata()
-            assert told["gcfg.format"] == "1" and told["gcfg.latent_format"] == "PixelBlocks2"
+            metadata = file.metadata()
+            assert metadata["gcfg.format"] == "1" and metadata["gcfg.latent_format"] == "PixelBlocks2"
             assert {str(file.get_slice(key).get_dtype()) for key in file.keys()} == {"F16"}  # noqa: SIM118
     assert not [path for path in starter.rglob("*") if path.suffix in (".pt", ".bin", ".ckpt")]

@@ -79,16 +79,16 @@ def test_a_text_is_cut_where_training_cuts_it_whatever_its_weights(pack: Any, pl
 def test_the_log_names_words_that_the_world_does_not_know(
     pack: Any, plain: InComfyUI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told(text: str) -> list[str]:
+    def warnings_about(text: str) -> list[str]:
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             encode(pack, plain, text)
         return [record.getMessage() for record in caplog.records if record.name == "root"]
 
-    assert told(r"a (red:1.3) FACE, (smiling) \(on a chair\)") == []
-    (line,) = told("a (zebra:1.3) and a lion and a zebra")
+    assert warnings_about(r"a (red:1.3) FACE, (smiling) \(on a chair\)") == []
+    (line,) = warnings_about("a (zebra:1.3) and a lion and a zebra")
     assert "'Tiny world' was not trained on: zebra, lion." in line
-    (line,) = told(LONG)
+    (line,) = warnings_about(LONG)
     assert "reads 10 words of a prompt" in line
 
 

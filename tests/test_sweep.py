@@ -12,7 +12,7 @@ from gcfg_core.guidance.curves import Cosine, Linear, Ramp
 from gcfg_core.guidance.graph import GuidanceTerm
 from gcfg_core.guidance.modifiers import NormCap
 from gcfg_core.guidance.sampling_progress import Window
-from gcfg_core.guidance.sweep import PARAMETERS, Axis, Settings, plan_sweep
+from gcfg_core.guidance.sweep import PARAMETERS, Axis, Settings, lay_out_sweep
 
 CONCEPT = GuidanceTerm(weight=2.0, curve=Linear(0.5), label="concept", modifiers=(NormCap(3.0),))
 CONTROL = GuidanceTerm(weight=3.0, curve=Ramp(0.2), window=Window(0.1, 0.5), label="control")
@@ -42,8 +42,8 @@ class TestValues:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", "values: expected numbers such as .*, got none. Write at least one"),
-            (" , \n", "got none"),
+            ("", "values: There are none. Write at least one: numbers like 0, "),
+            (" , \n", "There are none"),
             ("1, two", "got 'two'. Separate values by commas"),
             ("1; 2", "got '1; 2'"),
             ("nan", "got 'nan'"),
@@ -75,7 +75,7 @@ class TestAxis:
 
 class TestCells:
     def test_rows_of_columns(self) -> None:
-        sweep = plan_sweep(WIRED, Axis("weight", "control", (1.0, 2.0)), Axis("weight", "concept", (0.0, 5.0, 6.0)))
+        sweep = lay_out_sweep(WIRED, Axis("weight", "control", (1.0, 2.0)), Axis("weight", "concept", (0.0, 5.0, 6.0)))
         weights = [(cell.terms[0].weight, cell.terms[1].weight) for cell in sweep.cells]
         assert weights == [(0.0, 1.0), (0.0, 2.0), (5.0, 1.0), (5.0, 2.0), (6.0, 1.0), (6.0, 2.0)]
         assert sweep.columns.title == "weight of control" and sweep.columns.labels == ("1", "2")
@@ -85,7 +85,7 @@ class TestCells:
         assert sweep.name(3) == "weight of control 2, weight of concept 5"
 
     def test_one_axis(self) -> None:
-        sweep = plan_sweep(WIRED, Axis("seed", "", (4, 5)))
+        sweep = lay_out_sweep(WIRED, Axis("seed", "", (4, 5)))
         assert [cell.seed for cell in sweep.cells] == [4, 5] and sweep.rows is None and not sweep.weights
         assert sweep.columns.title == "seed" and sweep.name(1) == "seed 5"
 
@@ -103,7 +103,7 @@ class TestCells:
         ],
     )
     def test_only_that_changes(self, axis: Axis, changed: Any) -> None:
-        (cell,) = plan_sweep(WIRED, axis).cells
+        (cell,) = lay_out_sweep(WIRED, axis).cells
         assert changed(cell) == axis.values[0] != changed(WIRED)
         for after, before in zip(cell.terms, WIRED.terms, strict=True):
             for name in ("positive", "reference", "mask", "modifiers", "label"):
@@ -121,17 +121,19 @@ class TestCells:
 
     def test_start_and_end_change_together(self) -> None:
         """Although the window would be wrong with only the first of both."""
-        sweep = plan_sweep(WIRED, Axis("start_percent", "control", (0.6, 0.7)), Axis("end_percent", "control", (0.8,)))
+        sweep = lay_out_sweep(
+            WIRED, Axis("start_percent", "control", (0.6, 0.7)), Axis("end_percent", "control", (0.8,))
+        )
         assert [cell.terms[1].window for cell in sweep.cells] == [Window(0.6, 0.8), Window(0.7, 0.8)]
 
     def test_the_label_counts_before_the_number(self) -> None:
         terms = GuidanceTerm(weight=1.0), GuidanceTerm(weight=1.0, label="1")
-        (cell,) = plan_sweep(Settings(terms), Axis("weight", "1", (5.0,))).cells
+        (cell,) = lay_out_sweep(Settings(terms), Axis("weight", "1", (5.0,))).cells
         assert [term.weight for term in cell.terms] == [1.0, 5.0]
 
     def test_a_whole_grid_fits(self) -> None:
         axes = Axis("seed", "", tuple(range(16))), Axis("rescale", "", tuple(k / 16 for k in range(16)))
-        assert len(plan_sweep(WIRED, *axes).cells) == MOST_CELLS
+        assert len(lay_out_sweep(WIRED, *axes).cells) == MOST_CELLS
 
 
 def _facts(settings: Settings) -> list[Any]:
@@ -159,24 +161,24 @@ WEIGHTS = Axis("weight", "concept", (1.0, 2.0))
         (
             WIRED, [Axis("curve_end", "control", (1.0,))],
             "columns: Sweep Axis, parameter curve_end: expected a term whose curve is linear or cosine, got ramp on "
-            "control. Choose such a curve on that Guidance Term.",
+            "control. Choose that curve on the Guidance Term.",
         ),
         (WIRED, [Axis("curve_ramp", "concept", (0.1,))], "expected a term whose curve is ramp, got linear on concept"),
         (
             WIRED, [WEIGHTS, Axis("weight", "1", (3.0,))],
-            "rows: expected another thing to change than in columns, which is weight of concept, got the same.",
+            "rows: They change the same as the columns: weight of concept.",
         ),
-        (WIRED, [Axis("seed", "1", (1,)), Axis("seed", "2", (2,))], "which is seed, got the same"),
+        (WIRED, [Axis("seed", "1", (1,)), Axis("seed", "2", (2,))], "the same as the columns: seed"),
         (
             WIRED, [Axis("seed", "", tuple(range(20))), Axis("weight", "1", tuple(map(float, range(20))))],
             "columns and rows: expected at most 256 pictures, got 20 x 20. Leave values out",
         ),
         (
             WIRED, [Axis("start_percent", "control", (0.2, 0.6))],
-            "columns, rows: expected windows of control that begin before they end, got 0.6 to 0.5. Let every",
+            "columns, rows: In one picture the window of control would end before it begins (0.6 to 0.5). Let every",
         ),
     ],
 )  # fmt: skip
 def test_refuses(settings: Settings, axes: list[Axis], said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
-        plan_sweep(settings, *axes)
+        lay_out_sweep(settings, *axes)

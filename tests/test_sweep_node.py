@@ -144,9 +144,9 @@ class TestRefusals:
         ("columns", "rows", "said"),
         [
             (("weight", "contrl", "1, 2"), None, "columns: Sweep Axis, term: expected .*1 \\(concept\\), 2 \\(control"),
-            (("weight", "control", "1, 2"), ("weight", "2", "3"), "rows: expected another thing to change"),
+            (("weight", "control", "1, 2"), ("weight", "2", "3"), "rows: They change the same"),
             (("seed", "", "1:20:20"), ("rescale", "", "0:1:20"), "columns and rows: expected at most 256 pictures"),
-            (("start_percent", "concept", "0, 0.9"), None, "windows of concept that begin before they end"),
+            (("start_percent", "concept", "0, 0.9"), None, "window of concept would end before it begins"),
             (("curve_end", "concept", "0, 0.9"), None, "parameter curve_end: expected a term whose curve is linear"),
         ],
     )
@@ -173,7 +173,7 @@ class TestRefusals:
             ("seed", "1, 1.5", "values: seed: expected a whole number, got 1.5"),
             ("seed", "18446744073709551616", "values: seed: expected a number from 0 to"),
             ("seed", "-1", "values: seed: expected a number from 0 to"),
-            ("weight", "", "values: expected numbers such as"),
+            ("weight", "", "values: There are none"),
         ],
     )
     def test_values_that_the_widget_would_not_take(self, pack: Any, parameter: str, text: str, said: str) -> None:

@@ -40,15 +40,17 @@ def test_inspect_tells_what_a_file_is(run, tmp_path):
                         base="a base", training={"steps": 9})  # fmt: skip
     result = run("inspect", path)
     assert result.returncode == 0 and not result.stderr
-    told = facts(result.stdout)
-    assert told["kind"] == "null-text-unet" and told["architecture"] == "custom" and told["title"] == "Toons"
-    assert told["prediction type"] == "v_prediction" and told["zero terminal SNR"] == "yes"
-    assert told["latent format"] == "SDXL" and told["base"] == "a base" and json.loads(told["training"]) == {"steps": 9}
+    lines = facts(result.stdout)
+    assert lines["kind"] == "null-text-unet" and lines["architecture"] == "custom" and lines["title"] == "Toons"
+    assert lines["prediction type"] == "v_prediction" and lines["zero terminal SNR"] == "yes"
+    assert (
+        lines["latent format"] == "SDXL" and lines["base"] == "a base" and json.loads(lines["training"]) == {"steps": 9}
+    )
     layers = sum(key.endswith("null_text_feature") for key in read_concept(path).tensors)
-    assert told["null-text layers"] == str(layers) and told["stored as"] == "float32"
-    assert "assumed" not in told
-    assert told["loaded by"] == "Load Concept Model"
-    assert told["family"] == "sdxl, to be mixed with models of SDXL latents"
+    assert lines["null-text layers"] == str(layers) and lines["stored as"] == "float32"
+    assert "assumed" not in lines
+    assert lines["loaded by"] == "Load Concept Model"
+    assert lines["family"] == "sdxl, to be mixed with models of SDXL latents"
 
 
 def test_a_small_worlds_concept_mixes_with_that_world(run):
@@ -76,16 +78,16 @@ def test_inspect_tells_what_loads_a_file(run, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(SMALL["sd2"]))
     assert facts(run("inspect", bare).stdout)["loaded by"] == "Load Concept Model"
     assert facts(run("inspect", text).stdout)["loaded by"].endswith("or Load Diffusion Model")
-    told = facts(run("inspect", small, "--config", tmp_path / "config.json").stdout)
-    assert told["loaded by"].startswith("nothing as it is: `convert` it") and told["family"].startswith("sd2, ")
+    lines = facts(run("inspect", small, "--config", tmp_path / "config.json").stdout)
+    assert lines["loaded by"].startswith("nothing as it is: `convert` it") and lines["family"].startswith("sd2, ")
     factors = {"conv_in.lora_A.weight": torch.zeros(2, 4, 3, 3), "conv_in.lora_B.weight": torch.zeros(32, 2, 1, 1)}
     whole = make_concept(SMALL["sd15"])
     features = {key: value for key, value in whole.tensors.items() if key.endswith("null_text_feature")}
     factors["conv_in.lora_B.weight"] = torch.zeros(whole.config["block_out_channels"][0], 2, 1, 1)
     write_lora_concept(tmp_path / "lora.safetensors", LoraConcept(factors, features, whole.config, 2, 2.0, "My base"))
-    told = facts(run("inspect", tmp_path / "lora.safetensors").stdout)
-    assert told["loaded by"] == "Load Concept Model, with its base model connected (My base)"
-    assert told["as a LoRA"].startswith("of ComfyUI's Load LoRA, ") and told["rank, alpha"] == "2, 2"  # T2
+    lines = facts(run("inspect", tmp_path / "lora.safetensors").stdout)
+    assert lines["loaded by"] == "Load Concept Model, with its base model connected (My base)"
+    assert lines["as a LoRA"].startswith("of ComfyUI's Load LoRA, ") and lines["rank, alpha"] == "2, 2"  # T2
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
@@ -103,8 +105,8 @@ def test_convert_makes_format_1_of_the_authors_files(run, tmp_path, suffix):
     assert made.training["converted_from"]["name"] == source.name
     again = run("convert", source, target)
     assert again.returncode == 2 and "--overwrite" in again.stderr
-    told = run("convert", source, target, "--overwrite", "--prediction-type", "v_prediction", "--zero-terminal-snr")
-    assert told.returncode == 0 and "prediction type" not in told.stdout
+    result = run("convert", source, target, "--overwrite", "--prediction-type", "v_prediction", "--zero-terminal-snr")
+    assert result.returncode == 0 and "prediction type" not in result.stdout
     assert read_concept(target).prediction_type == "v_prediction" and read_concept(target).zero_terminal_snr
 
 
@@ -129,9 +131,9 @@ def test_the_authors_files_come_back_as_they_were(run, tmp_path, suffix):
 
 def test_what_a_bare_file_cannot_hold_is_told(run, tmp_path):
     path = concept_path(tmp_path, SMALL["sdxl"], prediction_type="v_prediction", zero_terminal_snr=True)
-    told = run("convert", path, tmp_path / "bare.safetensors", "--bare").stdout
+    output = run("convert", path, tmp_path / "bare.safetensors", "--bare").stdout
     for lost in ("SDXL's pooled text vector", "v-prediction", "zero terminal SNR"):
-        assert f"not in it: {lost}" in told
+        assert f"not in it: {lost}" in output
 
 
 def test_zero_terminal_snr_goes_with_v_prediction_alone(run, tmp_path):

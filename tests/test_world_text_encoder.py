@@ -27,14 +27,14 @@ def test_comfyui_and_the_trainer_agree(
     write_text_encoder(path, text.stored())
 
     stored = read_text_encoder(path)
-    told = word_text(stored, "text").encode(CAPTIONS).hidden_states
-    assert torch.equal(told, text.encode(CAPTIONS).hidden_states)
+    states_from_file = word_text(stored, "text").encode(CAPTIONS).hidden_states
+    assert torch.equal(states_from_file, text.encode(CAPTIONS).hidden_states)
     ids = [stored.tokenizer.encode(caption) for caption in CAPTIONS]
     clip = pack.module("nodes.loading.world_clip").world_clip(stored, "text")
     states, pooled = clip.cond_stage_model.clip_l.encode(ids)
-    assert float((states - told).norm() / told.norm()) < 1e-4
+    assert float((states - states_from_file).norm() / states_from_file.norm()) < 1e-4
     ends = torch.tensor([row.index(END) for row in ids])
-    assert torch.allclose(pooled, told[torch.arange(len(ids)), ends], atol=1e-4)
+    assert torch.allclose(pooled, states_from_file[torch.arange(len(ids)), ends], atol=1e-4)
 
 
 def test_comfyuis_empty_prompt_is_ours() -> None:

@@ -50,9 +50,9 @@ def _picture(runner: Any, graph: dict[str, dict], concept: float, control: float
     changed = copy.deepcopy(graph)
     inputs = [node["inputs"] for node in changed.values()]
     for label, weight in (("concept", concept), ("control", control)):
-        next(found for found in inputs if found.get("label") == label)["weight"] = weight
-    next(found for found in inputs if "batch_size" in found)["batch_size"] = CHOSEN + 1
-    next(found for found in inputs if "filename_prefix" in found)["filename_prefix"] = f"{concept}_{control}"
+        next(widgets for widgets in inputs if widgets.get("label") == label)["weight"] = weight
+    next(widgets for widgets in inputs if "batch_size" in widgets)["batch_size"] = CHOSEN + 1
+    next(widgets for widgets in inputs if "filename_prefix" in widgets)["filename_prefix"] = f"{concept}_{control}"
     with Image.open(runner.run(changed, 25, 256).images[CHOSEN]) as image:
         return image.convert("RGB")
 

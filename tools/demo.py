@@ -113,13 +113,13 @@ def _node(prompt: dict[str, dict], kind: str) -> dict[str, Any]:
 
 
 def _tell_cost(began: float) -> None:
-    told = f"{time.monotonic() - began:.1f} s"
+    summary = f"{time.monotonic() - began:.1f} s"
     if sys.platform != "win32":
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
-        told += f", peak memory of ComfyUI {peak:.2f} GB"
-    print(told)
+        summary += f", peak memory of ComfyUI {peak:.2f} GB"
+    print(summary)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

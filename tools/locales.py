@@ -50,7 +50,7 @@ def keys(texts: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
     """Return the path of every text in a tree of texts."""
     if not isinstance(texts, dict):
         return {path}
-    return {found for key, inner in texts.items() for found in keys(inner, (*path, key))}
+    return {whole for key, inner in texts.items() for whole in keys(inner, (*path, key))}
 
 
 def main() -> int:

@@ -59,19 +59,19 @@ def set_publisher(root: Path, publisher: str, address: str) -> None:
 def problems(root: Path, tag: str | None = None) -> list[str]:
     """Return everything that prevents publishing, one sentence each."""
     data = tomllib.loads(_read(root / "pyproject.toml"))
-    project, found = data["project"], []
+    project, sentences = data["project"], []
     version = project["version"]
     if not project["urls"]["Repository"]:
-        found.append("pyproject.toml does not name the repository: python -m tools.release publisher ID ADDRESS")
+        sentences.append("pyproject.toml does not name the repository: python -m tools.release publisher ID ADDRESS")
     if not VERSION.fullmatch(version):
-        found.append(f"version: the registry takes X.Y.Z, got {version!r}")
+        sentences.append(f"version: the registry takes X.Y.Z, got {version!r}")
     if tag is not None and tag != f"v{version}":
-        found.append(f"tag: expected v{version}, as in pyproject.toml, got {tag!r}")
+        sentences.append(f"tag: expected v{version}, as in pyproject.toml, got {tag!r}")
     if not notes(root):
-        found.append(f"CHANGELOG.md says nothing under '## {version}'")
+        sentences.append(f"CHANGELOG.md says nothing under '## {version}'")
     if (listed := _requirements(root)) != project["dependencies"]:
-        found.append(f"dependencies: requirements.txt lists {listed}, pyproject.toml {project['dependencies']}")
-    return found
+        sentences.append(f"dependencies: requirements.txt lists {listed}, pyproject.toml {project['dependencies']}")
+    return sentences
 
 
 def notes(root: Path) -> str:
@@ -89,7 +89,7 @@ def _requirements(root: Path) -> list[str]:
 def _replace(text: str, pattern: str, new: str, name: str) -> str:
     changed, count = re.subn(pattern, lambda _: new, text, flags=re.MULTILINE)
     if count != 1:
-        raise ReleaseError(f"{name}: expected one place to write it, found {count}")
+        raise ReleaseError(f"{name}: expected one place to write it, got {count}")
     return changed
 
 
@@ -107,9 +107,9 @@ def main(arguments: list[str]) -> int:
                 print(error, file=sys.stderr)
                 return 1
         case ["check"] | ["check", _]:
-            found = problems(ROOT, *arguments[1:])
-            print("\n".join(found) or "Ready to be published.")
-            return int(bool(found))
+            sentences = problems(ROOT, *arguments[1:])
+            print("\n".join(sentences) or "Ready to be published.")
+            return int(bool(sentences))
         case ["notes"]:
             print(notes(ROOT))
         case _:

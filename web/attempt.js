@@ -1,8 +1,8 @@
-/** What other packs do to nodes must not stop the panels of all others. */
+/** Errors in other packs' nodes must not stop the panels of all other nodes. */
 
 const warned = new WeakSet();
 
-/** What an action on a node returns; undefined where it fails, and a warning in the console, once for each node. */
+/** Return an action's result; after an error return undefined and warn in the console, once for each node. */
 export function attempt(node, action) {
   try {
     return action();

@@ -1,6 +1,6 @@
 /**
- * Links that the pack cg-use-everywhere lays when it queues, and takes away again. It lists them in the `extra` of each
- * graph; they are laid into the executable nodes, never into the graph.
+ * Links that the pack cg-use-everywhere adds while it queues, and removes again. It lists them in the `extra` of each
+ * graph; they are added to the executable nodes, never to the graph.
  */
 
 const BROADCASTER = "Anything Everywhere";
@@ -12,7 +12,7 @@ export class Broadcasts {
     this.graphs = new Map();
   }
 
-  /** Lay the links that will be there into an executable node that was just made. */
+  /** Add these links to an executable node that was just made. */
   layInto(executable) {
     const { graph, node, inputs } = executable;
     if (!this.isThere || !graph.extra?.ue_links?.length) return;
@@ -27,7 +27,7 @@ export class Broadcasts {
   }
 }
 
-/** The links of a graph by the ids of the nodes that they end at. */
+/** Return the links of a graph by the ids of their target nodes. */
 function linksByNode(graph) {
   const links = new Map();
   for (const listed of graph.extra.ue_links) {
@@ -44,7 +44,7 @@ function linksByNode(graph) {
   return links;
 }
 
-/** The graph, in which a link object is its own id. */
+/** Return a view of the graph in which a link object is its own id. */
 function viewWith(graph) {
   const getLink = (id) => (typeof id === "object" ? id : graph.getLink(id));
   return new Proxy(graph, {

@@ -7,8 +7,8 @@ import { app } from "../../scripts/app.js";
 import { Broadcasts } from "./broadcasts.js";
 import { viewOf } from "./read_only.js";
 
-const DEEPEST = 100; // subgraphs in each other
-const MOST_USES = 8; // of a subgraph, of which each is described
+const DEEPEST = 100; // nested subgraphs
+const MOST_USES = 8; // of a subgraph that are described
 
 let Executable;
 
@@ -29,13 +29,13 @@ export class Executables extends Map {
     return super.get(id) ?? this.find(id.split(":"));
   }
 
-  /** All of them: other packs search these for the node that a virtual node leads to. */
+  /** Make all of them: other packs search them for the node that a virtual node leads to. */
   values() {
     this.makeAll(this.root, []);
     return super.values();
   }
 
-  /** The executable nodes of a node: several where a subgraph that holds it is used several times. */
+  /** Return the executable nodes of a node: several if its subgraph is used several times. */
   usesOf(node) {
     const paths = pathsTo(this.root, node.graph, []).slice(0, MOST_USES);
     return paths.map((path) => this.make(node, path));
@@ -74,7 +74,7 @@ export class Executables extends Map {
   }
 }
 
-/** The subgraph nodes, from the outermost, that each use of a graph lies in. */
+/** Return the subgraph nodes around each use of a graph, the outermost first. */
 function pathsTo(from, graph, path) {
   if (from === graph) return [path];
   if (path.length > DEEPEST) return [];
@@ -83,8 +83,8 @@ function pathsTo(from, graph, path) {
 }
 
 /**
- * The interface's class, which no module exports: app.graphToPrompt, as the interface has it before any pack wraps it,
- * makes one of the only node of a graph that has nothing to act or to be sent.
+ * Return the interface's class, which no module exports: the original app.graphToPrompt, before any pack wraps it,
+ * makes an instance for the only node of this graph, which does nothing and is not sent.
  */
 function findClass() {
   let made;
@@ -96,7 +96,7 @@ function findClass() {
   };
   const graph = { computeExecutionOrder: () => [probe], serialize: () => ({ nodes: [], links: [], extra: {} }) };
   Object.getPrototypeOf(app).graphToPrompt?.call(app, graph)?.catch(() => {});
-  const found = made?.get("0")?.constructor;
-  if (!found) throw new Error("this web interface does not say how it resolves links");
-  return found;
+  const Class = made?.get("0")?.constructor;
+  if (!Class) throw new Error("this web interface does not say how it resolves links");
+  return Class;
 }

@@ -1,7 +1,7 @@
 /**
- * Keep the panels true. Typing, dragging, undo, bypassing, other packs and subgraphs all change a graph, and no event
- * tells of each; reading our few nodes takes a millisecond or two, so they are read again and again, less often where
- * that takes long, and the server is asked where they say something new.
+ * Keep the panels up to date. Typing, dragging, undo, bypassing, other packs and subgraphs all change a graph, and no
+ * event covers them all. Reading our few nodes takes a millisecond or two, so they are read again and again, less often
+ * if it takes longer, and the server is asked when something has changed.
  */
 
 import { api } from "../../scripts/api.js";
@@ -9,16 +9,16 @@ import { attempt } from "./attempt.js";
 import { panelOf } from "./panel.js";
 import { readGraph } from "./read_graph.js";
 
-const EVERY = 250; // milliseconds between two looks
-const SHARE = 20; // a look takes at most 1 / SHARE of the time
+const EVERY = 250; // milliseconds between two readings
+const SHARE = 20; // reading takes at most 1 / SHARE of the time
 const GRAPH = { title: "the graph", id: "as a whole" };
-const PAUSE = 5000; // milliseconds after a server that did not answer
+const PAUSE = 5000; // milliseconds to wait after the server did not answer
 
 let asked = "";
 let answers = new Map();
 let isAsking = false;
 
-/** Begin to follow the graph that is shown. */
+/** Begin to follow the displayed graph. */
 export function follow() {
   const began = performance.now();
   attempt(GRAPH, look);
@@ -40,7 +40,7 @@ function show(panel, answer) {
   panel.show(answer);
 }
 
-/** One question at a time; the next look asks what has changed meanwhile. */
+/** Send one request at a time; the next reading sends what has changed meanwhile. */
 async function ask(question, places) {
   isAsking = true;
   asked = question;
@@ -56,7 +56,7 @@ async function ask(question, places) {
   }
 }
 
-/** What a node shows that a subgraph holds which is used several times: its first use, and whether others differ. */
+/** Return the answer for a node in a repeated subgraph: the first use's, with a note if others differ. */
 function oneOf([first, ...others]) {
   const different = others.filter((other) => JSON.stringify(other) !== JSON.stringify(first)).length;
   if (!different) return first;

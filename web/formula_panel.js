@@ -1,4 +1,4 @@
-/** What a guidance graph costs, and its formula with a line for each term. */
+/** A panel with a guidance graph's cost, and its formula with a line for each term. */
 
 import { make } from "./panel.js";
 
@@ -8,10 +8,10 @@ A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`
 
 /**
  * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setRan` the text
- * that the node sends when it has run: the formula, and what that costs.
+ * that the node sends after a run: the formula and its cost.
  *
- * @param ranName what to call that cost, such as "last run".
- * @param grows whether it takes what room the node has, which no picture needs then.
+ * @param ranName the label of that cost, for example "last run".
+ * @param grows whether it fills the node's free space, which then has no picture.
  */
 export function createFormulaPanel(ranName, grows) {
   const element = make("div", "gcfg-panel gcfg-formula widget-expands");

@@ -1,7 +1,7 @@
 /**
- * What a guidance graph means, on its nodes and before it runs: Guidance Term draws its weight over sampling, GCFG
- * Guider, GCFG Sampler and GCFG Sweep show the formula and its cost. The server says all of it (nodes/live); here it is
- * asked and shown.
+ * Describe a guidance graph on its nodes before it runs: Guidance Term draws its weight over sampling; GCFG Guider,
+ * GCFG Sampler and GCFG Sweep show the formula and its cost. The server computes all of it (nodes/live); this extension
+ * asks for it and shows it.
  */
 
 import { app } from "../../scripts/app.js";
@@ -11,7 +11,7 @@ import { addPanel, loadStyle } from "./panel.js";
 import { TERM } from "./read_graph.js";
 import { createWeightPlot } from "./weight_plot.js";
 
-/** What the text that a node sends when it runs is about: a guider has not sampled yet. */
+/** Labels for the text that a node sends when it runs: a guider has not sampled yet. */
 const WHAT_RAN = { GCFG_Sampler: "last run", GCFG_Sweep: "last run", GCFG_Guider: "last queued" };
 
 app.registerExtension({

@@ -1,4 +1,4 @@
-/** Where links begin, as the web interface itself resolves them when it queues. */
+/** The origins of links, as the web interface itself resolves them when it queues. */
 
 import { quietly } from "./read_only.js";
 
@@ -6,8 +6,8 @@ const NEVER = 2;
 const BYPASS = 4;
 
 /**
- * What an input of an executable node gets: {from, slot}, the executable node and output that give it; {value}; or
- * null, where nothing is sent for it.
+ * Return the source of an executable node's input: {from, slot}, the executable node and its output; {value}; or null
+ * if nothing is sent for it.
  */
 export function originOf(executable, slot) {
   const given = quietly(() => executable.resolveInput(slot));
@@ -18,7 +18,7 @@ export function originOf(executable, slot) {
 
 const isSent = ({ mode, isVirtualNode }) => mode !== NEVER && mode !== BYPASS && !isVirtualNode;
 
-/** What the interface's resolution leaves out: links that are laid late around a subgraph, nodes that write values. */
+/** Resolve what the interface does not: links that are added late around a subgraph, nodes that write values. */
 function beside(executable, slot) {
   const { inputs, graph, nodesByExecutionId: all, subgraphNodePath: path } = executable;
   const link = inputs[slot].linkId == null ? null : graph.getLink(inputs[slot].linkId);

@@ -12,7 +12,7 @@ export const panelOf = (node) => panels.get(node);
  * Add a panel below a node's widgets.
  *
  * @param node the node, just created.
- * @param name the widget's name, one that no input has.
+ * @param name the widget's name, which no input has.
  * @param panel {element, height, grows, show(answer), setRan?(text)}, as createFormulaPanel returns it.
  */
 export function addPanel(node, name, panel) {
@@ -33,7 +33,7 @@ export function addPanel(node, name, panel) {
   panels.set(node, panel);
 }
 
-/** A new node, and one that was saved without its panel, gets the height for it. */
+/** Make a new node, or a node that was saved without its panel, high enough for it. */
 function makeRoom(node) {
   const onConfigure = node.onConfigure;
   const grow = () => node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
@@ -44,7 +44,7 @@ function makeRoom(node) {
   grow();
 }
 
-/** Take the text that the node sends when it has run. */
+/** Show the text that the node sends after a run. */
 function hear(node, panel) {
   const onExecuted = node.onExecuted;
   node.onExecuted = function (output, ...rest) {
@@ -54,8 +54,8 @@ function hear(node, panel) {
 }
 
 /**
- * In the classic rendering the panel lies over the canvas: wheel and buttons go on to it, as from a node's face;
- * over more text than there is room for the wheel scrolls. The new rendering takes the wheel before a panel gets it.
+ * Pass wheel and buttons on to the canvas, which the panel covers in the classic rendering. Over text that is longer
+ * than the panel the wheel scrolls it. The new rendering handles the wheel before a panel gets it.
  */
 function passOn(element) {
   const isClassic = () => !window.LiteGraph?.vueNodesMode;
@@ -71,7 +71,7 @@ function passOn(element) {
   }
 }
 
-/** Whether the wheel moves something: an element from `inner` out to `outer` with more in it than it shows. */
+/** True if the wheel can scroll an element from `inner` out to `outer`: its content is larger than itself. */
 function canScroll(inner, outer) {
   for (let at = inner; at && outer.contains(at); at = at.parentElement) {
     const overflow = getComputedStyle(at).overflowY;
@@ -80,7 +80,7 @@ function canScroll(inner, outer) {
   return false;
 }
 
-/** Load the style sheet that lies beside this file, once. */
+/** Load the style sheet beside this file, once. */
 export function loadStyle() {
   const link = document.createElement("link");
   link.rel = "stylesheet";
@@ -88,7 +88,7 @@ export function loadStyle() {
   document.head.append(link);
 }
 
-/** An element of this class, with children. */
+/** Make an element of this class, with children. */
 export function make(tag, name, ...children) {
   const element = document.createElement(tag);
   element.className = name;

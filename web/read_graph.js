@@ -1,4 +1,4 @@
-/** Our nodes of the shown graph, with what leads to them, as a part of what app.graphToPrompt() would give. */
+/** Read our nodes of the displayed graph and the nodes before them, as a part of app.graphToPrompt()'s prompt. */
 
 import { app } from "../../scripts/app.js";
 import { attempt } from "./attempt.js";
@@ -11,11 +11,11 @@ export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep"];
 const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms", "GCFG_SweepAxis"];
 const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
 const NOTHING = {};
-/** Of an input that another pack's nodes do not let be resolved. */
+/** The source of an input that cannot be resolved because of another pack's nodes. */
 const UNREADABLE = { from: { id: "unreadable", node: {}, title: "a node that cannot be read", inputs: [] }, slot: 0 };
 const IGNORED = ["seed", "control_after_generate"];
 const MOST_UPSTREAM = 500; // nodes before one condition
-const LONGEST_TEXT = 200; // of widgets of other nodes than ours
+const LONGEST_TEXT = 200; // in widgets of nodes that are not ours
 
 /**
  * Read, and change nothing: app.graphToPrompt() itself would let cameras, recorders and 3D views of the graph act.
@@ -49,14 +49,14 @@ function add(prompt, executable) {
   });
 }
 
-/** Nodes that make terms or axes, or hold a value, are followed; of others the name is enough. */
+/** Follow nodes that make terms or axes, or hold a value; of other nodes add only the name. */
 function addOrigin(prompt, executable) {
   const kind = executable.comfyClass ?? "";
   if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, executable);
   else prompt[executable.id] ??= head(executable);
 }
 
-/** A condition's node and all before it, the nearest first: they say when and where the condition is in force. */
+/** Add a condition's node and all before it, the nearest first: they limit when and where it is in force. */
 function addUpstream(prompt, executable) {
   const waiting = [executable];
   for (const next of waiting) {
@@ -66,7 +66,7 @@ function addUpstream(prompt, executable) {
   }
 }
 
-/** A node with the values of its widgets, each as `written`; `follow` gets every input with the node that gives it. */
+/** Describe a node with its widgets' values, each as `written`; `follow` gets every input with its source node. */
 function addNode(prompt, executable, follow, written = (value) => value) {
   const inputs = {};
   prompt[executable.id] = { ...head(executable), inputs };
@@ -87,7 +87,7 @@ const head = ({ comfyClass, title }) => ({ class_type: comfyClass ?? "", _meta: 
 
 const isSent = ({ name, options }) => name && options?.serialize !== false && !IGNORED.includes(name);
 
-/** A value of another pack's widget: numbers, switches and choices as they are, texts cut, the rest left out. */
+/** Copy a value of another pack's widget: numbers, switches and choices unchanged, texts cut, the rest left out. */
 function brief(value) {
   if (typeof value === "string") return value.slice(0, LONGEST_TEXT);
   return ["number", "boolean"].includes(typeof value) ? value : undefined;

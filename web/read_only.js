@@ -1,15 +1,15 @@
-/** Ask nodes of other packs where they lead, without what they do beside answering. */
+/** Ask other packs' nodes for their sources, without the side effects of asking. */
 
 import { app } from "../../scripts/app.js";
 
 let views = new WeakMap();
 
-/** Begin another reading: what nodes wrote into their views in the one before is forgotten. */
+/** Begin another reading: forget the values that nodes wrote into their views during the last. */
 export function forgetViews() {
   views = new WeakMap();
 }
 
-/** A virtual node, for reading only: what its own methods write stays in the view. Other nodes as they are. */
+/** Return a read-only view of a virtual node, which keeps its methods' writes; return other nodes unchanged. */
 export function viewOf(node) {
   if (!node.isVirtualNode) return node;
   if (!views.has(node)) views.set(node, makeView(node));
@@ -28,10 +28,10 @@ function makeView(node) {
   });
 }
 
-/** A place that a virtual node names, with the view of its node, by which the interface looks for it. */
+/** Replace the node in a source that a virtual node returns by its view, by which the interface looks it up. */
 const viewed = (place) => place && { ...place, node: viewOf(place.node) };
 
-/** What an action returns; messages that it wants to show to people, who did not ask for it, are dropped. */
+/** Return an action's result, without the messages that it would show to people who did not ask for it. */
 export function quietly(action) {
   const restore = [
     silence(window, "alert"),

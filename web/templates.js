@@ -1,16 +1,16 @@
 /**
- * Titles and sentences for our workflows in ComfyUI's template browser, in the order in which they are best read. By
- * itself it knows a pack's files by name alone; what it lists as its own templates may say more.
+ * Titles and descriptions for our workflows in ComfyUI's template browser, in the best order to read them. The browser
+ * shows only file names for a pack's templates, but titles and descriptions for ComfyUI's own.
  */
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const TEXTS = new URL("./templates.json", import.meta.url);
-/** The folder that the pack is installed in, which is what the template browser calls it. */
+/** The pack's folder, whose name the template browser shows. */
 const PACK = decodeURIComponent(TEXTS.pathname.split("/").at(-2));
 
-/** Our templates as ComfyUI describes its own; those without a text of ours stand last, under their name. */
+/** Describe our templates as ComfyUI describes its own; those without a text come last, under their file name. */
 function category(names, texts) {
   const described = texts.filter((text) => names.includes(text.name));
   const known = new Set(described.map((text) => text.name));
@@ -19,7 +19,7 @@ function category(names, texts) {
   return { moduleName: PACK, title: PACK, type: "image", templates };
 }
 
-/** Move our templates from the packs' names to ComfyUI's own descriptions, in what the page asks its server for. */
+/** Move our templates from the list of packs to ComfyUI's own templates, in the server's answers to the page. */
 function describeTemplates(texts) {
   const { getWorkflowTemplates, getCoreWorkflowTemplates } = api;
   api.getWorkflowTemplates = async () => {

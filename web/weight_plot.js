@@ -12,10 +12,10 @@ function draw(tag, attributes) {
   return element;
 }
 
-/** A number in at most four digits. */
+/** Format a number with at most four digits. */
 const short = (value) => String(Number(value.toPrecision(4)));
 
-/** The weight at a percent (0 to 1), on the straight lines between the points. */
+/** Return the weight at a percent (0 to 1), on the straight lines between the points. */
 function weightAt(points, percent) {
   const after = points.findIndex(([x]) => x > percent);
   if (after < 1) return points.at(after)[1];
@@ -23,7 +23,7 @@ function weightAt(points, percent) {
   return y0 + ((y1 - y0) * (percent - x0)) / (x1 - x0);
 }
 
-/** The lowest and the highest value that the plot shows; zero is always in it. */
+/** Return the lowest and the highest value of the plot; zero is always between them. */
 function range(points) {
   const weights = points.map(([, weight]) => weight);
   const low = Math.min(0, ...weights);

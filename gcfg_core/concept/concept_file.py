@@ -1,7 +1,7 @@
 """Concept checkpoint, format 1: one .safetensors file with a UNet in diffusers' names and its description as metadata.
 
 `read_concept` also reads the null-text files of arXiv 2312.08195's authors: a bare state dict as .safetensors, .bin or
-.pt, with exactly the network's tensors. Facts that such a file lacks are inferred and listed in `Concept.assumptions`.
+.pt, with exactly the network's tensors. Facts that it lacks are inferred and listed in `Concept.assumptions`.
 Code inside a pickle is never run.
 """
 
@@ -98,10 +98,10 @@ def check_concept(concept: Concept, name: str) -> None:
     missing = sorted(set(expected) - set(concept.tensors))
     unexpected = sorted(set(concept.tensors) - set(expected))
     if missing:
-        raise ConceptFileError(name, f"tensor {some(missing)}", "a file without", AGAIN)
+        raise ConceptFileError.saying(name, f"The file lacks tensor {some(missing)}. {AGAIN}")
     if unexpected:
-        what = f"the {len(expected)} tensors of its {concept.kind}"
-        raise ConceptFileError(name, what, f"unexpected {some(unexpected)}", AGAIN)
+        kind = f"{concept.kind} of {len(expected)} tensors"
+        raise ConceptFileError.saying(name, f"A {kind} does not have tensor {some(unexpected)}. {AGAIN}")
     for key, shape in expected.items():
         _check_tensor(name, key, concept.tensors[key], shape)
     for key, value, width in (
@@ -110,9 +110,9 @@ def check_concept(concept: Concept, name: str) -> None:
     ):
         wanted = concept.null_text and width is not None
         if wanted and value is None:
-            raise ConceptFileError(name, f"tensor {key} [1, {width}]", "a file without", AGAIN)
+            raise ConceptFileError.saying(name, f"The file lacks tensor {key} [1, {width}]. {AGAIN}")
         if value is not None and width is None:
-            raise ConceptFileError(name, "no SDXL constants for this network", key, AGAIN)
+            raise ConceptFileError.saying(name, f"This network has no SDXL constants, but the file has {key}. {AGAIN}")
         if value is not None and width is not None:
             _check_tensor(name, key, value, (1, width))
 

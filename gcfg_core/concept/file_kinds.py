@@ -1,4 +1,4 @@
-"""The kind of a model file, from its tensors' names, and the node that loads it, for messages."""
+"""Recognize the kind of a model file by its tensors' names, so that messages can name it and its loader."""
 
 import re
 from collections.abc import Iterable

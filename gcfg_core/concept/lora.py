@@ -137,11 +137,11 @@ def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int) -> 
 def _check_shapes(name: str, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
     missing, foreign = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing or foreign:
-        got = f"unexpected {some(foreign)}" if foreign else "a file without"
-        raise ConceptFileError(name, f"tensor {some(missing)}" if missing else "a LoRA's tensors alone", got, AGAIN)
+        got = f"unexpected {some(foreign)}" if foreign else "a file without it"
+        raise ConceptFileError(name, f"tensor {some(missing)}" if missing else "only the tensors of a LoRA", got, AGAIN)
     for key, shape in expected.items():
         if tuple(tensors[key].shape) != shape or not tensors[key].is_floating_point():
             got = f"{list(tensors[key].shape)} {str(tensors[key].dtype).removeprefix('torch.')}"
             raise ConceptFileError(name, f"{key} {list(shape)} of a floating point type", got, AGAIN)
         if not torch.isfinite(tensors[key]).all():
-            raise ConceptFileError(name, f"{key} of finite numbers", "others", AGAIN)
+            raise ConceptFileError(name, f"{key} of finite numbers", "inf or nan", AGAIN)

@@ -154,7 +154,7 @@ def _factors(name: str, tensors: Mapping[str, Tensor], layers: Mapping[str, str]
 def _check_alpha(name: str, key: str, value: Tensor | None, alpha: float) -> None:
     """Raise ConceptFileError unless a layer's alpha equals the file's."""
     if value is None:
-        raise ConceptFileError(name, f"tensor {key}", "a file without", AGAIN)
+        raise ConceptFileError.saying(name, f"The file lacks tensor {key}. {AGAIN}")
     if value.numel() != 1 or not torch.isclose(value.double(), torch.tensor(alpha).double(), rtol=1e-3).all():
         got = f"{float(value.flatten()[0]):g}" if value.numel() == 1 else f"shape {list(value.shape)}"
         raise ConceptFileError(f"{name}: {key}", f"{alpha:g} as in {ALPHA_KEY}", got, AGAIN)
@@ -175,11 +175,12 @@ def _unpacked(name: str, metadata: Mapping[str, str]) -> dict[str, Tensor]:
     try:
         constants = load(base64.b64decode(metadata.get(CONSTANTS_KEY, ""), validate=True))
     except (binascii.Error, ValueError, SafetensorError) as error:
-        got = str(error) if metadata.get(CONSTANTS_KEY) else "none"
-        raise ConceptFileError(f"{name}: {CONSTANTS_KEY}", "the null-text constants", got, AGAIN) from None
+        reason = f"cannot be read ({error})" if metadata.get(CONSTANTS_KEY) else "are missing"
+        text = f"The null-text constants {reason}. {AGAIN}"
+        raise ConceptFileError.saying(f"{name}: {CONSTANTS_KEY}", text) from None
     foreign = sorted(key for key in constants if not _is_constant(key))
     if foreign:
-        raise ConceptFileError(f"{name}: {CONSTANTS_KEY}", "the null-text constants alone", some(foreign), AGAIN)
+        raise ConceptFileError(f"{name}: {CONSTANTS_KEY}", "only the null-text constants", some(foreign), AGAIN)
     return constants
 
 

@@ -20,7 +20,7 @@ FORMAT = 1
 FORMAT_KEY, KIND_KEY = "gcfg.format", "gcfg.kind"
 DESCRIPTION = "gcfg.description"  # a tensor that holds the metadata, for files that another program writes (Save Model)
 PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}  # our name -> ModelSpec's name
-REWRITE = "The file's metadata is not what its format says; export the concept again."
+REWRITE = "The file's metadata does not follow its format; export the concept again."
 
 
 def describe(concept: Concept, title: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def parse(
     if kind == NULL_TEXT_LORA.name and kind not in kinds:
         raise ConceptFileError(
             f"{name}: {KIND_KEY}", " or ".join(kinds), kind,
-            "A LoRA concept is no whole network: use it together with its base model.",
+            "A LoRA concept is not a whole network: use it together with its base model.",
         )  # fmt: skip
     _check_format(name, metadata[FORMAT_KEY], newest)
     _one_of(name, KIND_KEY, kind, kinds)
@@ -81,7 +81,8 @@ def parse(
     architecture = metadata.get("gcfg.architecture", "")
     _one_of(name, "gcfg.architecture", architecture, ARCHITECTURES)
     if architecture != "custom" and architecture_of(config) != architecture:
-        raise ConceptFileError(f"{name}: gcfg.unet_config", f"the network of {architecture}", "another one", REWRITE)
+        text = f"This is not the network of {architecture}. {REWRITE}"
+        raise ConceptFileError.saying(f"{name}: gcfg.unet_config", text)
     prediction = metadata.get("gcfg.prediction_type", "")
     _one_of(name, "gcfg.prediction_type", prediction, tuple(PREDICTION_TYPES))
     zero_snr = metadata.get("gcfg.zero_terminal_snr", "false")
@@ -108,7 +109,7 @@ def unpack_description(name: str, packed: Tensor) -> dict[str, str]:
     text = bytes(packed.flatten().tolist()).decode(errors="replace")
     metadata = _json(name, DESCRIPTION, {DESCRIPTION: text})
     if FORMAT_KEY not in metadata:
-        raise ConceptFileError(f"{name}: {DESCRIPTION}", FORMAT_KEY, "none", REWRITE)
+        raise ConceptFileError.saying(f"{name}: {DESCRIPTION}", f"{FORMAT_KEY} is missing. {REWRITE}")
     return metadata
 
 

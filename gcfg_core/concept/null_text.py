@@ -101,16 +101,16 @@ def remove_text_attention(
     Raises:
         ConceptFileError: there is nothing to replace, or the names in `constants` are not exactly the layers' paths.
     """
-    found = list(text_attentions(unet))
-    todo = {path: block for path, block in found if not isinstance(block.attn2, NullTextAttention)}
-    if not found:
-        raise ConceptFileError(
-            type(unet).__name__, "transformer blocks with attn2 and norm2", "none", "Give a text-conditioned UNet."
+    attentions = list(text_attentions(unet))
+    todo = {path: block for path, block in attentions if not isinstance(block.attn2, NullTextAttention)}
+    if not attentions:
+        raise ConceptFileError.saying(
+            type(unet).__name__, "No transformer block has attn2 and norm2. Give a text-conditioned UNet."
         )
     if constants is not None and set(constants) != set(todo):
         odd = sorted(set(constants) ^ set(todo))
-        raise ConceptFileError(
-            "constants", "one for each attn2", f"a difference at {odd[0]}", "Measure them on this very network."
+        raise ConceptFileError.saying(
+            "constants", f"They do not match the network's attn2 layers at {odd[0]}. Measure them on this network."
         )
     for path, block in todo.items():
         query: Any = block.attn2.to_q  # type: ignore[union-attr]
@@ -140,8 +140,8 @@ class LayerMean:
     def constant(self) -> Tensor:
         """Return the mean over batches and tokens, [1, 1, C] float32: the least-squares constant."""
         if self.total is None:
-            raise ConceptFileError(
-                "attention outputs", "at least one", "none", "Run the network once while the means are recorded."
+            raise ConceptFileError.saying(
+                "attention outputs", "None were recorded. Run the network once while the means are recorded."
             )
         return (self.total / self.tokens).float().reshape(1, 1, -1)
 

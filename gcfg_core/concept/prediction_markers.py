@@ -6,9 +6,9 @@ MARKERS = ("v_pred", "ztsnr")  # empty tensors: v-prediction and zero terminal S
 # Tensors by which ComfyUI recognizes models over a continuous range of sigma instead of a DDPM schedule.
 EDM_MARKERS = {
     "edm_vpred.sigma_max": "an EDM v-prediction model such as CosXL",
-    "edm_vpred.sigma_min": "an EDM v-prediction model such as CosXL",
-    "edm_mean": "an EDM model such as Playground v2.5",
-    "edm_std": "an EDM model such as Playground v2.5",
+    "edm_vpred.sigma_min": "an EDM v-prediction model like CosXL",
+    "edm_mean": "an EDM model like Playground v2.5",
+    "edm_std": "an EDM model like Playground v2.5",
 }
 EDM_REMEDY = (
     "Its noise levels are no DDPM schedule, the only kind that can be trained. In ComfyUI Load Checkpoint loads it, "

@@ -71,9 +71,9 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], m
         OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     hashed = "modelspec.sai_model_spec" in metadata
-    told = {**metadata, **({HASH: f"0x{'0' * 64}"} if hashed else {})}
+    complete = {**metadata, **({HASH: f"0x{'0' * 64}"} if hashed else {})}
     with _replacing(path, (".safetensors",)) as partial:
-        save_file(_separate(tensors), partial, metadata=told)
+        save_file(_separate(tensors), partial, metadata=complete)
         if hashed:
             _note_hash(partial)
 
@@ -98,9 +98,9 @@ def _replacing(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Itera
     target = Path(path)
     if target.suffix.lower() not in suffixes:
         expected = f"a name that ends in {' or '.join(suffixes)}"
-        raise ConceptFileError(str(path), expected, target.suffix or "none", "Rename it.")
+        raise ConceptFileError(str(path), expected, target.suffix or "no ending", "Rename it.")
     if not target.parent.is_dir():
-        raise ConceptFileError(str(target.parent), "a folder", "nothing there", "Make the folder first.")
+        raise ConceptFileError.saying(str(target.parent), "The folder does not exist. Make it first.")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     with replacing(target, partial):
         partial.touch()  # with the permissions of any new file, which save_file would make the owner's alone
@@ -157,13 +157,13 @@ def _state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if CODE.search(str(error)) or named:
             which = f" ({some(sorted(named))})" if named else ""
             raise ConceptFileError(
-                name, "tensors alone", f"a pickle that needs code to be run{which}",
+                name, "only tensors", f"a pickle that needs code to be run{which}",
                 "It was not run. Ask its author for a .safetensors file, or convert it where you trust it.",
             ) from error  # fmt: skip
-        raise ConceptFileError(name, "a whole file of tensors", "one that cannot be read", DAMAGED) from error
+        raise ConceptFileError.saying(name, f"The file cannot be read as tensors. {DAMAGED}") from error
     tensors = _unwrapped(loaded)
     if not tensors or not all(isinstance(key, str) for key in tensors):
-        got = "a dict without them" if isinstance(loaded, Mapping) else type(loaded).__name__
+        got = "a dict without tensors" if isinstance(loaded, Mapping) else type(loaded).__name__
         raise ConceptFileError(name, "a state dict of tensors", got, "Give the UNet's state dict.")
     return tensors
 
@@ -184,7 +184,7 @@ def _weights_only(path: str | os.PathLike[str]) -> object:
 def _allowed() -> set[str]:
     """Name the globals that the unpickler of this process already accepts; ComfyUI registers some of the same."""
     listed = getattr(torch.serialization, "get_safe_globals", list)()
-    return {one[1] if isinstance(one, tuple) else f"{one.__module__}.{one.__qualname__}" for one in listed}
+    return {known[1] if isinstance(known, tuple) else f"{known.__module__}.{known.__qualname__}" for known in listed}
 
 
 def _foreign_globals(path: str | os.PathLike[str]) -> set[str]:
@@ -210,5 +210,5 @@ def _unwrapped(loaded: object) -> dict[str, Tensor]:
 
 def _absent(path: str | os.PathLike[str]) -> ConceptFileError:
     if os.path.isdir(path):
-        return ConceptFileError(str(path), "a file", "a folder", "Give a file in it.")
-    return ConceptFileError(str(path), "a file", "nothing there", "Check the name, and that the file was not moved.")
+        return ConceptFileError.saying(str(path), "This is a folder. Give a file in it.")
+    return ConceptFileError.saying(str(path), "There is no file of this name. Check the name and the folder.")

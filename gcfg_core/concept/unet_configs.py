@@ -41,7 +41,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 LDM_UNET = "model.diffusion_model.input_blocks."
-CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so that the file says what it is."
+CONVERT = "Convert it with `python -m training convert --config CONFIG.json`, so that the file describes its network."
 
 
 def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _no_unet(names: list[str]) -> ConceptFileError:
 def _heads(channels: list[int], linear: bool) -> int | list[int]:
     if channels[0] != CONFIGS["sd15"]["block_out_channels"][0]:
         raise ConceptFileError(
-            "attention heads", "a UNet of base width 320, where they are known", f"base width {channels[0]}", CONVERT
+            "attention heads", "a UNet of base width 320, whose heads are known", f"base width {channels[0]}", CONVERT
         )
     return [width // 64 for width in channels] if linear else 8
 
@@ -134,7 +134,7 @@ def _depths(shapes: Mapping[str, Sequence[int]], block: str, count: int) -> list
 
 
 def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
-    """Count the consecutive numbers from 0 that, put into the pattern, begin some name."""
+    """Count up from 0 while some name begins with the pattern that has the number filled in."""
     count = 0
     while any(name.startswith(pattern.format(count)) for name in shapes):
         count += 1

@@ -11,7 +11,7 @@ from ..errors import InputError
 MOST_CELLS = 256
 """Largest number of pictures in a sweep, and of values on an axis."""
 NUMBER = re.compile(r"[-+]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})", re.ASCII)
-EXAMPLE = "numbers such as 0, 0.75, 1.5, or start:end:count such as 0:3:5"
+EXAMPLE = "numbers like 0, 0.75, 1.5, or start:end:count like 0:3:5"
 
 
 def parse_values(text: str) -> tuple[Fraction, ...]:
@@ -23,12 +23,12 @@ def parse_values(text: str) -> tuple[Fraction, ...]:
     parts = [part.strip() for part in text.replace("\n", ",").split(",")]
     values = [value for part in parts if part for value in _read(part)]
     if not values:
-        raise InputError("values", EXAMPLE, "none", "Write at least one.")
+        raise InputError.saying("values", f"There are none. Write at least one: {EXAMPLE}.")
     if len(values) > MOST_CELLS:
         raise _too_many(len(values))
     for k, value in enumerate(values):
         if value in values[:k]:
-            raise InputError("values", "different numbers", f"{float(value):g} twice", "Leave one of them out.")
+            raise InputError("values", "different numbers", f"{float(value):g} twice", "Delete one of the two.")
     return tuple(values)
 
 

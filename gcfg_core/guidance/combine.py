@@ -83,9 +83,9 @@ class Call:
         return self.weights[primary] if self.sees_primary and primary is not None else 1.0
 
     def prediction(self, j: int) -> Tensor:
-        found = self.predictions.get(j)
-        if found is not None:
-            return found
+        prediction = self.predictions.get(j)
+        if prediction is not None:
+            return prediction
         others = [*self.predictions.values(), *(self.pair or ())]
         return torch.zeros_like(others[0])
 

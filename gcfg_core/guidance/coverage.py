@@ -41,7 +41,7 @@ class Reach:
 
     def within(self, window: Window) -> Reach:
         """Return the part of this reach that lies in a window."""
-        cut = ((max(one.start, window.start), min(one.end, window.end)) for one in self.windows)
+        cut = ((max(own.start, window.start), min(own.end, window.end)) for own in self.windows)
         return Reach(tuple(Window(start, end) for start, end in cut if start < end), self.is_everywhere)
 
 
@@ -68,7 +68,7 @@ def intersection(reaches: Sequence[Reach]) -> Reach:
 def _joined(windows: Iterable[Window]) -> tuple[Window, ...]:
     """Sort windows and merge those that touch or overlap."""
     joined: list[Window] = []
-    for window in sorted(windows, key=lambda one: one.start):
+    for window in sorted(windows, key=lambda each: each.start):
         if joined and window.start <= joined[-1].end:
             joined[-1] = Window(joined[-1].start, max(joined[-1].end, window.end))
         else:
@@ -138,10 +138,10 @@ def is_nowhere(cover: Cover) -> bool:
     return not isinstance(cover, Tensor) and cover == 0.0
 
 
-def _product(one: Cover, other: Cover) -> Cover:
-    if is_nowhere(one) or is_nowhere(other):
+def _product(first: Cover, second: Cover) -> Cover:
+    if is_nowhere(first) or is_nowhere(second):
         return 0.0
-    both = one * other
+    both = first * second
     return 0.0 if isinstance(both, Tensor) and not bool(both.any()) else both
 
 

@@ -96,5 +96,5 @@ def parse_keyframes(text: str) -> Keyframes:
         try:
             points.append((float(position), float(factor)))
         except ValueError:
-            raise ValueError(f"keyframes: expected 'position:factor' such as '0.5:2', got {part!r}.") from None
+            raise ValueError(f"keyframes: expected 'position:factor' like '0.5:2', got {part!r}.") from None
     return Keyframes(tuple(points))

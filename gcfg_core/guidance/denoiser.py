@@ -45,7 +45,9 @@ class GuidedDenoiser:
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the guided denoised prediction [B, C, ...] of x [B, C, ...] at sigma."""
-        return self.predict(x, sigma, lambda model, conditions: [model(x, sigma, one) for one in conditions])
+        return self.predict(
+            x, sigma, lambda model, conditions: [model(x, sigma, condition) for condition in conditions]
+        )
 
     def predict(self, x: Tensor, sigma: float, ask: Ask) -> Tensor:
         """Do the same with ``ask`` in the place of calling models: one request per model, for all its conditions."""

@@ -40,15 +40,15 @@ def condition_names(plan: Plan) -> tuple[str, ...]:
     """Name each prediction's condition: 'null' for the base's, the label of the first term that adds it on the base
     model, or 'c1', 'c2' ..."""
     conditions, names = [plan.predictions[BASE].condition], ["null"]
-    found = []
+    labels = []
     for j, prediction in enumerate(plan.predictions):
         index = next((k for k, known in enumerate(conditions) if known is prediction.condition), None)
         if index is None:
             index = len(conditions)
             conditions.append(prediction.condition)
             names.append(_unused(_condition_label(plan, j) or f"c{index}", names))
-        found.append(names[index])
-    return tuple(found)
+        labels.append(names[index])
+    return tuple(labels)
 
 
 def _condition_label(plan: Plan, j: int) -> str:
@@ -82,7 +82,7 @@ def _curve_text(curve: Curve) -> str:
 def _windows_text(reach: Reach) -> str:
     if reach.is_always:
         return ""
-    return " @ " + (", ".join(f"{one.start:.0%}-{one.end:.0%}" for one in reach.windows) or "never")
+    return " @ " + (", ".join(f"{window.start:.0%}-{window.end:.0%}" for window in reach.windows) or "never")
 
 
 def _places_text(plan: Plan, i: int, names: Sequence[str]) -> str:
@@ -99,10 +99,10 @@ def _term_text(plan: Plan, i: int, is_unknown: bool) -> str:
     difference = f"({positive} - {reference})"
     for modifier in plan.acting(i):
         difference = modifier.text() + difference
-    schedule = (_curve_text(term.curve) + _windows_text(plan.reach(i))).strip()
+    timing = (_curve_text(term.curve) + _windows_text(plan.reach(i))).strip()
     weight = UNKNOWN if is_unknown else _number(abs(term.weight))
     places = _places_text(plan, i, condition_names(plan))
-    return f"{weight}{{{schedule}}}{places} * {difference}" if schedule else f"{weight}{places} * {difference}"
+    return f"{weight}{{{timing}}}{places} * {difference}" if timing else f"{weight}{places} * {difference}"
 
 
 def formula(plan: Plan) -> str:

@@ -120,7 +120,7 @@ class Project(Modifier):
         return self.direction != "off" and self.parallel != 1.0
 
     def acts(self, i: int, primary: int | None) -> bool:
-        """False if the direction is the primary term and there is none, or it is term i itself."""
+        """True if a direction is set; 'primary term' counts only if the graph has a primary term other than term i."""
         return self.is_set and (self.direction != "primary term" or primary not in (None, i))
 
     @property

@@ -196,7 +196,7 @@ class Plan:
 
 def compile_plan(
     graph: GuidanceGraph,
-    same_model: Callable[[object, object], bool] = lambda one, other: one is other,
+    same_model: Callable[[object, object], bool] = lambda first, second: first is second,
     reach_of: Callable[[object], Reach] = lambda condition: WHOLE,
 ) -> Plan:
     """Compile a graph: find its distinct models (by ``same_model``) and predictions (a model and one condition object).

@@ -72,7 +72,7 @@ class Sweep:
         return ", ".join(named)
 
 
-def plan_sweep(settings: Settings, columns: Axis, rows: Axis | None = None) -> Sweep:
+def lay_out_sweep(settings: Settings, columns: Axis, rows: Axis | None = None) -> Sweep:
     """Combine every value of the axes; everything else stays as in ``settings``.
 
     Raises:
@@ -83,10 +83,11 @@ def plan_sweep(settings: Settings, columns: Axis, rows: Axis | None = None) -> S
     targets = {side: _target(axis, settings.terms, side) for side, axis in axes.items()}
     titles = {side: _title(target, settings.terms) for side, target in targets.items()}
     if len(set(targets.values())) < len(targets):
-        raise InputError(
-            "rows", f"another thing to change than in columns, which is {titles['columns']}", "the same",
-            "Choose another parameter or another term on one of the two Sweep Axis nodes.",
-        )  # fmt: skip
+        raise InputError.saying(
+            "rows",
+            f"They change the same as the columns: {titles['columns']}. Choose another parameter or another term on "
+            "one of the two Sweep Axis nodes.",
+        )
     headings = {side: Heading(titles[side], axis.labels) for side, axis in axes.items()}
     across = [{targets["columns"]: value} for value in columns.values]
     down = [{}] if rows is None else [{targets["rows"]: value} for value in rows.values]
@@ -110,23 +111,23 @@ def _target(axis: Axis, terms: tuple[GuidanceTerm, ...], side: str) -> Target:
         kinds = " or ".join(kind.__name__.lower() for kind in wanted)
         raise InputError(
             f"{side}: Sweep Axis, parameter {axis.parameter}", f"a term whose curve is {kinds}",
-            f"{type(curve).__name__.lower()} on {name}", "Choose such a curve on that Guidance Term.",
+            f"{type(curve).__name__.lower()} on {name}", "Choose that curve on the Guidance Term.",
         )  # fmt: skip
     return index, axis.parameter
 
 
 def _term_index(wanted: str, terms: tuple[GuidanceTerm, ...], input_name: str) -> int:
     """Return the index of the term with this label, or else with this number."""
-    found = [i for i, term in enumerate(terms) if term.label and term.label == wanted]
-    if len(found) == 1:
-        return found[0]
+    matches = [i for i, term in enumerate(terms) if term.label and term.label == wanted]
+    if len(matches) == 1:
+        return matches[0]
     numbers = [str(i + 1) for i in range(len(terms))]
-    if not found and wanted in numbers:
+    if not matches and wanted in numbers:
         return numbers.index(wanted)
     there = ", ".join(f"{number} ({name})" for number, name in zip(numbers, names_of(terms), strict=True))
     raise InputError(
         input_name, "the label or the number of one term",
-        f"{wanted!r}" + (f", the label of {len(found)} terms" if found else ""),
+        f"{wanted!r}" + (f", the label of {len(matches)} terms" if matches else ""),
         f"There are {there}." if terms else "There are none: connect Guidance Terms to the input terms.",
     )  # fmt: skip
 
@@ -149,10 +150,11 @@ def _changed_term(term: GuidanceTerm, changes: Mapping[str, float], name: str) -
     """Apply all changes to one term together, because a window's start and end must fit each other."""
     start, end = changes.get("start_percent", term.window.start), changes.get("end_percent", term.window.end)
     if start > end:
-        raise InputError(
-            "columns, rows", f"windows of {name} that begin before they end", f"{start:g} to {end:g}",
-            "Let every start_percent of the grid be less than every end_percent.",
-        )  # fmt: skip
+        raise InputError.saying(
+            "columns, rows",
+            f"In one picture the window of {name} would end before it begins ({start:g} to {end:g}). Let every "
+            "start_percent of the grid be less than every end_percent.",
+        )
     curve = _changed_curve(term.curve, changes)
     return replace(term, weight=changes.get("weight", term.weight), window=Window(start, end), curve=curve)
 

@@ -49,6 +49,6 @@ class Alignment:
         return tuple(_cosine(sample[i][j], sample[i][i], sample[j][j]) for sample in self.products)
 
 
-def _cosine(product: float, one: float, other: float) -> float:
-    length = math.sqrt(max(one, 0.0)) * math.sqrt(max(other, 0.0))
+def _cosine(product: float, first: float, second: float) -> float:
+    length = math.sqrt(max(first, 0.0)) * math.sqrt(max(second, 0.0))
     return min(max(product / length, -1.0), 1.0) if length > 0.0 else math.nan

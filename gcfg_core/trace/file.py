@@ -58,15 +58,15 @@ def batch_size(record: CallRecord) -> int:
 
 def distinct(names: Sequence[str]) -> list[str]:
     """Return the names, with repeated ones numbered."""
-    found: list[str] = []
+    unique: list[str] = []
     for name in names:
         count = 1
         fresh = name
-        while fresh in found:
+        while fresh in unique:
             count += 1
             fresh = f"{name} ({count})"
-        found.append(fresh)
-    return found
+        unique.append(fresh)
+    return unique
 
 
 def _numbers(record: CallRecord, sample: int) -> list[float | None]:
@@ -87,7 +87,7 @@ def _cell(value: float | None) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(one) for one in value]
+        return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,8 +15,7 @@ MEANING = (
 
 
 def cost_line(trace: Trace) -> str:
-    """Write '25 calls, 75 evaluations (3 per call), 11.7 s', with 'run 2 of this guider: ' before it from the second
-    run on."""
+    """Format as '25 calls, 75 evaluations (3 per call), 11.7 s', after 'run 2 of this guider: ' for later runs."""
     calls, spent = len(trace.records), seconds(seconds_of_calls(trace))
     evaluations = count(trace.evaluations, "evaluation")
     run = f"run {trace.runs} of this guider: " if trace.runs > 1 else ""
@@ -45,24 +44,24 @@ def overflow_line(call: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write '1 call', '25 calls'."""
+    """Format as '1 call', '25 calls'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def seconds(value: float) -> str:
-    """Write '0.0123 s', '11.7 s', '1234 s'; '-' for nan."""
+    """Format as '0.0123 s', '11.7 s', '1234 s'; '-' for nan."""
     if math.isnan(value):
         return "-"
     return f"{value:.0f} s" if value >= 100.0 else f"{value:.3g} s"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Write three significant digits, '-' for nan."""
+    """Format with three significant digits, '-' for nan."""
     return "-" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def cosine(value: float) -> str:
-    """Write two decimals with a sign, '-' for nan."""
+    """Format with two decimals with a sign, '-' for nan."""
     return "-" if math.isnan(value) else f"{round(value, 2) + 0.0:+.2f}"
 
 
@@ -82,7 +81,7 @@ def _term_table(trace: Trace, terms: Sequence[TermSummary]) -> str:
 
 
 def _acted(term: TermSummary, calls: int) -> str:
-    """Write '25 of 25 calls', with the number of measured calls if it is smaller."""
+    """Format as '25 of 25 calls', with the number of measured calls if it is smaller."""
     if term.acted == 0:
         return "no call"
     text = f"{term.acted} of {calls} calls"

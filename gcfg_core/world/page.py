@@ -78,11 +78,11 @@ def read_world_page(folder: Path) -> WorldPage:
     try:
         given = json.loads((folder / WORLD).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConceptFileError(WORLD, "a file", "nothing there", f"Is the folder complete? {AGAIN}") from None
+        raise ConceptFileError.saying(WORLD, f"The file is missing. Is the folder complete? {AGAIN}") from None
     except (ValueError, OSError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        raise ConceptFileError(WORLD, "a JSON object", "something else", AGAIN)
+        raise ConceptFileError.saying(WORLD, f"The file is not a JSON object. {AGAIN}")
     return parse_world_page(given)
 
 
@@ -121,8 +121,9 @@ def _check(given: Mapping[str, Any], path: str, known: Mapping[str, type | tuple
         fits = type(value) is wanted if isinstance(wanted, type) else value in wanted
         if not fits:
             expected = TYPES[wanted] if isinstance(wanted, type) else " or ".join(map(str, wanted))
-            got = repr(value)[:60] if key in given else "none"
+            got = repr(value)[:60] if key in given else "no value"
             raise ConceptFileError(f"{WORLD}: {path}{key}", expected, got, AGAIN)
     odd = sorted(set(given) - set(known))
     if odd:
-        raise ConceptFileError(f"{WORLD}: {path}{odd[0]}", f"the keys {', '.join(known)} alone", "this one too", AGAIN)
+        text = f"This key is unknown; the keys are {', '.join(known)}. {AGAIN}"
+        raise ConceptFileError.saying(f"{WORLD}: {path}{odd[0]}", text)

@@ -115,8 +115,8 @@ def check_text_encoder(encoder: SmallTextEncoder) -> None:
     missing = sorted(set(expected) - set(encoder.tensors))
     unexpected = sorted(set(encoder.tensors) - set(expected))
     if missing or unexpected:
-        got = f"none of {some(missing)}" if missing else f"also {some(unexpected)}"
-        raise ConceptFileError("tensors", f"the {len(expected)} of a text encoder", got, AGAIN)
+        odd = f"{some(missing)} missing" if missing else f"{some(unexpected)} unknown"
+        raise ConceptFileError("tensors", f"the {len(expected)} of a text encoder", odd, AGAIN)
     for key, shape in expected.items():
         value = encoder.tensors[key]
         if tuple(value.shape) != shape or not value.is_floating_point():
@@ -134,7 +134,7 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
     tensors, metadata = open_tensors(path)
     try:
         if metadata.get("gcfg.kind") != KIND:
-            got = metadata.get("gcfg.kind") or "none"
+            got = metadata.get("gcfg.kind") or "no kind"
             raise ConceptFileError("gcfg.kind", KIND, got, "Give the text encoder of a world.")
         if metadata.get(FORMAT_KEY) != str(FORMAT):
             got = repr(metadata.get(FORMAT_KEY))

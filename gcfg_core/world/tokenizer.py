@@ -97,11 +97,11 @@ class WordTokenizer:
             ConceptFileError: the value does not have exactly those keys and types.
         """
         if not isinstance(value, Mapping) or set(value) != {"format", "length", "words"}:
-            raise ConceptFileError("vocabulary", "format, length and words", _told(value), MEND)
+            raise ConceptFileError("vocabulary", "format, length and words", _described(value), MEND)
         if type(value["format"]) is not int or value["format"] != FORMAT:
             raise ConceptFileError("vocabulary", f"format {FORMAT}", repr(value["format"]), "Update this node pack.")
         if not isinstance(value["words"], list):
-            raise ConceptFileError("vocabulary: words", "a list", _told(value["words"]), MEND)
+            raise ConceptFileError("vocabulary: words", "a list", _described(value["words"]), MEND)
         return cls(tuple(value["words"]), value["length"])
 
 
@@ -137,6 +137,6 @@ def _check(words: tuple[Any, ...], length: Any) -> None:
         seen.add(word)
 
 
-def _told(value: object) -> str:
+def _described(value: object) -> str:
     """Describe a value for an error message: the keys of an object, or else its type."""
     return f"the keys {', '.join(sorted(map(str, value)))}" if isinstance(value, Mapping) else type(value).__name__

@@ -42,18 +42,18 @@ def read_world_files(folder: Path) -> World:
         raise ConceptFileError(UNET, "a UNet that reads text", concept.kind, "Give the world it came from.")
     _check_digest(UNET, concept.tensors, page.unet)
     _check_digest(TEXT, text_encoder.tensors, page.text_encoder)
-    told = (concept.prediction_type, concept.zero_terminal_snr)
-    if told != (page.prediction_type, page.zero_terminal_snr):
-        raise ConceptFileError(UNET, f"the schedule of {WORLD}", str(told), "Write the world again.")
+    schedule = (concept.prediction_type, concept.zero_terminal_snr)
+    if schedule != (page.prediction_type, page.zero_terminal_snr):
+        raise ConceptFileError(UNET, f"the noise schedule of {WORLD}", str(schedule), "Write the world again.")
     if concept.latents != page.latent_format:
         raise ConceptFileError(UNET, f"the latent format of {WORLD}", concept.latents, "Write the world again.")
     width, wanted = text_encoder.config["hidden_size"], concept.config.get("cross_attention_dim")
     if width != wanted:
-        raise ConceptFileError(TEXT, f"features of width {wanted}", str(width), "These files are not one world's.")
+        raise ConceptFileError(TEXT, f"features of width {wanted}", str(width), "These files are not of one world.")
     return World(page, concept, text_encoder)
 
 
-def _check_digest(name: str, tensors: Mapping[str, Tensor], told: str) -> None:
-    if digest_of(tensors) != told:
+def _check_digest(name: str, tensors: Mapping[str, Tensor], digest: str) -> None:
+    if digest_of(tensors) != digest:
         remedy = "The files are not of one world, or damaged; copy the whole folder again."
-        raise ConceptFileError(name, f"the weights that {WORLD} names", "other ones", remedy)
+        raise ConceptFileError.saying(name, f"Its weights are not those that {WORLD} names. {remedy}")

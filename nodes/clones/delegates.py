@@ -30,7 +30,7 @@ class PlainModel(NamedTuple):
     override: tuple
 
 
-BOOKS_OF_LOADING = ("backup", "backup_buffers", "object_patches_backup", "pinned")
+LOADING_STATE = ("backup", "backup_buffers", "object_patches_backup", "pinned")
 """All patchers of one module share these."""
 
 _plain_models: weakref.WeakKeyDictionary[Any, PlainModel] = weakref.WeakKeyDictionary()
@@ -73,5 +73,5 @@ def _read_again(patcher: ModelPatcher, name: str) -> PlainModel:
     logging.info("GCFG: %s: the file of this %s is read a second time, since its weights are streamed", name, network)
     clone = patcher.clone(disable_dynamic=True, model_override=known)
     owner = comfy.model_patcher.ModelPatcher(clone.model, clone.load_device, clone.offload_device)
-    vars(owner).update({book: value for book, value in vars(clone).items() if book in BOOKS_OF_LOADING})
+    vars(owner).update({key: value for key, value in vars(clone).items() if key in LOADING_STATE})
     return PlainModel(owner, clone.get_clone_model_override())

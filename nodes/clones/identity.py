@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 
-def is_same(one: object, other: object) -> bool:
+def is_same(first: object, second: object) -> bool:
     """True if nested dicts, lists and tuples have equal structure; leaves are equal by identity or as plain values."""
-    if one is other:
+    if first is second:
         return True
-    if type(one) is not type(other):
+    if type(first) is not type(second):
         return False
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    return isinstance(one, (str, int, float, bool)) and one == other or _is_same_uuid(one, other)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(is_same, first, second))
+    return isinstance(first, (str, int, float, bool)) and first == second or _is_same_uuid(first, second)
 
 
-def _is_same_uuid(one: object, other: object) -> bool:
-    return hasattr(one, "hex") and hasattr(one, "bytes") and one == other
+def _is_same_uuid(first: object, second: object) -> bool:
+    return hasattr(first, "hex") and hasattr(first, "bytes") and first == second
 
 
 def without_empty(state: object) -> object:
@@ -35,22 +35,22 @@ def without_empty(state: object) -> object:
     return {key: value for key, value in kept.items() if not (isinstance(value, (dict, list)) and not value)}
 
 
-def is_same_model(one: ModelPatcher, other: ModelPatcher) -> bool:
+def is_same_model(first: ModelPatcher, second: ModelPatcher) -> bool:
     """True for one patcher, or for clones of one model with equal patches, object patches and options."""
-    if one is other:
+    if first is second:
         return True
-    if getattr(one, "model", None) is not getattr(other, "model", object()):
+    if getattr(first, "model", None) is not getattr(second, "model", object()):
         return False
-    return _agree(one, other, STATE)
+    return _agree(first, second, STATE)
 
 
-def has_same_weights(one: ModelPatcher, other: ModelPatcher) -> bool:
-    """True if clones of one model have equal weights and objects, so that nothing in the shared module is exchanged."""
-    return _agree(one, other, STATE_OF_WEIGHTS)
+def has_same_weights(first: ModelPatcher, second: ModelPatcher) -> bool:
+    """True if clones of one model have equal weights and objects, so that no exchange is needed."""
+    return _agree(first, second, STATE_OF_WEIGHTS)
 
 
-def _agree(one: ModelPatcher, other: ModelPatcher, names: tuple[str, ...]) -> bool:
-    return all(is_same(_state(one, name), _state(other, name)) for name in names)
+def _agree(first: ModelPatcher, second: ModelPatcher, names: tuple[str, ...]) -> bool:
+    return all(is_same(_state(first, name), _state(second, name)) for name in names)
 
 
 def _state(patcher: ModelPatcher, name: str) -> object:

@@ -105,12 +105,12 @@ class WeightExchange:
         for module_name, module in self.carrier.model.named_modules():
             for name in ("weight", "bias"):
                 key = f"{module_name}.{name}"
-                own, other = carriers.get(key, []), variants.get(key, [])
+                own, theirs = carriers.get(key, []), variants.get(key, [])
                 is_exchanged = (id(module._parameters), name) in exchanged
-                if hasattr(module, f"{name}_function") and (is_exchanged or own != other):
+                if hasattr(module, f"{name}_function") and (is_exchanged or own != theirs):
                     kept = [] if is_exchanged else getattr(module, f"{name}_function")
                     kept = [function for function in kept if function not in own]
-                    self.slots.append((module.__dict__, f"{name}_function", [*kept, *other]))
+                    self.slots.append((module.__dict__, f"{name}_function", [*kept, *theirs]))
 
     def _collect_casting(self) -> None:
         """Collect the flags for casting and unpacking weights, if the compute dtype of either clone is set."""
@@ -132,18 +132,18 @@ class WeightExchange:
                 self.objects[key] = variant[key] if key in variant else self.carrier.object_patches_backup[key]
 
 
-def has_same_tensors(one: ModelPatcher, other: ModelPatcher) -> bool:
+def has_same_tensors(first: ModelPatcher, second: ModelPatcher) -> bool:
     """True if clones patch every weight alike, also while it is cast: at most their objects and options differ."""
-    keys = {*one.patches, *other.patches}
-    return one.weight_wrapper_patches == other.weight_wrapper_patches and all(
-        _is_same_patch_list(one.patches.get(key), other.patches.get(key)) for key in keys
+    keys = {*first.patches, *second.patches}
+    return first.weight_wrapper_patches == second.weight_wrapper_patches and all(
+        _is_same_patch_list(first.patches.get(key), second.patches.get(key)) for key in keys
     )
 
 
 def exchanged_bytes(carrier: ModelPatcher, variant: ModelPatcher) -> int:
     """Return the extra memory that ``variant`` needs: the size of its patched tensors in bytes."""
-    found = [owner._parameters[name] for _, owner, name in _differing_parameters(carrier, variant)]
-    return sum(parameter.nbytes for parameter in found if parameter is not None)
+    parameters = [owner._parameters[name] for _, owner, name in _differing_parameters(carrier, variant)]
+    return sum(parameter.nbytes for parameter in parameters if parameter is not None)
 
 
 def _differing_parameters(carrier: ModelPatcher, variant: ModelPatcher) -> Iterator[tuple[str, torch.nn.Module, str]]:
@@ -164,8 +164,8 @@ def _is_leaf(module: torch.nn.Module) -> bool:
     return all("." not in name for name, _ in module.named_parameters())
 
 
-def _is_same_patch_list(one: list | None, other: list | None) -> bool:
+def _is_same_patch_list(first: list | None, second: list | None) -> bool:
     """True if both clones patch a weight with the same patch objects in the same order."""
-    if one is None or other is None:
-        return one is other
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+    if first is None or second is None:
+        return first is second
+    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))

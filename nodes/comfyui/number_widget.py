@@ -22,15 +22,16 @@ def check_number(widget: Any, value: object) -> float | int:
     whole = isinstance(widget, io.Int.Input)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or (isinstance(value, float) and not math.isfinite(value)) or (whole and value != int(value)):
-        raise InputError(widget.id, "a whole number" if whole else "a number", shown(value), "Enter one.")
+        expected = "a whole number" if whole else "a number"
+        raise InputError(widget.id, expected, shown(value), f"Enter {expected}.")
     if not widget.min <= value <= widget.max:
         expected = f"a number from {widget.min:g} to {widget.max:g}"
-        raise InputError(widget.id, expected, shown(value), "Enter one in this range.")
+        raise InputError(widget.id, expected, shown(value), "Enter a number in this range.")
     return int(value) if whole else float(value)
 
 
 def shown(value: object) -> str:
-    """Write a value for people; a long value is cut off."""
+    """Format a value for a message; a long value is cut off."""
     if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write the longest numbers
         return "a number of very many digits"
     return repr(value)[:60]

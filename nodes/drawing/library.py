@@ -34,8 +34,8 @@ def drawing(name: str) -> Any:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
         raise RuntimeError(
-            "matplotlib: expected to be installed, as this node draws with it, got nothing of that name. Install what "
-            "this pack's requirements.txt names into ComfyUI's Python (pip install matplotlib), then restart ComfyUI."
+            "matplotlib is not installed, but this node draws with it. Install the packages of this pack's "
+            "requirements.txt into ComfyUI's Python (pip install matplotlib), then restart ComfyUI."
         ) from error
 
 

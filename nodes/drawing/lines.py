@@ -41,7 +41,7 @@ class Scale:
 
 def scale_of(lines: Sequence[Line]) -> Scale:
     """Return the scale from the smallest to the largest value, with zero in it."""
-    ranges = [found for line in lines if (found := line.series.range) is not None]
+    ranges = [ends for line in lines if (ends := line.series.range) is not None]
     low = min([0.0, *(low for low, _ in ranges)])
     high = max([0.0, *(high for _, high in ranges)])
     if low == high:
@@ -84,7 +84,7 @@ def draw_lines(
 
 
 def progress_start(xs: Sequence[float]) -> float:
-    """Return the start of the horizontal axis: 0, or the tenth before a run that starts later (denoise below 1)."""
+    """Return the left end of the horizontal axis: 0, or with denoise below 1 the first progress, floored to tenths."""
     return min(math.floor(min(xs, default=0.0) * 10.0 + 1e-6) / 10.0, 0.9)
 
 

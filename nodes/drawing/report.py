@@ -81,8 +81,8 @@ class Report:
     def _lines(self, title: str, meaning: str, read: Read, height: float, scale: Scale | None = None) -> Panel:
         lines = []
         for i, term in enumerate(self.terms):
-            found = series(self.trace, i, read)
-            lines.append(Line(term.name, i, found, self.notes[i] if found.is_empty else ""))
+            values = series(self.trace, i, read)
+            lines.append(Line(term.name, i, values, self.notes[i] if values.is_empty else ""))
         if read is trace_series.push and len(lines) > 1:
             lines.append(Line(ALL, TOTAL, series(self.trace, 0, trace_series.total)))
         height = max(height, names_height(lines))

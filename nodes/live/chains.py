@@ -1,4 +1,4 @@
-"""Chains of terms from a posted graph: our nodes run on stand-ins for the values that only a real run has."""
+"""Chains of terms from a posted graph: our nodes run on stand-ins for values that are unknown before a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_IN_A_ROW = 128
 
 
 class NotKnownYet(Exception):
-    """The result depends on a missing link or on a value that only a run has; the message names it."""
+    """The result needs a missing link or a value that is unknown before a run; the message names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,17 +130,17 @@ class Chains:
             NotKnownYet: a required input is open.
         """
         node = self.posted.nodes[node_id]
-        needed = [one.id for one in inputs if not isinstance(one, io.WidgetInput) and not one.optional]
+        needed = [socket.id for socket in inputs if not isinstance(socket, io.WidgetInput) and not socket.optional]
         missing = [name for name in needed if not node.origin(name)]
         if missing:
             raise NotKnownYet(f"{self.posted.name(node_id)}: connect {' and '.join(missing)}.")
         arguments = {}
-        for one in inputs:
-            origin = node.origin(one.id)
-            if isinstance(one, io.WidgetInput):
-                arguments[one.id] = self._value(node_id, one, origin)
+        for socket in inputs:
+            origin = node.origin(socket.id)
+            if isinstance(socket, io.WidgetInput):
+                arguments[socket.id] = self._value(node_id, socket, origin)
             elif origin is not None:
-                arguments[one.id] = self._linked(origin, one)
+                arguments[socket.id] = self._linked(origin, socket)
         return arguments
 
     def _linked(self, origin: Origin, socket: Any) -> Any:

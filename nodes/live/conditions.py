@@ -115,7 +115,7 @@ class Conditions:
 
 
 def _bounds(posted: Posted, node: PostedNode, limits: Limits) -> tuple[float, float] | None:
-    """Return the timestep range that a node sets; None if it sets no range, or if only a run has its values."""
+    """Return the timestep range that a node sets; None if it sets none, or if its values are unknown before a run."""
     giver, names = node, limits.range
     if (origin := node.origin(limits.timesteps)) is not None:
         giver = posted.nodes.get(origin[0], PostedNode())
@@ -136,7 +136,7 @@ def _ranged(reach: Reach, bounds: tuple[float, float] | None) -> Reach:
 
 
 def _number(posted: Posted, node: PostedNode, name: str, default: float) -> float | None:
-    """Return a widget's number, also through a link from a primitive node; None if only a run has it."""
+    """Return a widget's number, also if a primitive node supplies it; None if it is unknown before a run."""
     value = node.inputs.get(name, default)
     if (origin := node.origin(name)) is not None:
         giver = posted.nodes.get(origin[0], PostedNode())

@@ -14,7 +14,7 @@ from ...gcfg_core.guidance.formula import formula_lines
 from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.guidance.hook_needs import NO_NEEDS, HookNeeds
 from ...gcfg_core.guidance.plan import Plan, compile_plan
-from ...gcfg_core.guidance.sweep import Settings, plan_sweep
+from ...gcfg_core.guidance.sweep import Settings, lay_out_sweep
 from ...gcfg_core.trace.table import count
 from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
@@ -58,7 +58,7 @@ def _on_the_node(reason: Exception, posted: Posted, node_id: str) -> str:
 
 def _describe_term(posted: Posted, node_id: str) -> dict[str, Any]:
     chains = Chains(posted)
-    own = [one for one in GuidanceTermNode.GET_SCHEMA().inputs if isinstance(one, io.WidgetInput)]
+    own = [widget for widget in GuidanceTermNode.GET_SCHEMA().inputs if isinstance(widget, io.WidgetInput)]
     arguments = chains.arguments(node_id, own)
     try:
         term: GuidanceTerm = GuidanceTermNode.execute(**arguments).args[0][-1]
@@ -87,7 +87,7 @@ def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
     chains, hooks = Chains(posted), _hooks(posted.nodes[node_id])
     own = chains.arguments(node_id, [*base_inputs(), *axis_inputs(), terms_input(), rescale_input()])
     wired = Settings(own.get("terms", ()), own["rescale"])
-    sweep = plan_sweep(wired, own["columns"], own.get("rows"))
+    sweep = lay_out_sweep(wired, own["columns"], own.get("rows"))
     most = max(most_evaluations(_plan(own, cell.terms, cell.rescale), hooks) for cell in sweep.cells)
     cost = f"{count(len(sweep.cells), 'picture')}, at most {count(most, 'evaluation')} per step"
     return _shown(chains, _plan(own, wired.terms, wired.rescale), cost, sweep.weights)
@@ -96,7 +96,9 @@ def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
 def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) -> Plan:
     """Compile the plan of a node with a model and a condition, with these terms."""
     graph = GuidanceGraph(Side(own["model"], own["conditioning"]), terms, rescale)
-    return compile_plan(graph, reach_of=lambda one: one.reach if isinstance(one, ConditionStandIn) else WHOLE)
+    return compile_plan(
+        graph, reach_of=lambda condition: condition.reach if isinstance(condition, ConditionStandIn) else WHOLE
+    )
 
 
 def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:

@@ -27,9 +27,9 @@ def check_value(widget: Any, value: object) -> Any:
         return value
     if isinstance(widget, io.String.Input):
         if not isinstance(value, str):
-            raise InputError(widget.id, "a text", shown(value), "Type one.")
+            raise InputError(widget.id, "a text", shown(value), "Type a text.")
         if len(value) > LONGEST_TEXT:
             expected, got = f"at most {LONGEST_TEXT} characters", str(len(value))
-            raise InputError(widget.id, expected, got, "Longer ones are not described before a run.")
+            raise InputError(widget.id, expected, got, "Longer texts are not described before a run.")
         return value
     return check_number(widget, value)

@@ -53,9 +53,9 @@ def load_model_file(path: str, weight_dtype: str = "default", base_model: ModelP
 def _no_model(path: str) -> ConceptFileError:
     """Return the error for a file that is not a diffusion model; it names the kind of file."""
     kind = kind_of(tensor_names(path)[0])
-    got, remedy = "a file", "Choose a UNet or diffusion model; a VAE, a text encoder or a LoRA is not one."
+    got, remedy = "a file", "Choose a UNet or diffusion model, not a VAE, a text encoder or a LoRA."
     if kind is not None:
-        got, remedy = kind.name, f"{kind.name[0].upper()}{kind.name[1:]} is not one. {kind.remedy}"
+        got, remedy = kind.name, kind.remedy
     expected = "a diffusion model or a concept"
     return ConceptFileError(Path(path).name, expected, f"{got} that ComfyUI does not recognise as a model", remedy)
 
@@ -63,10 +63,12 @@ def _no_model(path: str) -> ConceptFileError:
 def _load_lora_concept(path: str, base_model: ModelPatcher | None) -> ModelPatcher:
     lora, name = read_lora_concept(path), Path(path).name
     if base_model is None:
-        raise ConceptFileError(
-            f"base_model for {name}", "a MODEL, since this file is a LoRA concept", "nothing connected",
-            f"Load the model it was trained from ({lora.base or 'not named in the file'}) and connect it.",
-        )  # fmt: skip
+        base = lora.base or "not named in the file"
+        raise ConceptFileError.saying(
+            f"base_model for {name}",
+            f"This file is a LoRA concept and needs its base model. Load the model it was trained from ({base}) and "
+            "connect it.",
+        )
     return apply_lora_concept(base_model, lora, name)
 
 

@@ -103,13 +103,13 @@ def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
 
 
 def _latent_format(name: str) -> Any:
-    found = PIXEL_BLOCKS.get(name) or getattr(comfy.latent_formats, name, None)
+    latent_class = PIXEL_BLOCKS.get(name) or getattr(comfy.latent_formats, name, None)
     abstract = comfy.latent_formats.LatentFormat
-    if not (isinstance(found, type) and issubclass(found, abstract) and found is not abstract):
+    if not (isinstance(latent_class, type) and issubclass(latent_class, abstract) and latent_class is not abstract):
         raise ConceptFileError(
             "gcfg.latent_format", "a latent format of this ComfyUI, such as SD15 or SDXL", repr(name), "Update ComfyUI."
         )
-    return found()
+    return latent_class()
 
 
 def _empty_model(concept: Concept, layout: UNetLayout, config: Any) -> Any:

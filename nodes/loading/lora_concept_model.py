@@ -71,12 +71,12 @@ class NullTextForward:
 
 
 def unchanged(hidden_states: torch.Tensor) -> torch.Tensor:
-    """The forward of the norm before the cross-attention, whose output nothing reads."""
+    """Return the input: the forward of the norm before a cross-attention that no longer reads it."""
     return hidden_states
 
 
 def refuse_projection(*_: Any, **__: Any) -> torch.Tensor:
-    """Replace a projection that only patches for the cross-attention still call.
+    """Raise an error when a patch calls a projection of a removed cross-attention.
 
     Raises:
         NullTextPatchError: always; names the projection and the remedy.
@@ -98,5 +98,5 @@ def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], na
     sampling: Any = base.get_model_object("model_sampling")
     is_v = isinstance(sampling, comfy.model_sampling.V_PREDICTION)
     if is_v != (lora.prediction_type == "v_prediction"):
-        got = "one of v-prediction" if is_v else "one without v-prediction"
+        got = "a model of v-prediction" if is_v else "a model without v-prediction"
         raise ConceptFileError(f"base_model for {name}", f"a model of {lora.prediction_type}", got, remedy)

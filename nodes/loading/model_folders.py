@@ -65,16 +65,16 @@ def concept_path(name: str) -> str | None:
 
 def world_folders() -> dict[str, Path]:
     """Map each world's name in the node to its folder: the shipped world's title, then paths in `gcfg_worlds`."""
-    found = {_shipped_title(): SHIPPED_WORLD} if (SHIPPED_WORLD / WORLD).is_file() else {}
+    worlds = {_shipped_title(): SHIPPED_WORLD} if (SHIPPED_WORLD / WORLD).is_file() else {}
     for root in map(Path, folder_paths.get_folder_paths(WORLDS)):
         for path, folders, files in os.walk(root, followlinks=True):
             folders[:] = [] if WORLD in files else sorted(name for name in folders if not name.startswith("."))
             if WORLD in files:
                 relative = Path(path).relative_to(root).as_posix()
                 name = root.name if relative == "." else relative
-                if found.setdefault(name, Path(path)) != Path(path):
-                    _log_hidden(name, path, str(found[name]))
-    return found
+                if worlds.setdefault(name, Path(path)) != Path(path):
+                    _log_hidden(name, path, str(worlds[name]))
+    return worlds
 
 
 @functools.cache

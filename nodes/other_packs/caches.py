@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def log_possible_caches(plan: Plan) -> None:
     """Log the modules whose functions around forwards serve more than one (cond, uncond) pair, on any network."""
     names, pairs = prediction_names(plan), list(map(set, prediction_pairs(plan)))
-    found: dict[tuple[int, ...], list[str]] = {}
+    modules_asked: dict[tuple[int, ...], list[str]] = {}
     for module, models in sorted(_models_by_module(plan).items()):
         asked = tuple(j for j, prediction in enumerate(plan.predictions) if prediction.model in models)
         if len(asked) > 1 and set(asked) not in pairs:
-            found.setdefault(asked, []).append(module)
-    for asked, modules in found.items():
+            modules_asked.setdefault(asked, []).append(module)
+    for asked, modules in modules_asked.items():
         logging.warning(
             "GCFG: %s acts around the forwards of %s, which are asked apart. A cache of it that tells prompts "
             "apart by their place in a pair alone, and lies outside the network, would mix them: leave it out "
@@ -42,9 +42,9 @@ def _models_by_module(plan: Plan) -> dict[str, set[int]]:
 
     Models with different networks count too, because the cache may be in the module.
     """
-    found: dict[str, set[int]] = {}
+    indices: dict[str, set[int]] = {}
     for index, model in enumerate(plan.models):
         patcher: ModelPatcher = model  # type: ignore[assignment]
         for function in around_a_forward(patcher):
-            found.setdefault(module_of(function), set()).add(index)
-    return found
+            indices.setdefault(module_of(function), set()).add(index)
+    return indices

@@ -84,7 +84,7 @@ def _in_a_forward(patcher: ModelPatcher, model_options: Mapping[str, Any], conds
     for name, patch in patcher.object_patches.items():
         if name.split(".")[0] in _OBJECTS:
             yield from _functions(patch)
-    for injection in (one for injections in patcher.injections.values() for one in injections):
+    for injection in (each for injections in patcher.injections.values() for each in injections):
         yield injection.inject
     groups = [part["hooks"] for cond in conds for part in cond if part.get("hooks") is not None]
     for hook in (hook for group in groups for hook in group.hooks):

@@ -18,7 +18,7 @@ import comfy.samplers
 
 
 def replaced_functions() -> dict[str, Callable]:
-    """Return name -> function for those that predict under CFGGuider and are not ComfyUI's own at the moment."""
+    """Return name -> function for those that predict under CFGGuider and are not ComfyUI's own now."""
     now: dict[str, Callable] = {
         "sampling_function": comfy.samplers.sampling_function,
         "cfg_function": comfy.samplers.cfg_function,

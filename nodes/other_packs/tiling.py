@@ -35,10 +35,10 @@ def check_tiling(plan: Plan, names: Sequence[str]) -> None:
             "It takes over the ControlNets of all models in a sampling run: put it on every model, or on none."
         )
     if (sharing := next(_sharing_a_hint(plan), None)) is not None:
-        one, other = (prediction_names(plan)[j] for j in sharing)
+        first, second = (prediction_names(plan)[j] for j in sharing)
         models = dict.fromkeys(names[plan.predictions[j].model] for j in sharing)
         raise ValueError(
-            f"Tiled Diffusion on {' and '.join(models)} would give {one} and {other} the picture of one ControlNet, "
+            f"Tiled Diffusion on {' and '.join(models)} would give {first} and {second} the picture of one ControlNet, "
             "though each has its own. Let both prompts have one ControlNet, choose the method "
             f"{_MAKES_EVERY_HINT}, or give the second prompt a model with a Tiled Diffusion node of its own."
         )
@@ -48,12 +48,12 @@ def _sharing_a_hint(plan: Plan) -> Iterator[tuple[int, int]]:
     """Yield pairs of predictions with different ControlNets that one tiling distinguishes only by their role in a
     pair."""
     roles = prediction_roles(plan)
-    found = [j for j, prediction in enumerate(plan.predictions) if _controls(prediction)]
-    for one, other in itertools.combinations(found, 2):
-        tilings = [_tiling(plan.models[plan.predictions[j].model]) for j in (one, other)]
-        is_shared = tilings[0] is not None and tilings[0] is tilings[1] and roles[one] == roles[other]
-        if is_shared and _controls(plan.predictions[one]) != _controls(plan.predictions[other]):
-            yield one, other
+    controlled = [j for j, prediction in enumerate(plan.predictions) if _controls(prediction)]
+    for first, second in itertools.combinations(controlled, 2):
+        tilings = [_tiling(plan.models[plan.predictions[j].model]) for j in (first, second)]
+        is_shared = tilings[0] is not None and tilings[0] is tilings[1] and roles[first] == roles[second]
+        if is_shared and _controls(plan.predictions[first]) != _controls(plan.predictions[second]):
+            yield first, second
 
 
 def _tiling(model: Any) -> Any:

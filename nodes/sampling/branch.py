@@ -100,8 +100,8 @@ class Branch:
         self.split = DeviceSplit(self.patcher, self.conds, self.model_options)
 
     def to_load(self) -> tuple[list[ModelPatcher], int]:
-        """Return the models to load for this branch: its own unless its carrier is loaded, those of conditions, hooks,
-        patches.
+        """Return the models to load for this branch: its own if it has no carrier, and those of its conditions, hooks
+        and patches.
 
         Returns:
             The models, and the bytes that the ControlNets among them ask for.
@@ -216,10 +216,10 @@ class Branch:
                 self.find_state_of(group)
             with self.in_place():
                 if function is not None:
-                    found = [function.alone(conds[0], with_roles(options, roles))]
+                    results = [function.alone(conds[0], with_roles(options, roles))]
                 else:
-                    found = (as_pair if is_paired else in_one_batch)(self.model, conds, roles, x, sigma, options)
-            outputs |= {j: output.to(origin) for j, output in zip(group, found, strict=True)}
+                    results = (as_pair if is_paired else in_one_batch)(self.model, conds, roles, x, sigma, options)
+            outputs |= {j: output.to(origin) for j, output in zip(group, results, strict=True)}
         return outputs
 
     def find_state_of(self, group: Collection[int]) -> None:

@@ -15,7 +15,9 @@ def has_hooks(conds: Conds) -> bool:
     """True if a condition, or one of its ControlNets, changes its model's weights while sampling."""
     parts = [part for cond in conds.values() for part in cond]
     controls = filter(None, (part.get("control") for part in parts))
-    return any(part.get("hooks") is not None for part in parts) or any(one.get_extra_hooks() for one in controls)
+    return any(part.get("hooks") is not None for part in parts) or any(
+        control.get_extra_hooks() for control in controls
+    )
 
 
 def own_controls(conds: Conds) -> None:

@@ -152,7 +152,7 @@ class ConditionCoverage:
     @property
     def _conds(self) -> list[list[Part]]:
         """Return the current condition of each prediction: samplers and other packs may replace the base's."""
-        return [self.branches[one.model].conds[j] for j, one in enumerate(self.plan.predictions)]
+        return [self.branches[prediction.model].conds[j] for j, prediction in enumerate(self.plan.predictions)]
 
     def _parts(self, j: int, cond: list[Part], x: torch.Tensor, sigma: torch.Tensor) -> list[Part]:
         return parts_in_force(cond, self.branches[self.plan.predictions[j].model].own_time(x, sigma)[1])
@@ -170,7 +170,7 @@ class ConditionCoverage:
 
 def _log_repeats(cond: Sequence[Part], batch: int, place: str) -> None:
     """Log a condition whose number of prompts differs from the batch: ComfyUI repeats or cuts it silently."""
-    prompts = {len(one.cond) for part in cond if (one := part.get("model_conds", {}).get("c_crossattn")) is not None}
+    prompts = {len(text.cond) for part in cond if (text := part.get("model_conds", {}).get("c_crossattn")) is not None}
     for count in sorted(prompts):
         if batch % count:
             logging.warning(

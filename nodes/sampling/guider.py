@@ -108,8 +108,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         for index, (name, model) in list(enumerate(zip(self.trace.models, models, strict=True)))[1:]:
             log_unused(name, model, is_loaded=not any(map(model.is_clone, models[:index])))
         for i, (name, term) in enumerate(zip(self.trace.terms, self.plan.terms, strict=True)):
-            idle = [one for one in term.modifiers if not one.acts(i, self.plan.primary)]
-            if any(isinstance(one, Project) and one.is_set for one in idle):
+            idle = [modifier for modifier in term.modifiers if not modifier.acts(i, self.plan.primary)]
+            if any(isinstance(modifier, Project) and modifier.is_set for modifier in idle):
                 logging.warning(
                     "GCFG: Modify Guidance Term, input 'projection': %s is not projected, since the graph has no other "
                     "term that compares a prompt with the base condition on the base model (a primary term).",

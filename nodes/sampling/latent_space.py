@@ -50,8 +50,8 @@ def check_latent_spaces(plan: Plan) -> None:
             )
 
 
-def _is_same_format(one: ModelPatcher, other: ModelPatcher) -> bool:
-    a, b = one.get_model_object("latent_format"), other.get_model_object("latent_format")
+def _is_same_format(first: ModelPatcher, second: ModelPatcher) -> bool:
+    a, b = first.get_model_object("latent_format"), second.get_model_object("latent_format")
     keys = ("scale_factor", "shift_factor", "latent_channels", "latent_dimensions")
     return type(a) is type(b) and all(getattr(a, key, None) == getattr(b, key, None) for key in keys)
 

@@ -58,7 +58,7 @@ def with_callback(
     return given
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one is other or (one.shape == other.shape and torch.equal(one.cpu(), other.cpu()))
-    return one is other
+def _is_same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return first is second or (first.shape == second.shape and torch.equal(first.cpu(), second.cpu()))
+    return first is second

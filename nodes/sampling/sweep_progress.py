@@ -34,11 +34,11 @@ class SweepProgress:
     def callback(self, cell: int) -> Callback:
         """Return the sampler callback of this cell."""
 
-        def report(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+        def show_step(step: int, x0: torch.Tensor, x: torch.Tensor, steps: int) -> None:
             share = min((step + 1) / max(steps, 1), 1.0)
             self.bar.update_absolute(round((cell + share) * self.steps), preview=self._preview(cell, x0))
 
-        return report
+        return show_step
 
     def show(self, grid: torch.Tensor) -> None:
         """Show the finished grid [H, W, 3] as the last preview, unless Cancel was pressed after sampling ended.

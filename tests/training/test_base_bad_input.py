@@ -86,7 +86,7 @@ def test_a_missing_shard(tmp_path: Path) -> None:
     tiny = tiny_base("sd15", tmp_path / "tokenizers")
     folder = tiny.save_folder(tmp_path / "folder", max_shard_size="40KB")
     next((folder / "unet").glob("*-00001-of-*.safetensors")).unlink()
-    refused(folder, "00001-of", "nothing there")
+    refused(folder, "00001-of", "no file of this name")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]"])

@@ -20,5 +20,5 @@ def cards(workflows: Sequence[Workflow]) -> list[dict[str, str]]:
 def _sentence(text: str) -> str:
     """Return the first sentence of Markdown as plain text, without references in parentheses."""
     plain = EMPHASIS.sub("", LINK.sub("", text))
-    found = SENTENCE.match(plain)
-    return found.group(0) if found else plain
+    sentence = SENTENCE.match(plain)
+    return sentence.group(0) if sentence else plain

@@ -27,8 +27,8 @@ def two_stages(cast: Cast = STABLE_DIFFUSION) -> Workflow:
     )
     base, concept_model = base_and_concept(flow)
     with flow.below("Schedule"):
-        schedule = flow.add("BasicScheduler", model=base, scheduler=cast.scheduler, steps=25, denoise=1.0)
-        stages = flow.add("SplitSigmasDenoise", sigmas=schedule, denoise=0.4)
+        sigmas = flow.add("BasicScheduler", model=base, scheduler=cast.scheduler, steps=25, denoise=1.0)
+        stages = flow.add("SplitSigmasDenoise", sigmas=sigmas, denoise=0.4)
     with flow.column("Prompts"):
         prompt, null = prompt_and_null(
             flow, base, "a portrait of a woman reading in a library",

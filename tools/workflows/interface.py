@@ -75,9 +75,9 @@ def _view(nodes: list[dict[str, Any]]) -> dict[str, Any]:
 @cache
 def pack_version() -> str:
     """Return the version in pyproject.toml."""
-    found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    assert found, "pyproject.toml has no line with the version"
-    return found[1]
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert version, "pyproject.toml has no line with the version"
+    return version[1]
 
 
 def slots(kind: NodeType) -> list[str]:

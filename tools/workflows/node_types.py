@@ -91,7 +91,7 @@ def node_type(name: str) -> NodeType:
     """The node type of this name. ComfyUI's nodes and the pack must be loaded (`rigs.pack.load_pack`).
 
     Raises:
-        KeyError: there is no such node here.
+        KeyError: there is no node of this type.
     """
     import nodes
 
