@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise InputError("command", ", ".join(COMMANDS), repr(name), "Give one of them.")
         command = importlib.import_module(f".commands.{name}", __package__)
-        told = command.run(command.parse(rest))
-        print(told, end="\n" if told else "")
+        text = command.run(command.parse(rest))
+        print(text, end="\n" if text else "")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
             raise

@@ -15,10 +15,10 @@ from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.cli import main
 from training.commands.evaluate import evaluate, output_folder, parse, run
+from training.evaluate.evaluation import Evaluation, halves, notes, score, table
 from training.evaluate.features import Features
 from training.evaluate.metrics import ENOUGH_NEAR
 from training.evaluate.pictures import list_pictures
-from training.evaluate.report import Evaluation, halves, notes, score, table
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 

@@ -57,8 +57,8 @@ class Interrupted(BaseException):
         code: exit code, 128 and the signal's number.
     """
 
-    def __init__(self, number: int, told: str = "") -> None:
-        super().__init__(told)
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
         self.code = 128 + number
 
 

@@ -13,5 +13,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def memory_line(error: BaseException) -> str:
     """One line for people."""
-    told = " ".join((str(error) or "no more").split())[:120]
-    return f"memory: expected enough of it, got: {told}. {LESS}"
+    reason = " ".join((str(error) or "no more").split())[:120]
+    return f"memory: expected enough of it, got: {reason}. {LESS}"

@@ -43,19 +43,19 @@ def setting_error(error: ValidationError, model: type[BaseModel], where: str = "
         where: stands before the name, such as a file's.
     """
     first = error.errors()[0]
-    path, _ = _found(first["loc"], model)
-    same = (e for e in error.errors() if _found(e["loc"], model)[0] == path)
-    told = max(same, key=lambda e: len(e["loc"]))  # of a value that may be a list: what is wrong in the list
+    path, _ = _setting_names(first["loc"], model)
+    same = (e for e in error.errors() if _setting_names(e["loc"], model)[0] == path)
+    detail = max(same, key=lambda e: len(e["loc"]))  # of a value that may be a list: what is wrong in the list
     name = ": ".join(part for part in (where, path) if part)
-    if told["type"] == "extra_forbidden":
-        return InputError(name, "a known setting", "an unknown one", nearest(*_found(told["loc"], model)[1]))
-    if told["type"] == "missing":
-        inside = len(told["loc"]) > path.count(".") + 1  # of a list
+    if detail["type"] == "extra_forbidden":
+        return InputError(name, "a known setting", "an unknown one", nearest(*_setting_names(detail["loc"], model)[1]))
+    if detail["type"] == "missing":
+        inside = len(detail["loc"]) > path.count(".") + 1  # of a list
         return InputError(name, "more values" if inside else "a value", "none", "Give it.")
-    return InputError(name, _expected(told), repr(told["input"]), "Correct it.")
+    return InputError(name, _expected(detail), repr(detail["input"]), "Correct it.")
 
 
-def _found(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
+def _setting_names(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
     """The names of settings in pydantic's path, joined by dots; the last of them, and all of its section."""
     names: list[str] = []
     section: Any = model
@@ -72,6 +72,6 @@ def _expected(error: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in EXPECTED:
         return EXPECTED[kind].format(**context)
-    told = next((words for name, words in TYPES.items() if kind.startswith(name)), None)
+    named = next((words for name, words in TYPES.items() if kind.startswith(name)), None)
     message = error["msg"].removeprefix("Value error, ").removeprefix("expected ").removeprefix("Input should be ")
-    return told or message[0].lower() + message[1:]
+    return named or message[0].lower() + message[1:]

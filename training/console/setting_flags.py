@@ -83,15 +83,15 @@ def add_flag(
     default = field.get_default(call_default_factory=True) if shown is None else shown
     note = "required" if field.is_required() and shown is None else f"default: {_text(default)}"
     about = f"{field.description or name.replace('_', ' ')} ({note})".replace("%", "%%")
-    told: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
+    options: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
     if bool in kinds:
-        told["action"] = argparse.BooleanOptionalAction
+        options["action"] = argparse.BooleanOptionalAction
     else:
-        told |= {"metavar": _metavar(kinds), "nargs": "*" if _is_many(kinds) else None}
+        options |= {"metavar": _metavar(kinds), "nargs": "*" if _is_many(kinds) else None}
     if positional:
-        parser.add_argument(dest or name, **told | {"metavar": name.upper(), "nargs": "?"})
+        parser.add_argument(dest or name, **options | {"metavar": name.upper(), "nargs": "?"})
     else:
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **told)
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **options)
 
 
 def typed(value: Any, field: FieldInfo) -> Any:

@@ -24,8 +24,8 @@ def rehearse(config: RunConfig, base: Base) -> None:
             another base than that of the run in the output folder.
     """
     if not is_recipe(config.base):  # a new world's words are its pictures', which are compared first
-        told = {"base": base.sha256, **base_settings(base, config.model.reads_text)}
-        check_record(Path(config.output), told, some=True)
+        settings = {"base": base.sha256, **base_settings(base, config.model.reads_text)}
+        check_record(Path(config.output), settings, some=True)
     if config.record.prompt is not None and config.record.sample_every:
         prompt_condition(base, config.record.prompt)
     profiles(config.ema)

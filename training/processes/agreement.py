@@ -18,19 +18,19 @@ def agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
     Raises:
         InputError: as ``work``, in all processes; in the others also what stands for its other exceptions.
     """
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     failed: Exception | None = None
     if accelerator.is_main_process:
         try:
-            told[0] = work()
+            outcome[0] = work()
         except InputError as error:
-            told[1], failed = (error.name, error.expected, error.got, error.remedy), error
+            outcome[1], failed = (error.name, error.expected, error.got, error.remedy), error
         except Exception as error:
             got = " ".join(f"{type(error).__name__}: {error}".split())
-            told[1], failed = ("the first process", "its part of the work", got, "See what it says."), error
-    broadcast_object_list(told)
+            outcome[1], failed = ("the first process", "its part of the work", got, "See what it says."), error
+    broadcast_object_list(outcome)
     if failed is not None:
         raise failed
-    if told[1] is not None:
-        raise InputError(*told[1])
-    return told[0]
+    if outcome[1] is not None:
+        raise InputError(*outcome[1])
+    return outcome[0]

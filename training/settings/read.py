@@ -92,9 +92,9 @@ def run_config(given: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(given)
     except ValidationError as error:
-        told = setting_error(error, RunConfig)
-        if told.expected == "a value":
-            flag = "images" if told.name == "data" else told.name.split(".")[-1]
+        problem = setting_error(error, RunConfig)
+        if problem.expected == "a value":
+            flag = "images" if problem.name == "data" else problem.name.split(".")[-1]
             remedy = f"Give --{flag}, or set it in the configuration file."
-            raise InputError(told.name, "a value", "none", remedy) from None
-        raise told from None
+            raise InputError(problem.name, "a value", "none", remedy) from None
+        raise problem from None

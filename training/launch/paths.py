@@ -11,7 +11,7 @@ from ..settings.config import RunConfig
 from ..state.record import check_record, given_settings
 
 
-def check_places(config: RunConfig) -> None:
+def check_paths(config: RunConfig) -> None:
     """Look at the paths of a run; nothing is left behind.
 
     Raises:
