@@ -169,7 +169,7 @@ def test_no_memory_is_one_line(monkeypatch, capsys):
         monkeypatch.setattr("training.commands.evaluate.run", fail)
         assert main(["evaluate", "--real", "r", "--generated", "g"]) == 2
         told = capsys.readouterr().err
-        assert told.startswith("error: memory: expected enough of it") and told.count("\n") == 1
+        assert told.startswith("error: out of memory: ") and told.count("\n") == 1
 
     def broken(config):
         raise RuntimeError("a bug of ours")
