@@ -1,4 +1,4 @@
-"""The command line: `python -m training COMMAND ...`, a module of `training.commands` for each command."""
+"""The command line: `python -m training COMMAND ...` runs the module of that name in `training.commands`."""
 
 import importlib
 import sys
@@ -12,15 +12,15 @@ from .console.endings import BAD_INPUT, CTRL_C, Interrupted, ends_with_its_reade
 from .console.program import PROGRAM, requirements
 
 COMMANDS = {
-    "prepare": "turn a base model into a null-text start, and report how far it is from the base",
+    "prepare": "turn a base model into a null-text start, and measure how far it is from the base",
     "train": "train a concept on a folder of images",
     "sample": "draw a concept alone, its base, and both mixed at several weights",
     "evaluate": "measure generated pictures: FID, KID, precision, recall, memorisation",
     "export": "write another average, or an older step, of a run as a concept file",
-    "inspect": "tell what a concept file, a run's or a world is",
+    "inspect": "show what a concept file, a run or a world contains",
     "convert": "write a bare UNet state dict (.safetensors, .bin, .pt) as a concept file, or back",
 }
-USAGE = f"usage: {PROGRAM} COMMAND [FLAGS] (COMMAND --help tells more)\n\n" + "\n".join(
+USAGE = f"usage: {PROGRAM} COMMAND [FLAGS] (COMMAND --help lists the flags)\n\n" + "\n".join(
     f"  {name:<10}{about}" for name, about in COMMANDS.items()
 )
 
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the command line; sys.argv without.
+        arguments: the command line; sys.argv by default.
 
     Returns:
-        0; or 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, which are told in one line on stderr; or 141
-        where nobody reads its output any more.
+        The exit code: 0; 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, each with one line on stderr; 141
+        if the reader of the output has closed the pipe.
     """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help", "help"):
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         if name not in COMMANDS:
-            raise InputError("command", ", ".join(COMMANDS), repr(name), "Give one of them.")
+            raise InputError("command", ", ".join(COMMANDS), repr(name), "Name a command of this list.")
         command = importlib.import_module(f".commands.{name}", __package__)
-        told = command.run(command.parse(rest))
-        print(told, end="\n" if told else "")
+        text = command.run(command.parse(rest))
+        print(text, end="\n" if text else "")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("training", "gcfg_core"):
             raise

@@ -1,6 +1,6 @@
-"""The device that a command runs on, the number formats of weights, and float32 without rounding.
+"""The device of a command, the number formats of weights, and float32 arithmetic without TensorFloat32.
 
-A training run takes accelerate's device (`training.processes.machine`).
+A training run uses accelerate's device instead (`training.processes.machine`).
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ import torch
 
 from gcfg_core.errors import InputError
 
-DEVICE_HELP = "auto: a CUDA GPU where there is one, else the CPU; or as torch names one: cpu, cuda, cuda:1, mps"
+DEVICE_HELP = "auto: a CUDA GPU if there is one, else the CPU; or torch's name of a device: cpu, cuda, cuda:1, mps"
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Number formats of weights, by the names of the settings."""
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of this name; a CUDA GPU, or else the CPU, for "auto".
+    """Return the device of this name; "auto" is a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: this machine has no device of this name.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -33,9 +33,9 @@ def chosen_device(name: str) -> torch.device:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Use no TensorFloat32 (10 bits) in matrix products and convolutions while the block runs.
+    """Turn off TensorFloat32 (10-bit mantissa) in matrix products and convolutions while the block runs.
 
-    For what is measured or encoded once and kept for all later runs, whatever the training itself does.
+    Used for values that are computed once and stored for later runs: latents, null-text constants.
     """
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")

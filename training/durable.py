@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside, flushed to the disk, renamed."""
+"""Write files completely or not at all: write to a temporary name, flush to the disk, rename."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ from typing import Any
 from gcfg_core.durable import replacing
 
 PARTIAL = ".partial"
-"""Ends the names of files that are not whole yet."""
+"""Suffix of files that are still being written."""
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the SHA-256 of a file as hex digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while piece := handle.read(1 << 20):
@@ -22,14 +22,14 @@ def sha256_of(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:
-    """Replace a file's content; what was there stays whole until the new one is on the disk. Missing folders are made.
+    """Replace a file's content; the old content stays until the new content is complete. Create missing folders.
 
     Args:
-        wait: for the disk. Without, a file is whole whenever a process dies, but may be torn after a power failure: for
-            files whose reader checks a hash, and that can be made again.
+        wait: flush to the disk. False: a killed process still leaves a complete file, but a power failure may not; only
+            for files that are checked by hash when read and can be made again.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the file could not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
@@ -38,5 +38,5 @@ def write_bytes(path: Path, content: bytes, wait: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a file with a value as JSON, as `write_bytes` does."""
+    """Write a value as JSON, with the guarantees of `write_bytes`."""
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -1,6 +1,6 @@
-"""The optimizers of a run, their settings, and the learning rate as a function of the step alone.
+"""The optimizers, their settings, and the learning rate at each step.
 
-A new optimizer is one line of `OPTIMIZERS`: the choices of the setting, the estimate of memory, the check before a run
+To add an optimizer, add an entry to `OPTIMIZERS`: the setting's choices, the memory estimate, the check before a run
 and the checkpoints follow from it.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """How an optimizer's state lies in memory, which a checkpoint of it depends on.
+    """How an optimizer's state lies in memory; decides which checkpoints can be restored.
 
     Attributes:
-        step: name of the value of each parameter that counts its steps; None where there is none.
-        in_blocks: a value covers a block of a parameter as it lies in memory, so that another memory layout
-            (--channels-last) makes another result.
+        step: name of the per-parameter step counter; None if the optimizer has none.
+        in_blocks: True if one state value covers a block of neighbouring weights in memory, so that results depend on
+            the memory layout (--channels-last).
     """
 
     step: str | None
@@ -37,14 +37,14 @@ class StateLayout:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer as the trainer uses it.
+    """An entry of `OPTIMIZERS`.
 
     Attributes:
-        build: makes it from the settings, the trained parameters, and whether torch's one-kernel form (CUDA) is wanted.
-        check: raises InputError where `build` would for want of a package.
-        bytes_per_parameter: of its state.
-        state: how that state lies in memory.
-        needs: for the help, what must be installed; empty for nothing.
+        build: creates it from the settings, the trained parameters, and whether to use torch's fused kernel (CUDA).
+        check: raises InputError if a package that `build` needs is missing.
+        bytes_per_parameter: size of the state.
+        state: layout of the state.
+        needs: package to install, for the help; empty if none.
     """
 
     build: "Callable[[OptimizerConfig, Iterable[nn.Parameter], bool], torch.optim.Optimizer]"
@@ -92,23 +92,23 @@ NEEDS = "; ".join(f"{name} needs {entry.needs}" for name, entry in OPTIMIZERS.it
 
 
 class OptimizerConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
-    """How the weights move."""
+    """The optimizer and its learning rate."""
 
     optimizer: OptimizerName = Field(default="adamw", description=NEEDS)
     lr: PositiveFloat = Field(default=1e-5, description="learning rate")
     betas: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], Annotated[float, Field(ge=0.0, lt=1.0)]] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     eps: PositiveFloat = 1e-8
-    max_grad_norm: PositiveFloat = Field(default=1.0, description="longer gradients are scaled down to this norm")
+    max_grad_norm: PositiveFloat = Field(default=1.0, description="gradients with a larger norm are scaled down to it")
     lr_schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="steps in which the rate rises from 0")
 
 
 def optimizer_of(name: str) -> Optimizer:
-    """The entry of a name.
+    """Return the entry of `OPTIMIZERS` with this name.
 
     Raises:
-        InputError: an unknown name.
+        InputError: the name is unknown.
     """
     if name not in OPTIMIZERS:
         remedy = nearest(name, OPTIMIZERS, "Name one of them.")
@@ -117,13 +117,13 @@ def optimizer_of(name: str) -> Optimizer:
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """The rate of a step, counted from 0: linear warm-up, then constant or a half cosine down to 0 at ``steps``."""
+    """Return the rate of a step (from 0): linear warm-up, then constant, or a half cosine down to 0 at ``steps``."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / (config.warmup_steps + 1)
     if config.lr_schedule == "constant":
         return config.lr
-    progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    return config.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
 
 
 def set_learning_rate(optimizer: "torch.optim.Optimizer", rate: float) -> None:

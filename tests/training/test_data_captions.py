@@ -24,7 +24,7 @@ def test_sidecars(tmp_path: Path) -> None:
     assert list(_captions(scan).values()) == ["a cat", "un chien\u00e9 sur le toit", None, None, None, None]
     assert [problem.path.name for problem in scan.problems] == ["002.txt"]
     assert [entry.path.name for entry in scan.rejected] == ["readme.txt"]
-    assert "002.txt" in scan.report() and "2 found, 4 missing" in scan.report()
+    assert "002.txt" in scan.summary() and "2 found, 4 missing" in scan.summary()
 
 
 def test_sidecars_are_no_rejected_files_when_not_asked_for(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_metadata_in_any_folder_with_its_line_numbers(tmp_path: Path) -> None:
     assert _captions(scan) == {"000.png": "first", "001.png": "last", "sub/002.png": "below"}
     assert [problem.line for problem in scan.problems] == [2, 4, 5, 6, 7, 9, 10, 11]
     assert all("\n" not in problem.reason and len(problem.reason) <= 200 for problem in scan.problems)
-    assert "metadata.jsonl, line 5: no string 'text'" in scan.report()
+    assert "metadata.jsonl, line 5: no string 'text'" in scan.summary()
 
 
 def test_captions_are_part_of_the_digest(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_captions_are_part_of_the_digest(tmp_path: Path) -> None:
 
 
 def _report(scan: Scan) -> list[str]:
-    lines = scan.report().splitlines()
+    lines = scan.summary().splitlines()
     return lines[next(place for place, line in enumerate(lines) if line.startswith("captions ")) :]
 
 

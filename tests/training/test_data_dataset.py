@@ -12,7 +12,7 @@ from gcfg_core.errors import InputError
 from training.data.dataset import LatentBatch, LatentDataset, batches
 from training.data.latent_cache import LatentCache
 from training.data.latent_reader import wanted_latents
-from training.data.order import BatchPlan
+from training.data.order import BatchOrder
 from training.data.scan import Scan, scan_folder
 from training.seeds import normal, uniform
 
@@ -27,14 +27,14 @@ class World:
             path.with_suffix(".txt").write_text(f"picture {path.stem}")
         config = data_config(folder / "images", captions="sidecar", caption_dropout=0.4)
         self.scan: Scan = scan_folder(config)
-        self.plan = BatchPlan(self.scan.buckets(), batch=4, seed=5)
+        self.order = BatchOrder(self.scan.buckets(), batch=4, seed=5)
         self.cache = LatentCache(folder / "cache", TinyCodec())
-        self.cache.fill(wanted_latents(self.scan.pictures, self.plan.buckets, self.plan.flip))
+        self.cache.fill(wanted_latents(self.scan.pictures, self.order.buckets, self.order.flip))
 
     def run(self, start: int = 0, steps: int = STEPS, rank: int = 0, world: int = 1, workers: int = 0,
             seed: int = 5) -> list[LatentBatch]:  # fmt: skip
-        plan = replace(self.plan, seed=seed)
-        return list(batches(plan, self.cache, self.scan, start, steps, rank, world, workers))
+        order = replace(self.order, seed=seed)
+        return list(batches(order, self.cache, self.scan, start, steps, rank, world, workers))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def _same(one: list[LatentBatch], other: list[LatentBatch]) -> None:
 
 def test_latents_are_drawn_from_mean_and_deviation(world: World) -> None:
     for batch in world.run():
-        for index, slot in enumerate(world.plan.slots(batch.step)):
-            picture, size = world.scan.pictures[slot.picture], world.plan.buckets[slot.bucket].size
+        for index, slot in enumerate(world.order.slots(batch.step)):
+            picture, size = world.scan.pictures[slot.picture], world.order.buckets[slot.bucket].size
             mean, std, _ = world.cache.get(picture, size, slot.flip)
             noise = normal(tuple(mean.shape), 5, "latent", batch.step, slot.position)
             assert torch.equal(batch.latents[index], mean + std * noise)
@@ -70,7 +70,7 @@ def test_captions_are_dropped_as_often_as_is_asked(world: World, wanted: float) 
     captioned = {index for index, picture in enumerate(scan.pictures) if picture.caption}
     drawn = [
         batch.captions[place]
-        for batch in batches(world.plan, world.cache, scan, 0, 500, workers=0)
+        for batch in batches(world.order, world.cache, scan, 0, 500, workers=0)
         for place, picture in enumerate(batch.pictures)
         if picture in captioned
     ]
@@ -82,7 +82,7 @@ def test_the_mirrored_crop_is_in_the_size_ids(world: World) -> None:
     lefts = {
         (slot.flip, batch.time_ids[index, 3].item())
         for batch in world.run(steps=40)
-        for index, slot in enumerate(world.plan.slots(batch.step))
+        for index, slot in enumerate(world.order.slots(batch.step))
         if world.scan.pictures[slot.picture].size == (37, 32)
     }
     assert lefts == {(False, 2.0), (True, 3.0)}
@@ -96,7 +96,7 @@ def test_two_workers_give_the_same_bits_and_leave_the_global_numbers_alone(world
 
 
 def test_workers_that_are_started_afresh_can_have_the_data(world: World) -> None:
-    data = LatentDataset(world.plan, world.cache.reader(), world.scan.pictures, 2, 3, 0, 1, 0.4)
+    data = LatentDataset(world.order, world.cache.reader(), world.scan.pictures, 2, 3, 0, 1, 0.4)
     again = pickle.loads(pickle.dumps(data))
     _same([again[index] for index in range(len(again))], world.run(start=2, steps=3))
     with pytest.raises(IndexError):

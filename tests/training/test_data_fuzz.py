@@ -26,7 +26,7 @@ def test_each_file_is_used_or_reported(tmp_path: Path, seed: int) -> None:
     assert len(scan.pictures) > 150 and len(scan.rejected) > 150
     kinds = Counter(entry.kind for entry in scan.rejected)
     assert {"not an image", "broken", "huge", "tiny"} <= set(kinds)
-    assert scan.report().isprintable() or "\n" in scan.report()
+    assert scan.summary().isprintable() or "\n" in scan.summary()
     assert scan_folder(config) == scan
     buckets = scan.buckets()
     for bucket in buckets:

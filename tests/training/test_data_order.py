@@ -8,35 +8,35 @@ from hypothesis import strategies as st
 
 from gcfg_core.errors import InputError
 from training.data.buckets import Bucket
-from training.data.order import BatchPlan, share
+from training.data.order import BatchOrder, share
 from training.data.picture import Size
 
 
-def _plan(counts: list[int], batch: int, seed: int = 0, flip: float = 0.5) -> BatchPlan:
+def _plan(counts: list[int], batch: int, seed: int = 0, flip: float = 0.5) -> BatchOrder:
     buckets, start = [], 0
     for number, count in enumerate(counts):
         buckets.append(Bucket(Size(8 * (number + 1), 8), tuple(range(start, start + count))))
         start += count
-    return BatchPlan(buckets, batch, seed, flip)
+    return BatchOrder(buckets, batch, seed, flip)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 8), st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_every_picture_is_in_every_epoch(counts: list[int], batch: int, seed: int) -> None:
-    plan = _plan(counts, batch, seed)
-    assert plan.steps_per_epoch == sum(-(-count // batch) for count in counts)
+    order = _plan(counts, batch, seed)
+    assert order.steps_per_epoch == sum(-(-count // batch) for count in counts)
     for epoch in range(2):
         seen: Counter[int] = Counter()
-        for step in range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch):
-            slots = plan.slots(step)
+        for step in range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch):
+            slots = order.slots(step)
             assert len(slots) == batch and len({slot.bucket for slot in slots}) == 1
             assert [slot.position for slot in slots] == list(range(batch))
             assert {slot.epoch for slot in slots} == {epoch}
-            assert all(slot.picture in plan.buckets[slot.bucket].members for slot in slots)
+            assert all(slot.picture in order.buckets[slot.bucket].members for slot in slots)
             seen.update(slot.picture for slot in slots)
         assert set(seen) == set(range(sum(counts)))
-        assert plan.repeats == sum(seen.values()) - sum(counts)
-        for bucket in plan.buckets:  # filled evenly: nobody is repeated twice before all are repeated once
+        assert order.repeats == sum(seen.values()) - sum(counts)
+        for bucket in order.buckets:  # filled evenly: nobody is repeated twice before all are repeated once
             times = [seen[index] for index in bucket.members]
             assert max(times) - min(times) <= 1
 
@@ -49,15 +49,15 @@ def test_a_restart_goes_on_where_it_was() -> None:
 
 
 def test_processes_share_what_one_sees() -> None:
-    plan = _plan([7, 5, 1], 6, seed=3)
+    order = _plan([7, 5, 1], 6, seed=3)
     for step in range(20):
-        slots = plan.slots(step)
+        slots = order.slots(step)
         for world in (1, 2, 3, 6):
-            parts = [share(plan.slots(step), rank, world) for rank in range(world)]
+            parts = [share(order.slots(step), rank, world) for rank in range(world)]
             assert sorted((slot for part in parts for slot in part), key=lambda slot: slot.position) == slots
             assert {len(part) for part in parts} == {6 // world}
     with pytest.raises(InputError, match="multiple of the 4 processes"):
-        share(plan.slots(0), 0, 4)
+        share(order.slots(0), 0, 4)
 
 
 def test_seeds_and_epochs_differ_and_flips_follow_their_probability() -> None:
@@ -65,13 +65,13 @@ def test_seeds_and_epochs_differ_and_flips_follow_their_probability() -> None:
     assert [s.picture for s in first.slots(0)] != [s.picture for s in other.slots(0)]
     assert [s.picture for s in first.slots(0)] != [s.picture for s in first.slots(first.steps_per_epoch)]
     for probability, least, most in ((0.0, 0, 0), (0.5, 400, 600), (1.0, 1000, 1000)):
-        plan = _plan([50], 10, flip=probability)
-        assert least <= sum(slot.flip for step in range(100) for slot in plan.slots(step)) <= most
+        order = _plan([50], 10, flip=probability)
+        assert least <= sum(slot.flip for step in range(100) for slot in order.slots(step)) <= most
 
 
 def test_batches_of_different_buckets_are_mixed() -> None:
-    plan = _plan([40, 40], 4)
-    order = [plan.slots(step)[0].bucket for step in range(plan.steps_per_epoch)]
+    order = _plan([40, 40], 4)
+    order = [order.slots(step)[0].bucket for step in range(order.steps_per_epoch)]
     assert sorted(order) != order and Counter(order) == {0: 10, 1: 10}
 
 

@@ -126,7 +126,7 @@ def test_without_its_plugin_the_message_names_the_package(tmp_path: Path, bare: 
         "a.heic": ("needs a plugin", heic), "b.jxl": ("needs a plugin", jxl), "c.jxl": ("needs a plugin", jxl),
         "movie.mp4": ("not an image", "no format that Pillow reads"),
     }  # fmt: skip
-    assert f"left out, needs a plugin: 3\n  {tmp_path / 'a.heic'}: {heic}" in scan.report()
+    assert f"left out, needs a plugin: 3\n  {tmp_path / 'a.heic'}: {heic}" in scan.summary()
     (tmp_path / "000.png").unlink()
     with pytest.raises(InputError, match="got 3 needs a plugin, 1 not an image. For example .*pip install pillow-heif"):
         scan_folder(data_config(tmp_path))

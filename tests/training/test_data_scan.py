@@ -82,7 +82,7 @@ def test_what_is_no_file_is_reported_unopened(tmp_path: Path) -> None:
     scan = scan_folder(data_config(tmp_path, workers=2, captions="sidecar"))
     assert _kinds(scan) == {"pipe.png": "not an image", "nowhere.png": "unreadable", "loop.png": "unreadable"}
     assert [picture.path for picture in scan.pictures] == [captioned, odd[-1]]
-    assert "latin-" in scan.report() and scan.report().encode()
+    assert "latin-" in scan.summary() and scan.summary().encode()
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def test_tiny_pictures_name_the_setting_that_made_them_so(
         scan_folder(config)
     assert f"got 2 tiny, 1 not an image. For example {paths[0]}: 40x20, {why}. {remedy}" in str(caught.value)
     save_noise(tmp_path, [(100, 100)], first=2)
-    report = scan_folder(config).report().splitlines()
+    report = scan_folder(config).summary().splitlines()
     assert f"left out, tiny: 2. {remedy}" in report and f"  {paths[1]}: 20x50, {why}" in report
 
 
@@ -234,7 +234,7 @@ def test_the_report_counts_everything(tmp_path: Path) -> None:
         (tmp_path / f"bad{number}.jpg").write_text("no picture")
     (tmp_path / "003.txt").write_text("a caption")
     scan = scan_folder(data_config(tmp_path, captions="sidecar"))
-    assert scan.report(examples=2).splitlines() == [
+    assert scan.summary(examples=2).splitlines() == [
         f"5 pictures in {tmp_path}, 5 files left out",
         "formats   5 PNG",
         "sides     shorter 10 to 40, median 40; longer 40 to 200, median 42",

@@ -15,7 +15,7 @@ from training.data.dataset import batches
 from training.data.latent_cache import LatentCache
 from training.data.latent_entry import entry_key
 from training.data.latent_reader import wanted_latents
-from training.data.order import BatchPlan
+from training.data.order import BatchOrder
 from training.data.pixels import load_pixels
 from training.data.scan import Scan, scan_folder
 
@@ -31,7 +31,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def _line(scan: Scan, start: str) -> list[str]:
-    return [line for line in scan.report().splitlines() if line.startswith(start)]
+    return [line for line in scan.summary().splitlines() if line.startswith(start)]
 
 
 def test_the_report_tells_what_becomes_of_transparency(images: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_becomes_of_transparency_is_in_the_names_of_latents_that_have_some(
 class Filled:
     scan: Scan
     cache: LatentCache
-    plan: BatchPlan
+    order: BatchOrder
 
 
 def _filled(images: Path, folder: Path, **settings: Any) -> Filled:
@@ -124,16 +124,16 @@ def _filled(images: Path, folder: Path, **settings: Any) -> Filled:
     estimate = cache.estimate(wanted)
     cache.fill(wanted, batch=2)
     assert estimate == sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    return Filled(scan, cache, BatchPlan(buckets, 2, 3, scan.config.flip))
+    return Filled(scan, cache, BatchOrder(buckets, 2, 3, scan.config.flip))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_have_the_masks_of_their_pictures(images: Path, tmp_path: Path, workers: int) -> None:
     given = _filled(images, tmp_path / "cache", alpha_mask=True)
     seen = set()
-    for batch in batches(given.plan, given.cache, given.scan, 0, 12, workers=workers):
+    for batch in batches(given.order, given.cache, given.scan, 0, 12, workers=workers):
         assert batch.mask is not None and batch.mask.shape == (2, 1, *batch.latents.shape[2:])
-        for index, slot in enumerate(given.plan.slots(batch.step)):
+        for index, slot in enumerate(given.order.slots(batch.step)):
             expected = torch.ones(1, 4, 4)
             if given.scan.pictures[slot.picture].name == "a.png":
                 expected[:, :, slice(2, None) if slot.flip else slice(2)] = 0.0
@@ -144,4 +144,4 @@ def test_batches_have_the_masks_of_their_pictures(images: Path, tmp_path: Path, 
 
 def test_without_the_option_there_are_no_masks(images: Path, tmp_path: Path) -> None:
     given = _filled(images, tmp_path / "cache")
-    assert all(batch.mask is None for batch in batches(given.plan, given.cache, given.scan, 0, 4))
+    assert all(batch.mask is None for batch in batches(given.order, given.cache, given.scan, 0, 4))

@@ -13,8 +13,8 @@ from train_rigs.processes import ROOT
 
 from training.cli import main
 from training.console.program import PROGRAM, program
-from training.state.found_paths import found_config
 from training.state.record import read_record
+from training.state.run_paths import located_config
 
 PROGRAMS = (ROOT / "training", ROOT / "training" / "__main__.py")
 
@@ -79,11 +79,11 @@ def test_a_run_finds_its_base_from_another_folder(elsewhere: Path, capsys: pytes
 def test_paths_lead_from_here_first_and_old_records_stay(elsewhere: Path, tmp_path: Path) -> None:
     record = read_record(elsewhere)
     assert record["folder"] == str(tmp_path / "project") and record["config"]["base"] == "sd15"
-    found = found_config(record)
+    found = located_config(record)
     assert found["base"] == str(tmp_path / "project" / "sd15")
     assert found["data"]["images"] == str(tmp_path / "project" / "images")
     assert found["model"]["vae"] == str(tmp_path / "project" / "sd15/vae")
     Path("sd15").mkdir()
-    assert found_config(record)["base"] == "sd15" and record["config"]["base"] == "sd15"
+    assert located_config(record)["base"] == "sd15" and record["config"]["base"] == "sd15"
     del record["folder"]
-    assert found_config(record) == json.loads(json.dumps(record["config"]))
+    assert located_config(record) == json.loads(json.dumps(record["config"]))

@@ -7,12 +7,12 @@ from train_rigs.samples import SMALL, noise_pictures, write_pictures
 
 from gcfg_core.errors import InputError
 from training.evaluate import features
+from training.evaluate.evaluation import MEASURES, score
 from training.evaluate.features import Features, extract
 from training.evaluate.measure import Measure
 from training.evaluate.memorisation import memorisation, nearest
 from training.evaluate.metrics import frechet_distance, kernel_distance, neighbourhoods
 from training.evaluate.pictures import list_pictures
-from training.evaluate.report import MEASURES, score
 
 
 def gaussian(count: int, mean: float = 0.0, deviation: float = 1.0, seed: int = 0) -> torch.Tensor:

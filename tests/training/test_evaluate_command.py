@@ -15,10 +15,10 @@ from gcfg_core.errors import InputError
 from training.base.world_write import write_world
 from training.cli import main
 from training.commands.evaluate import evaluate, output_folder, parse, run
+from training.evaluate.evaluation import Evaluation, halves, notes, score, table
 from training.evaluate.features import Features
 from training.evaluate.metrics import ENOUGH_NEAR
 from training.evaluate.pictures import list_pictures
-from training.evaluate.report import Evaluation, halves, notes, score, table
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 
@@ -169,7 +169,7 @@ def test_no_memory_is_one_line(monkeypatch, capsys):
         monkeypatch.setattr("training.commands.evaluate.run", fail)
         assert main(["evaluate", "--real", "r", "--generated", "g"]) == 2
         told = capsys.readouterr().err
-        assert told.startswith("error: memory: expected enough of it") and told.count("\n") == 1
+        assert told.startswith("error: out of memory: ") and told.count("\n") == 1
 
     def broken(config):
         raise RuntimeError("a bug of ours")

@@ -19,8 +19,8 @@ from training.miniature.experiment import known_settings, wanted_settings
 from training.miniature.labelled import CLASSES, METADATA, Labelled, read_labelled
 from training.miniature.models import Models
 from training.miniature.plots import write_plots
-from training.miniature.report import report
-from training.miniature.rows import GLASSES_NUMBERS, NUMBERS, earlier_report, over_seeds, with_earlier
+from training.miniature.results import write_results
+from training.miniature.rows import GLASSES_NUMBERS, NUMBERS, earlier_results, over_seeds, with_earlier
 from training.miniature.samples import Samples, path_of, read_samples, wanted, write_samples
 from training.miniature.settings import (
     ASKED,
@@ -102,7 +102,7 @@ def test_numbers_over_seeds() -> None:
 def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_path: Path) -> None:
     models, results = Models(STARTER, tmp_path), tmp_path / "results.json"
     digests = models.digests(gcfg(1.5, 3.0))
-    assert earlier_report(results, 256)["rows"] == [] == with_earlier([], [], models)
+    assert earlier_results(results, 256)["rows"] == [] == with_earlier([], [], models)
 
     def row(name: str, seed: int, fd: float, **others: str) -> dict[str, object]:
         told = {"group": "g", "name": name, "seed": seed, "fd": fd, "setting": "{}"}
@@ -112,11 +112,11 @@ def test_rows_of_an_earlier_report_stay_as_long_as_they_are_of_these_models(tmp_
     redefined = {**row("GCFG 1.5, 3", 0, 1.0), "group": GCFG}
     rows = [row("a", 0, 1.0), row("a", 1, 2.0), gone, other, redefined]
     results.write_text(json.dumps({"count": 256, "rows": rows}))
-    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], earlier_report(results, 256)["rows"], models)
+    found = with_earlier([row("a", 1, 5.0), row("b", 0, 3.0)], earlier_results(results, 256)["rows"], models)
     assert [(one["name"], one["seed"], one["fd"]) for one in found] == [
         ("a", 0, 1.0), ("a", 1, 5.0), ("gone", 0, 1.0), ("b", 0, 3.0),
     ]  # fmt: skip
-    assert earlier_report(results, 128) == {"rows": [], "drift": {}}
+    assert earlier_results(results, 128) == {"rows": [], "drift": {}}
 
 
 def test_rows_stand_in_the_order_of_the_settings_whether_their_models_are_there_or_not(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     samples.mkdir()
     for setting, pixels in ((gcfg(1.5, 3.0), toons), (tuned(2.0), others), (asking(gcfg(1.5, 5.0)), worn)):
         write_samples(path_of(samples, models, setting, 0, COUNT), Samples(pixels, 3.0, 1.0), setting)
-    text = report(models, real, samples, folder / "results", COUNT, seeds=1)
+    text = write_results(models, real, samples, folder / "results", COUNT, seeds=1)
     return Reported(models, real, samples, folder / "results", text)
 
 
@@ -285,10 +285,10 @@ def test_a_report_keeps_the_drift_of_models_that_are_gone(reported: Reported, tm
         "drift": {**results["drift"], WITHOUT_CAPTIONS: line, "unknown": line},
     }
     (output / "results.json").write_text(json.dumps(told))
-    report(reported.models, reported.real, reported.samples, output, COUNT, seeds=1)
+    write_results(reported.models, reported.real, reported.samples, output, COUNT, seeds=1)
     assert json.loads((output / "results.json").read_text())["drift"] == {**results["drift"], WITHOUT_CAPTIONS: line}
 
 
 def test_a_report_on_nothing_is_refused(reported: Reported, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sampled pictures"):
-        report(reported.models, reported.real, reported.samples, tmp_path, COUNT, seeds=1, only=["cost"])
+        write_results(reported.models, reported.real, reported.samples, tmp_path, COUNT, seeds=1, only=["cost"])

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from gcfg_core.errors import InputError
-from training.miniature.data import Amounts as PictureAmounts
-from training.miniature.data import attribution, pack, splits
+from training.miniature.data import PictureCounts, attribution, pack, splits
 from training.miniature.draw import DRAWING, draw
 from training.miniature.judge import GLASSES_JUDGE, JUDGE, accuracy, read_judge, train_judge
 from training.miniature.labelled import CLASSES, UNKNOWN, read_labelled
@@ -21,7 +20,7 @@ from training.miniature.styles import TOON as TOON_STYLE
 
 STARTER = Path(__file__).parents[2] / "starter"
 PICTURES = STARTER / "pictures.zip"
-SMALL = PictureAmounts(faces=20, others=5, concept=10, tests=10)
+SMALL = PictureCounts(faces=20, others=5, concept=10, tests=10)
 
 
 def test_pictures_follow_from_their_place_alone() -> None:

@@ -37,7 +37,7 @@ def test_a_small_network_on_large_pictures_is_not_run(
 
     given = make_given(tmp_path / "given")
     save_noise(given / "images", [(32, 32)] * 4)
-    monkeypatch.setattr("training.launch.plan.measure", measured)
+    monkeypatch.setattr("training.launch.dry_run.measure", measured)
     assert train(given, tmp_path / "run", "--dry-run", "--resolution", "2048", "--min-side", "1") == 0
     told = capsys.readouterr().out
     assert "TFLOP a forward and backward pass, long on a CPU" in told and "time      not measured: " in told

@@ -19,7 +19,7 @@ from training.loop.step import Batch
 from training.loop.trainer import Trainer
 from training.loop.validation import held_out_loss
 from training.settings.read import run_config
-from training.state.checkpoint import CHECKPOINTS, SEEN
+from training.state.checkpoint import CHECKPOINTS, REVIEWED
 from training.state.record import add_facts
 
 WATCH: dict[str, Any] = {"record": {"validate_every": 2, "save_every": 2}, "loop": {"held_out": 3}}
@@ -39,7 +39,7 @@ class Killed(BaseException):
 def test_a_kill_while_it_looks_loses_no_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    look = Trainer._look
+    look = Trainer._review
 
     def killed(self: Trainer, metrics: Metrics) -> None:
         if self.step == 4 and moment == "before":
@@ -89,10 +89,10 @@ def test_a_run_that_was_not_looked_at_is_not_finished(tmp_path: Path) -> None:
     (tmp_path / "cats.safetensors").touch()
     add_facts(tmp_path, result={"file": "cats.safetensors", "steps": 6, "settings": file_settings(trainer.config)})
     assert status_of(trainer.config).is_finished
-    (tmp_path / CHECKPOINTS / "step-00000006" / SEEN).unlink()
+    (tmp_path / CHECKPOINTS / "step-00000006" / REVIEWED).unlink()
     status = status_of(trainer.config)
     assert not status.is_finished and "the last validation or sample is still" in status.text()
-    assert open_toy(trainer.config).unseen
+    assert open_toy(trainer.config).review_pending
 
 
 class Counting(nn.Module):

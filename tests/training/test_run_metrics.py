@@ -12,7 +12,7 @@ from train_rigs.runs import final_tensors, run_toy
 
 from gcfg_core.errors import InputError
 from training.loop.metrics import Metrics
-from training.loop.moments import Moments
+from training.loop.step_numbers import StepNumbers
 
 
 @pytest.mark.parametrize("name", ["grad_norm", "loss"])
@@ -20,23 +20,23 @@ def test_weights_that_are_no_numbers_are_never_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     run_toy(tmp_path, loop={"steps": 2})
-    add = Moments.add
+    add = StepNumbers.add
 
-    def poisoned(self: Moments, step: int, rate: float, loss: Tensor, norm: Tensor) -> None:
+    def poisoned(self: StepNumbers, step: int, rate: float, loss: Tensor, norm: Tensor) -> None:
         infinite = torch.tensor(float("inf"))
         add(self, step, rate, infinite if name == "loss" else loss, infinite if name == "grad_norm" else norm)
 
-    monkeypatch.setattr(Moments, "add", poisoned)
+    monkeypatch.setattr(StepNumbers, "add", poisoned)
     with pytest.raises(InputError, match="of step 3: expected a finite number, got inf") as told:
         run_toy(tmp_path, record={"save_every": 1, "log_every": 100})
     assert "\n" not in str(told.value) and int(final_tensors(tmp_path)["step"]) == 2
 
 
 def test_a_step_that_was_skipped_has_no_norm(tmp_path: Path) -> None:
-    moments = Moments()
-    moments.add(1, 1e-3, torch.tensor(0.5), torch.tensor(float("inf")))
+    step_numbers = StepNumbers()
+    step_numbers.add(1, 1e-3, torch.tensor(0.5), torch.tensor(float("inf")))
     accelerator: Any = type("Scaled", (), {"scaler": object(), "reduce": lambda self, value, how: value})()
-    rows = moments.take(accelerator)
+    rows = step_numbers.take(accelerator)
     with Metrics(tmp_path, 0, 1, 1, main=True) as metrics:
         metrics.steps(rows)
         metrics.numbers(1, {"validation/weights": float("nan")})

@@ -23,8 +23,8 @@ from training.export.facts import base_line
 from training.kinds.checks import check_start
 from training.settings.read import run_config
 from training.state.checkpoint import CHECKPOINTS
+from training.state.constants import CONSTANTS, read_constants
 from training.state.record import RECORD, check_record, open_record, read_record, result_settings
-from training.state.start import CONSTANTS, read_constants
 
 OTHERS: dict[str, dict[str, Any]] = {
     "base.prediction_type": {"schedule": noise_schedule(prediction_type="v_prediction")},

@@ -21,7 +21,7 @@ from gcfg_core.concept.null_text import FEATURE
 from training.base.read import read_base
 from training.cli import main
 from training.sample.denoiser import base_denoiser
-from training.sample.scene import Drawing, make_scene
+from training.sample.scene import Sampling, make_scene
 from training.sample.weight_grid import weight_grid
 from training.state.checkpoint import latest_checkpoint
 from training.state.record import read_record
@@ -137,10 +137,10 @@ def test_a_text_model_is_painted_as_it_is_trained(given: Path, tmp_path: Path) -
     assert train(given, output, *words, "--sample-every", "4", "--prompt", CAPTIONS[0], base="world.json") == 0
     world = read_base(str(output / "world"))
     scene = make_scene(world, base_denoiser(world), None, CAPTIONS[0])
-    how = Drawing(0, 25, size=SMALL["resolution"], batch=1)
+    sampling = Sampling(0, 25, size=SMALL["resolution"], batch=1)
     painted = Image.open(output / "samples" / "step-00000004.png")
-    assert painted.tobytes() == weight_grid(scene, how, title="step 4").tobytes()
-    assert scene.pictures((0.0, 0.0), 1, how)[0].tobytes() != scene.pictures((0.0, 2.5), 1, how)[0].tobytes()
+    assert painted.tobytes() == weight_grid(scene, sampling, title="step 4").tobytes()
+    assert scene.pictures((0.0, 0.0), 1, sampling)[0].tobytes() != scene.pictures((0.0, 2.5), 1, sampling)[0].tobytes()
 
 
 def test_a_run_starts_from_a_prepared_file(given: Path, tmp_path: Path) -> None:

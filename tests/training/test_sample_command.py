@@ -22,7 +22,7 @@ from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
 from training.sample.denoiser import base_denoiser
-from training.sample.scene import Drawing, fitting_side, make_scene
+from training.sample.scene import Sampling, fitting_side, make_scene
 from training.sample.source import load_source, open_source
 from training.sample.weight_grid import weight_grid
 from training.sample.words import unknown_words
@@ -126,7 +126,7 @@ def test_a_text_model_is_drawn_alone_under_its_own_prompt(world, capsys):
     weights |= {f"text.{key}": value.clone() for key, value in trained.text.named_parameters()}
     write_checkpoint(folder / "checkpoints", Checkpoint(6, {"ema-0.05": weights, "optimizer": {}}, {}), 2)
     scene = make_scene(trained, base_denoiser(trained), None, CAPTIONS[0])
-    expected = weight_grid(scene, Drawing(0, 2, size=8), (1.0,), (0.0, 2.5))
+    expected = weight_grid(scene, Sampling(0, 2, size=8), (1.0,), (0.0, 2.5))
     common = ["--prompt", CAPTIONS[0], "--w-control", "0", "2.5", "--steps", "2", "--device", "cpu"]
 
     def drawn(*words):

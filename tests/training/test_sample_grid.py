@@ -9,10 +9,10 @@ from train_rigs.samples import base, concept, denoiser
 from gcfg_core.errors import InputError
 from training.sample.concept_model import concept_unet
 from training.sample.grid import GAP, draw_grid
-from training.sample.scene import Drawing, Scene, make_scene, to_images
+from training.sample.scene import Sampling, Scene, make_scene, to_images
 from training.sample.weight_grid import weight_grid
 
-HOW = Drawing(seed=3, steps=3, size=8, batch=2)
+SAMPLING = Sampling(seed=3, steps=3, size=8, batch=2)
 
 
 def scene(prompt: str | None = "a face") -> Scene:
@@ -32,35 +32,35 @@ def pixels(pictures: list[Image.Image]) -> list[bytes]:
 
 
 def test_pictures_depend_on_the_seed_not_on_the_batch():
-    together = scene().pictures((1.5, 2.0), 3, HOW)
-    alone = scene().pictures((1.5, 2.0), 1, Drawing(3, 3, "dpm++", 8, 1), first=2)
+    together = scene().pictures((1.5, 2.0), 3, SAMPLING)
+    alone = scene().pictures((1.5, 2.0), 1, Sampling(3, 3, "dpm++", 8, 1), first=2)
     assert len(together) == 3 and largest_difference(together[2], alone[0]) <= 1
-    assert pixels(scene().pictures((1.5, 2.0), 1, Drawing(4, 3, "dpm++", 8)))[0] != pixels(together)[0]
+    assert pixels(scene().pictures((1.5, 2.0), 1, Sampling(4, 3, "dpm++", 8)))[0] != pixels(together)[0]
 
 
 def test_weights_of_zero_and_one_are_the_models_alone():
     mixed = scene()
     concept_alone = make_scene(base(), denoiser(1, null_text=True), None)
-    assert pixels(mixed.pictures((1.0, 0.0), 1, HOW)) == pixels(concept_alone.pictures((0.0, 0.0), 1, HOW))
-    assert pixels(mixed.pictures((1.0, 0.0), 1, HOW)) != pixels(mixed.pictures((0.0, 0.0), 1, HOW))
+    assert pixels(mixed.pictures((1.0, 0.0), 1, SAMPLING)) == pixels(concept_alone.pictures((0.0, 0.0), 1, SAMPLING))
+    assert pixels(mixed.pictures((1.0, 0.0), 1, SAMPLING)) != pixels(mixed.pictures((0.0, 0.0), 1, SAMPLING))
 
 
 def test_a_grid_draws_each_cell_once_from_the_same_noise():
     mixed, told = scene(), []
     asked = watched(mixed)
     grid = weight_grid(
-        mixed, HOW, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons", lambda done, cells: told.append((done, cells))
+        mixed, SAMPLING, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons", lambda done, cells: told.append((done, cells))
     )
     assert told[-1] == (7, 7)  # six cells and the concept alone; base and prompt alone are among them
     assert sorted(asked) == [(0, 0), (0, 1), (0, 3), (1, 0), (2, 0), (2, 1), (2, 3)]
     assert grid.width > 3 * 2 * 96 and grid.height > 3 * 96
-    assert weight_grid(scene(), HOW, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons").tobytes() == grid.tobytes()
+    assert weight_grid(scene(), SAMPLING, (0.0, 2.0), (0.0, 1.0, 3.0), 2, "toons").tobytes() == grid.tobytes()
 
 
 def test_without_a_prompt_there_is_one_column():
     mixed = scene(None)
     asked = watched(mixed)
-    weight_grid(mixed, HOW, (0.0, 2.0), (0.0, 1.0, 3.0))
+    weight_grid(mixed, SAMPLING, (0.0, 2.0), (0.0, 1.0, 3.0))
     assert sorted(asked) == [(0, 0), (1, 0), (2, 0)]
 
 
@@ -97,7 +97,7 @@ def test_colours_are_rounded_and_clamped():
 @pytest.mark.parametrize("size", [0, 7, 9])
 def test_a_size_that_cannot_be_halved_is_refused(size):
     with pytest.raises(InputError, match="multiple of 2 pixels"):
-        scene().pictures((1.0, 0.0), 1, Drawing(0, 3, "dpm++", size))
+        scene().pictures((1.0, 0.0), 1, Sampling(0, 3, "dpm++", size))
 
 
 def test_a_prompt_needs_a_text_encoder():

@@ -76,10 +76,10 @@ def assemble(parts: Parts) -> Base:
 def _precision(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """A note about weights that are stored in eight bits."""
     types = sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.element_size() == 1})
-    told = (
+    note = (
         f"the UNet is stored as {', '.join(types)}, which rounds coarsely; train from the original where there is one"
     )
-    return (told,) if types else ()
+    return (note,) if types else ()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from .assemble import Parts, assemble, checked_layout, plain_config
 from .clip import CLASSES, CLIP_VOCABULARY, ClipEncoder, ClipText, build_clip
 from .codec import VaeCodec, build_vae
 from .model import Base
-from .prediction import ReadOptions, Told, decide_schedule, told_by_scheduler
+from .prediction import ReadOptions, StatedSchedule, decide_schedule, stated_by_scheduler
 from .single_file_kind import BASE, LCM_KIND, LCM_REMEDY
 from .tokenizers import comfyui_tokenizer, is_tokenizer, read_tokenizer, tokenizer_folder
 from .vae import GIVE_VAE, read_vae
@@ -34,7 +34,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
     layout = checked_layout(given, f"{folder.name}: unet")
     variants = Variants(folder, options.variant)
     config, tensors = plain_config(given), variants.tensors("unet")
-    told = _told(folder)
+    stated = _stated(folder)
     text = _text(folder, options, variants, layout.pooled_dim is not None, zero_pad=family_of(config).zero_pad)
     vae = _vae(folder, variants) if options.vae is None else read_vae(Path(options.vae), family_of(config))
     return assemble(
@@ -42,7 +42,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
             name=folder.resolve().name,
             config=config,
             tensors=tensors,
-            schedule=decide_schedule(options, told, config, tensors),
+            schedule=decide_schedule(options, stated, config, tensors),
             codec=VaeCodec(vae),
             text=text,
             notes=variants.notes(),
@@ -69,9 +69,9 @@ def _vae(folder: Path, variants: Variants) -> Any:
     return build_vae(read_json(folder / "vae" / CONFIG), variants.tensors("vae"), folder.name)
 
 
-def _told(folder: Path) -> Told:
+def _stated(folder: Path) -> StatedSchedule:
     path = folder / "scheduler" / "scheduler_config.json"
-    return told_by_scheduler(read_json(path), folder.name) if path.is_file() else Told()
+    return stated_by_scheduler(read_json(path), folder.name) if path.is_file() else StatedSchedule()
 
 
 def _text(folder: Path, options: ReadOptions, variants: Variants, pooled: bool, zero_pad: bool) -> ClipText:

@@ -35,7 +35,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class Told:
+class StatedSchedule:
     """What the base's own files say.
 
     Attributes:
@@ -48,7 +48,7 @@ class Told:
     zero_terminal_snr: bool | None = None
 
 
-def told_by_scheduler(config: Mapping[str, Any], name: str) -> Told:
+def stated_by_scheduler(config: Mapping[str, Any], name: str) -> StatedSchedule:
     """What a diffusers scheduler configuration says.
 
     Raises:
@@ -59,11 +59,11 @@ def told_by_scheduler(config: Mapping[str, Any], name: str) -> Told:
         raise InputError(f"{name}: scheduler", "a DDPM schedule", kind, "Bases of that kind are not supported.")
     if config.get("trained_betas") is not None:
         raise InputError(f"{name}: scheduler", "a named beta_schedule", "trained_betas", "It is not supported.")
-    return Told(config, config.get("prediction_type"), config.get("rescale_betas_zero_snr"))
+    return StatedSchedule(config, config.get("prediction_type"), config.get("rescale_betas_zero_snr"))
 
 
 def decide_schedule(
-    options: ReadOptions, told: Told, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    options: ReadOptions, stated: StatedSchedule, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> NoiseSchedule:
     """The base's schedule: the user's word goes before the files', and theirs before a guess.
 
@@ -76,9 +76,9 @@ def decide_schedule(
     Raises:
         InputError: a prediction type or a schedule that is not supported.
     """
-    prediction = options.prediction_type or told.prediction_type or guess_prediction_type(config, tensors)
-    zero = told.zero_terminal_snr if options.zero_terminal_snr is None else options.zero_terminal_snr
+    prediction = options.prediction_type or stated.prediction_type or guess_prediction_type(config, tensors)
+    zero = stated.zero_terminal_snr if options.zero_terminal_snr is None else options.zero_terminal_snr
     if zero and prediction == "epsilon":
         raise InputError("zero terminal SNR", "v_prediction", "epsilon", "At zero SNR eps says nothing about x_0: give "
                          "--prediction-type v_prediction or --no-zero-terminal-snr, whichever is true.")  # fmt: skip
-    return noise_schedule(told.scheduler, prediction, bool(zero))
+    return noise_schedule(stated.scheduler, prediction, bool(zero))

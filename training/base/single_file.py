@@ -21,7 +21,7 @@ from .codec import VaeCodec
 from .diffusers_folder import with_tokenizer
 from .ema import unet_part
 from .model import Base
-from .prediction import ReadOptions, Told, decide_schedule
+from .prediction import ReadOptions, StatedSchedule, decide_schedule
 from .single_file_kind import UNET, refuse_other_kinds
 from .single_file_text import TEXT, text_encoders
 from .vae import PREFIX as VAE
@@ -48,7 +48,7 @@ def read_single_file(path: Path, options: ReadOptions) -> Base:
     family = family_of(config)
     encoders = text_encoders(text, family.name, path.name)
     given = [with_tokenizer(encoder, number, None, options) for number, encoder in enumerate(encoders)]
-    schedule = decide_schedule(options, _told(tensors, metadata), config, unet)
+    schedule = decide_schedule(options, _stated(tensors, metadata), config, unet)
     vae = ldm_vae(first_stage, family, path.name) if options.vae is None else read_vae(Path(options.vae), family)
     return assemble(
         Parts(
@@ -63,10 +63,10 @@ def read_single_file(path: Path, options: ReadOptions) -> Base:
     )
 
 
-def _told(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Told:
+def _stated(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StatedSchedule:
     """Marker tensors, then ModelSpec's metadata."""
     zero = True if MARKERS[1] in tensors else None
-    return Told(prediction_type=marked_prediction(tensors, metadata), zero_terminal_snr=zero)
+    return StatedSchedule(prediction_type=marked_prediction(tensors, metadata), zero_terminal_snr=zero)
 
 
 def _unet(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

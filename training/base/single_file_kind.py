@@ -52,8 +52,8 @@ def refuse_other_files(path: Path) -> None:
     if start[8:9] == b"{" or len(start) <= 8:  # after the header's length a .safetensors file has the header
         kind = None
     else:
-        told = (kind for sign, kind in BEGINNINGS if start.startswith(sign))
-        kind = next(told, "a text file" if _is_text(start) else None)
+        kinds = (kind for sign, kind in BEGINNINGS if start.startswith(sign))
+        kind = next(kinds, "a text file" if _is_text(start) else None)
     if kind is None and path.suffix.lower() not in EXTENSIONS:
         kind = "a file of another kind"
     if kind is not None:

@@ -46,5 +46,5 @@ class Variants:
 
     def notes(self) -> tuple[str, ...]:
         """A sentence where parts that were read have no weights without a variant's name, and nobody named one."""
-        told = ", ".join(f"{part} {variant}" for part, variant in self._chosen.items() if variant)
-        return (f"weights by variant: {told} (--variant takes another)",) if told and self.wanted is None else ()
+        named = ", ".join(f"{part} {variant}" for part, variant in self._chosen.items() if variant)
+        return (f"weights by variant: {named} (--variant takes another)",) if named and self.wanted is None else ()

@@ -50,8 +50,8 @@ def read_world_config(path: str | Path) -> WorldConfig:
     try:
         given = _parsed(Path(path))
     except (OSError, ValueError) as error:  # broken TOML, JSON and UTF-8 are ValueErrors
-        told = " ".join(str(error).split())
-        raise InputError(str(path), "a new world as TOML or JSON", told, "Correct it.") from None
+        reason = " ".join(str(error).split())
+        raise InputError(str(path), "a new world as TOML or JSON", reason, "Correct it.") from None
     if not isinstance(given, dict):
         raise InputError(str(path), "settings of a new world", type(given).__name__, "Correct it.")
     return world_config(given, name)

@@ -57,12 +57,12 @@ def _command(output: str, concept: Concept, config: Path | None) -> str:
     """The words that make a concept file of the bare one, with all that can be said about it."""
     words = ["python", "-m", "training", "convert", output, "CONCEPT.safetensors"]
     own = family_of(concept.config).latent_format
-    told = {
+    values = {
         "--config": config and str(config),
         "--prediction-type": concept.prediction_type,
         "--latent-format": concept.latents if concept.latents != own else None,
         "--title": concept.title,
         "--base": concept.base,
     }
-    words += [word for flag, value in told.items() if value for word in (flag, value)]
+    words += [word for flag, value in values.items() if value for word in (flag, value)]
     return shlex.join([*words, *(["--zero-terminal-snr"] if concept.zero_terminal_snr else [])])

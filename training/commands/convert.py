@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> str:
         return write_bare(options.output, concept, options.overwrite)
     concept = _described(concept, changes, options)
     given = tuple(key.replace("_", " ") for key in changes)
-    told = tuple(line for line in concept.assumptions if not line.startswith(given))
-    concept = dataclasses.replace(concept, assumptions=told)
+    assumptions = tuple(line for line in concept.assumptions if not line.startswith(given))
+    concept = dataclasses.replace(concept, assumptions=assumptions)
     write_concept(options.output, concept)
     assumed = "".join(f"\nassumed: {assumption}" for assumption in concept.assumptions)
     return f"{options.output}: {concept.kind}, {concept.architecture}, {concept.prediction_type}{assumed}"

@@ -17,19 +17,19 @@ from ..data.outside import refuse_inside
 from ..data.transparency import WHITE, as_hex, colour_of, hex_colour
 from ..device import chosen_device
 from ..durable import write_json
+from ..evaluate.evaluation import Evaluation, measured, table
 from ..evaluate.features import Extractor, Features, extract, open_extractor
 from ..evaluate.measure import GENERATED, MIRRORED, REAL, TRAIN
 from ..evaluate.pictures import PictureFile, by_content, list_pictures
-from ..evaluate.report import Evaluation, measured, table
 from ..sample.scene import Weights
 from ..sample.source import Source, open_source
 from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} evaluate"
 ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
-RESULT, DRAWN = "evaluation.json", "generated"
+RESULT, GENERATED_FOLDER = "evaluation.json", "generated"
 # What --run alone is drawn by.
-DRAWING = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}
+SAMPLING_SETTINGS = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}
 
 
 class EvaluateConfig(SceneConfig, frozen=True):
@@ -81,7 +81,7 @@ def run(config: EvaluateConfig) -> str:
     if (config.generated is None) == (config.run is None):
         raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give one of them.")
     refuse_unused(config)
-    weights = drawing_weights(config)
+    weights = sampling_weights(config)
     chosen_device(config.device)
     source = None if config.run is None else open_source(config.run)
     output = output_folder(config)
@@ -94,7 +94,7 @@ def run(config: EvaluateConfig) -> str:
     extractor = open_extractor(config.features, config.feature_size)
     make_folder(output)
     check_file(output / RESULT, (".json",))
-    drawn = None if source is None else draw(source, config, weights, output / DRAWN)
+    drawn = None if source is None else sample_pictures(source, config, weights, output / GENERATED_FOLDER)
     sets[GENERATED] = drawn or list_pictures(config.generated or "", colour)
     evaluation = evaluate(sets, extractor, config)
     write_json(output / RESULT, evaluation.as_json())
@@ -105,7 +105,7 @@ def run(config: EvaluateConfig) -> str:
 
 def refuse_unused(config: EvaluateConfig) -> None:
     """Raise InputError where pictures that are there already shall be drawn in some way."""
-    unused = [key for key in EvaluateConfig.model_fields if key in DRAWING and key in config.model_fields_set]
+    unused = [key for key in EvaluateConfig.model_fields if key in SAMPLING_SETTINGS and key in config.model_fields_set]
     if config.generated is not None and unused:
         flag = f"--{unused[0].replace('_', '-')}"
         raise InputError(flag, "none beside --generated, whose pictures are all measured", "one", "Leave it out.")
@@ -120,7 +120,7 @@ def output_folder(config: EvaluateConfig) -> Path:
     return place.with_name(f"{place.stem if place.is_file() else place.name}-evaluation")
 
 
-def drawing_weights(config: EvaluateConfig) -> Weights:
+def sampling_weights(config: EvaluateConfig) -> Weights:
     """The weights to draw with.
 
     Raises:
@@ -150,21 +150,21 @@ def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, con
     return measured(found, extractor, background, config.seed, config.model_dump(mode="json"))
 
 
-def draw(source: Source, config: EvaluateConfig, weights: Weights, folder: Path) -> tuple[PictureFile, ...]:
+def sample_pictures(source: Source, config: EvaluateConfig, weights: Weights, folder: Path) -> tuple[PictureFile, ...]:
     """Draw ``config.count`` pictures with a concept into a folder, in place of those of an earlier time.
 
     Raises:
         InputError, ConceptFileError: something given cannot be used.
     """
-    scene, how, _ = open_scene(source, config)
+    scene, sampling, _ = open_scene(source, config)
     make_folder(folder)
     for old in folder.glob("[0-9][0-9][0-9][0-9][0-9].png"):
         old.unlink()
     paths: list[Path] = []
     with bar("drawing", "picture", config.count) as shown:
-        for first in range(0, config.count, how.batch):
-            amount = min(how.batch, config.count - first)
-            for picture in scene.pictures(weights, amount, how, first):
+        for first in range(0, config.count, sampling.batch):
+            amount = min(sampling.batch, config.count - first)
+            for picture in scene.pictures(weights, amount, sampling, first):
                 paths.append(folder / f"{len(paths):05d}.png")
                 picture.save(paths[-1])
             shown.update(amount)

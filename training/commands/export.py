@@ -76,10 +76,10 @@ def run(options: ExportConfig) -> str:
     base = read_scene_base(source, options)
     world = is_world(config, base)
     output = _checked(options.output, world, options.overwrite)
-    told = record["settings"]
+    settings = record["settings"]
     pictures = int(record.get("images", 0)) - config.loop.held_out
     average, step = "" if name == WEIGHTS else name, step_of(checkpoint)
-    facts = run_facts(config, step, average, pictures, told.get("images", ""), told.get("global_batch", 0))
+    facts = run_facts(config, step, average, pictures, settings.get("images", ""), settings.get("global_batch", 0))
     weights = load_file(checkpoint / f"{name}.safetensors")
     dtype = options.dtype or config.record.export_dtype
     written = f"{output}: {config.model.kind}, step {step}, {name}"

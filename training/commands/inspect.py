@@ -82,8 +82,8 @@ def _world_facts(folder: Path) -> list[tuple[str, Any]]:
     except ConceptFileError as error:
         raise ConceptFileError(f"{folder}: {error.name}", error.expected, error.got, error.remedy) from None
     words = world.text_encoder.tokenizer.words[len(SPECIAL) :]
-    told = dict(_facts(world.concept)) | {"loaded by": "Load Starter World; the trainer takes it as --base"}
-    return [*told.items(), ("resolution", world.page.resolution), ("words", f"{len(words)}: {' '.join(words)}")]
+    facts = dict(_facts(world.concept)) | {"loaded by": "Load Starter World; the trainer takes it as --base"}
+    return [*facts.items(), ("resolution", world.page.resolution), ("words", f"{len(words)}: {' '.join(words)}")]
 
 
 def concept_in(path: Path) -> Path:

@@ -22,8 +22,8 @@ from ..prepare.calibrate import calibrate
 from ..prepare.change import output_change
 from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
-from ..prepare.report import PrepareReport
 from ..prepare.start import start_concept
+from ..prepare.summary import PrepareSummary
 from .scene import print_notes
 
 PROG = f"{PROGRAM} prepare"
@@ -62,7 +62,7 @@ def run(config: PrepareConfig) -> str:
     with bar("comparing with the base", "picture", iterable=latents) as shown:
         change = output_change(base, calibration, shown, device=device)
     side = int(latents[0].shape[-1])
-    report = PrepareReport(base.name, base.sha256, config.images is not None, side, calibration, change)
+    report = PrepareSummary(base.name, base.sha256, config.images is not None, side, calibration, change)
     concept = start_concept(base, calibration, prepared=report.summary(), title=config.title)
     stored = as_dtype(concept, config.dtype)
     assert isinstance(stored, Concept)

@@ -63,9 +63,9 @@ def run(config: SampleConfig) -> str:
         raise InputError("w_control", "a prompt to weigh", "none", "Give --prompt, or leave the weights out.")
     source = open_source(config.source)
     refuse_inside(output, [source.images])
-    scene, how, told = open_scene(source, config)
-    title = f"{told}: {config.prompt or 'no prompt'}, seed {config.seed}, {config.steps} steps"
+    scene, sampling, origin = open_scene(source, config)
+    title = f"{origin}: {config.prompt or 'no prompt'}, seed {config.seed}, {config.steps} steps"
     with bar("drawing", "cell") as shown:
-        grid = weight_grid(scene, how, config.w_concept, config.w_control, config.pictures, title, on(shown))
+        grid = weight_grid(scene, sampling, config.w_concept, config.w_control, config.pictures, title, on(shown))
     grid.save(output)
-    return f"{output}: {told}, {grid.width} x {grid.height} pixels"
+    return f"{output}: {origin}, {grid.width} x {grid.height} pixels"

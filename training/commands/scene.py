@@ -15,7 +15,7 @@ from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
 from ..sample.fit import other_base
 from ..sample.sampler import Sampler
-from ..sample.scene import Drawing, Scene, fitting_side, make_scene
+from ..sample.scene import Sampling, Scene, fitting_side, make_scene
 from ..sample.source import Source, load_source
 from ..sample.words import unknown_words
 
@@ -47,7 +47,7 @@ class SceneConfig(BaseModel, extra="forbid", frozen=True):
     )
 
 
-def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str]:
+def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Sampling, str]:
     """Both models in place, how to draw, and what the concept was read from.
 
     A model that reads text stands alone, under its own prompt.
@@ -61,23 +61,23 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Drawing, str
     unknown = unknown_words(base, config.prompt, config.negative)
     if unknown:
         words, place = ", ".join(map(repr, unknown)), _base_path(source, config)
-        told = f"warning: the world does not know {words}; `{PROGRAM} inspect {place}` shows the words it knows"
-        print(told, file=sys.stderr)
+        warning = f"warning: the world does not know {words}; `{PROGRAM} inspect {place}` shows the words it knows"
+        print(warning, file=sys.stderr)
     concept, name = load_source(source, base, config.average)
     size = config.size or fitting_side(base, _trained_size(base, concept.training.get("resolution"), source))
-    how = Drawing(config.seed, config.steps, config.sampler, size, config.batch)
+    sampling = Sampling(config.seed, config.steps, config.sampler, size, config.batch)
     dtype = DTYPES[config.precision]
     trained = concept_denoiser(concept, base).to(device, dtype)
     base.codec.to(device)
     if not concept.null_text:
         if "w_concept" in config.model_fields_set:
             raise InputError("w_concept", "none for a model that reads text", "one", "Weigh its prompt: --w-control.")
-        return make_scene(base, trained, None, config.prompt, config.negative), how, name
+        return make_scene(base, trained, None, config.prompt, config.negative), sampling, name
     other = other_base(concept.base, base, name)
     if other is not None:
         print(f"warning: {other}", file=sys.stderr)
     beside = base_denoiser(base).to(device, dtype)
-    return make_scene(base, beside, trained, config.prompt, config.negative), how, name
+    return make_scene(base, beside, trained, config.prompt, config.negative), sampling, name
 
 
 def read_scene_base(source: Source, config: Any) -> Base:
@@ -98,11 +98,11 @@ def read_scene_base(source: Source, config: Any) -> Base:
                 flag = f"--{key.replace('_', '-')}"
                 raise InputError(flag, f"none beside {source.path}, which brings a world", "one", "Leave it out.")
         return read_base(path)
-    told = source.config.get("model", {})
+    of_run = source.config.get("model", {})
     options = {}
     for key in OPTIONS:
         given = getattr(config, key, None)
-        options[key] = told.get(key) if given is None else given
+        options[key] = of_run.get(key) if given is None else given
     return read_base(path, **options)
 
 

@@ -25,9 +25,9 @@ def run(command: Command) -> str:
         InputError, ConceptFileError, OSError, SafetensorError: something given cannot be used, read or written.
     """
     if command.dry_run:
-        from ..launch.plan import plan
+        from ..launch.dry_run import dry_run
 
-        return plan(command.config)
+        return dry_run(command.config)
     from ..launch.session import train
 
     return train(command.config)

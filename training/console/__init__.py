@@ -1,1 +1,1 @@
-"""The command line: arguments, settings as flags, progress, output, early ends."""
+"""The command line: arguments, settings as flags, progress bars, output checks, early exits."""

@@ -1,4 +1,4 @@
-"""A command line's words: what is wrong with them is one line, as with everything else that a user can put right."""
+"""An argparse parser whose errors are one-line InputErrors with suggestions."""
 
 import argparse
 import difflib
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from gcfg_core.errors import InputError
 
-# What other trainers call a setting -> what it is called here.
+# Other trainers' name of a setting -> its name here.
 ELSEWHERE = {
     "learning_rate": "lr",
     "lr_scheduler": "lr_schedule",
@@ -29,13 +29,13 @@ ELSEWHERE = {
     "output_dir": "output",
 }
 
-LIKE = 0.5  # of 1, by difflib: what is less alike is no slip of the hand
+LIKE = 0.5  # difflib's ratio, 0 to 1, from which a name counts as a typing error
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "Leave it out.") -> str:
-    """A sentence with the known name that a wrong one stands for; both may be flags or plain names."""
-    names, given = {_plain(one): one for one in known}, _plain(name)
-    meant = [one for one in names if ELSEWHERE.get(given) == one or given.startswith(one)]
+    """Return a sentence that suggests the closest known name, or ``otherwise``. Names may be flags or plain names."""
+    names, given = {_plain(flag): flag for flag in known}, _plain(name)
+    meant = [plain for plain in names if ELSEWHERE.get(given) == plain or given.startswith(plain)]
     close = sorted(meant, key=len)[-1:] or difflib.get_close_matches(given, list(names), 1, LIKE)
     return f"Did you mean {names[close[0]]}?" if close else otherwise
 
@@ -45,31 +45,31 @@ def _plain(name: str) -> str:
 
 
 class Arguments(argparse.ArgumentParser):
-    """argparse's parser, but every complaint is an InputError. Flags are never abbreviated; _ in one is a -."""
+    """argparse's parser, but errors are InputErrors. Flags cannot be abbreviated; `_` in a flag means `-`."""
 
     def __init__(self, prog: str, about: str = "", **options: object) -> None:
         super().__init__(prog=prog, description=about, allow_abbrev=False, **options)  # type: ignore[arg-type]
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """What the words say.
+        """Parse the command line.
 
         Raises:
-            InputError: an unknown flag, one without its value, or something missing.
+            InputError: an unknown flag, a flag without its value, or a missing argument.
             SystemExit: --help.
         """
-        in_places = any(action.nargs == "?" and not action.option_strings for action in self._actions)
-        read = self.parse_known_intermixed_args if in_places else self.parse_known_args
-        found, unknown = read([_with_dashes(word) for word in words])
+        has_positional = any(action.nargs == "?" and not action.option_strings for action in self._actions)
+        read = self.parse_known_intermixed_args if has_positional else self.parse_known_args
+        parsed, unknown = read([_with_dashes(word) for word in words])
         if unknown:
             flags = [word.split("=")[0] for word in unknown if word.startswith("--")]
             known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             if flags:
                 raise InputError("command line", "a known flag", flags[0], nearest(flags[0], known, self._help()))
             raise InputError("command line", "flags with their values", unknown[0], self._help())
-        return found
+        return parsed
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
+        """Turn argparse's message into an InputError; argparse calls this."""
         flag, _, about = message.removeprefix("argument ").partition(": ")
         choice = re.fullmatch(r"invalid choice: (.+) \(choose from (.+)\)", about)
         if choice:
@@ -81,7 +81,7 @@ class Arguments(argparse.ArgumentParser):
         raise InputError("command line", "other words", message, self._help())
 
     def _help(self) -> str:
-        return f"`{self.prog} --help` tells more."
+        return f"`{self.prog} --help` lists the flags."
 
 
 def _with_dashes(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands that end early: by a signal, without memory, or because nobody reads their output (`... | head`)."""
+"""Early exits of a command: a signal, no memory left, or a reader that has closed the output (`... | head`)."""
 
 import contextlib
 import os
@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-BAD_INPUT = 2  # the exit code of an error that a user can put right
-SIGPIPE = 13  # POSIX's number, also where there is no such signal
-CLOSED_OUTPUT = 128 + SIGPIPE  # the exit code of a program that ends by it
+BAD_INPUT = 2  # exit code of errors that the user can correct
+SIGPIPE = 13  # POSIX's number; Windows has no SIGPIPE
+CLOSED_OUTPUT = 128 + SIGPIPE  # exit code of a program that SIGPIPE ends
 LESS = "Lower --batch-size, --batch or the resolution, take a smaller precision, or --device cpu."
 SIGNS = ("out of memory", "can't allocate memory", "alloc_cpu", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def ends_with_its_reader(command: Callable[..., int]) -> Callable[..., int]:
-    """A command that ends, with no word and the exit code that shells expect, when its output's reader has gone.
+    """Decorate a command: if its output's reader is gone, end silently with the exit code that shells expect.
 
-    A broken pipe to anything else, such as a process of its own, stays an error.
+    A broken pipe to anything else, for example to a child process, stays an error.
     """
 
     def wrapped(*arguments: Any) -> int:
@@ -41,7 +41,7 @@ def ends_with_its_reader(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _is_closed(stream: Any) -> bool:
-    """Whether the other end of a pipe is closed; False for all that is no pipe."""
+    """True if the other end of a pipe is closed; False for streams that are not pipes."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), 0)
@@ -53,14 +53,14 @@ def _is_closed(stream: Any) -> bool:
 class Interrupted(BaseException):
     """Ends the program with the exit code that shells expect: 130 after Ctrl-C (SIGINT), 143 after SIGTERM.
 
-    No error, like KeyboardInterrupt: what goes on after errors does not go on after this.
+    Like KeyboardInterrupt it is no Exception, so that code which continues after errors does not catch it.
 
     Attributes:
-        code: exit code, 128 and the signal's number.
+        code: exit code, 128 + the signal's number.
     """
 
-    def __init__(self, number: int, told: str = "") -> None:
-        super().__init__(told)
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
         self.code = 128 + number
 
 
@@ -68,13 +68,13 @@ CTRL_C = Interrupted(signal.SIGINT).code
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device or the machine had no memory left."""
+    """True if an exception means that a device or the machine ran out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
 def memory_line(error: BaseException) -> str:
-    """One line for people."""
-    told = " ".join((str(error) or "no more").split())[:120]
-    return f"memory: expected enough of it, got: {told}. {LESS}"
+    """Return the error message, one line."""
+    reason = " ".join((str(error) or "no more").split())[:120]
+    return f"out of memory: {reason}. {LESS}"

@@ -1,4 +1,4 @@
-"""Where a command writes, looked at before its work, so that hours of it are not lost at the end; sizes in words."""
+"""Check output paths before the work starts, so that hours of it are not lost at the end; sizes in words."""
 
 import os
 import tempfile
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from gcfg_core.errors import InputError
 
-ANOTHER = "Give another one."
+ANOTHER = "Give another path."
 
 
 def check_file(path: Path, suffixes: Sequence[str], overwrite: bool = True, name: str = "output") -> None:
-    """Raise InputError where a file could not be written.
+    """Raise InputError if a file could not be written.
 
     Args:
-        path: of the file; its folder has to be there.
-        suffixes: that its name may end in, in lower case.
-        overwrite: a file that is there already may be replaced.
-        name: of the setting, for messages.
+        path: of the file; its folder must exist.
+        suffixes: allowed endings of the name, in lower case.
+        overwrite: an existing file may be replaced.
+        name: the setting's name, for messages.
     """
     if path.suffix.lower() not in suffixes:
         raise InputError(name, f"a name that ends in {' or '.join(suffixes)}", str(path), "Rename it.")
     if not path.parent.is_dir():
-        raise InputError(name, "a file in a folder that is there", str(path), "Make the folder first.")
+        raise InputError(name, "a file in an existing folder", str(path), "Make the folder first.")
     if path.is_dir():
         raise InputError(name, "a file", f"the folder {path}", ANOTHER)
     if path.exists() and not overwrite:
@@ -33,7 +33,7 @@ def check_file(path: Path, suffixes: Sequence[str], overwrite: bool = True, name
 
 
 def check_new_folder(path: Path, name: str = "output") -> None:
-    """Raise InputError where a folder is none, or could not be made or written into; nothing is left behind."""
+    """Raise InputError if a path is not a folder and cannot become a writable folder. Leave nothing behind."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not there.is_dir():
         raise InputError(name, "a folder that can be made", f"the file {there}", ANOTHER)
@@ -41,10 +41,10 @@ def check_new_folder(path: Path, name: str = "output") -> None:
 
 
 def make_folder(path: Path, name: str = "output") -> None:
-    """Make a folder where there is none.
+    """Create a folder if it is missing.
 
     Raises:
-        InputError: it cannot be made or written into.
+        InputError: the folder cannot be created or written into.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def make_folder(path: Path, name: str = "output") -> None:
 
 
 def _try_to_write(folder: Path, name: str) -> None:
-    """Really write: what a system says about permissions is not all that may stand against it."""
+    """Create a temporary file: permission bits do not show every reason why a write fails."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

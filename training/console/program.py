@@ -1,4 +1,4 @@
-"""How this program was started, as people type it, and where its folder is."""
+"""The command that started this program, for messages, and the path of its folder."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 def program(started: str, package: str | None) -> str:
-    """`python -m training`, or `python FOLDER` where it was started by its folder, from any place.
+    """Return `python -m training`, or `python FOLDER` if the program was started by its path.
 
     Args:
         started: the first word of the command line, as Python gives it.
-        package: that the main module is in; none where it was started by a path.
+        package: of the main module; None or empty if started by a path.
     """
     place = Path(started)
     folder = place.parent if place.name == "__main__.py" else place
@@ -20,7 +20,7 @@ def program(started: str, package: str | None) -> str:
 
 
 def requirements() -> str:
-    """Path of the list of what this program needs, from the working folder where it is in there."""
+    """Return the path of requirements.txt, relative to the working folder if it lies in it."""
     path = HERE / "requirements.txt"
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 

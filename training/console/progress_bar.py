@@ -1,4 +1,4 @@
-"""Progress bars, all alike: lively on a terminal, a line now and then in a log."""
+"""Progress bars in one style: often updated on a terminal, one line every 30 s in a log."""
 
 import sys
 from collections.abc import Callable
@@ -6,20 +6,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-Progress = Callable[[int, int], None]  # is called with how much is done, and of how much
-LIVELY, SELDOM = 0.5, 30.0  # seconds from one line to the next
-NOT_YET = 1e-9  # seconds before which a bar shows nothing: enough that it does not begin with 0 of an unknown number
+Progress = Callable[[int, int], None]  # callback (done, total) that moves a progress bar
+LIVELY, SELDOM = 0.5, 30.0  # seconds between updates: terminal, log
+NOT_YET = 1e-9  # seconds of delay: enough to hide a bar whose total is not known yet
 
 
 def bar(about: str, unit: str, total: int | None = None, quiet: bool = False, **options: Any) -> Any:
-    """A tqdm bar on stderr that disappears when it is done.
+    """Return a tqdm bar on stderr that disappears when it is done.
 
     Args:
-        about: what is going on.
-        unit: what is counted.
-        total: how many there are; None where that comes out later (see `on`): nothing is shown until then.
-        quiet: show nothing, as in all processes but the first.
-        options: more of tqdm's, such as ``iterable``.
+        about: name of the work.
+        unit: name of the counted thing.
+        total: how many; None if `on` sets it later: the bar stays hidden until then.
+        quiet: show nothing; for all processes but the first.
+        options: further arguments of tqdm, for example ``iterable``.
     """
     # miniters: tqdm's own guess would let its monitor thread print between two updates, at the rate of the last print.
     interval = LIVELY if sys.stderr.isatty() else SELDOM
@@ -29,7 +29,7 @@ def bar(about: str, unit: str, total: int | None = None, quiet: bool = False, **
 
 
 def on(shown: Any) -> Progress:
-    """A bar as a callback that is told (done, total); it shows itself as soon as it knows them."""
+    """Return a callback (done, total) that updates a bar; the first call makes the bar visible."""
 
     def show(done: int, total: int) -> None:
         is_new, shown.total = shown.total is None, total

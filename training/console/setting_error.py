@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in a line for people."""
+"""Turn pydantic's validation errors into one line for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from gcfg_core.errors import InputError
 
 from .arguments import nearest
 
-# Kinds of pydantic's errors -> what was expected, with the words of the error's context.
+# pydantic's error type -> the expected value; {names} come from the error's context.
 EXPECTED = {
     "greater_than": "a number greater than {gt}",
     "greater_than_equal": "a number not below {ge}",
@@ -35,28 +35,30 @@ TYPES = {
 
 
 def setting_error(error: ValidationError, model: type[BaseModel], where: str = "") -> InputError:
-    """The first setting that is wrong.
+    """Return an InputError about the first wrong setting.
 
     Args:
-        error: of validating ``model``.
-        model: whose field names, joined by dots, name the setting; the rest of pydantic's path is its own.
-        where: stands before the name, such as a file's.
+        error: raised when validating ``model``.
+        model: its field names, joined by dots, name the setting in the message.
+        where: prefix of the name, for example a file name.
     """
     first = error.errors()[0]
-    path, _ = _found(first["loc"], model)
-    same = (e for e in error.errors() if _found(e["loc"], model)[0] == path)
-    told = max(same, key=lambda e: len(e["loc"]))  # of a value that may be a list: what is wrong in the list
+    path, _ = _setting_names(first["loc"], model)
+    same = (e for e in error.errors() if _setting_names(e["loc"], model)[0] == path)
+    detail = max(same, key=lambda e: len(e["loc"]))  # the deepest: for a value that may be a list, the wrong item
     name = ": ".join(part for part in (where, path) if part)
-    if told["type"] == "extra_forbidden":
-        return InputError(name, "a known setting", "an unknown one", nearest(*_found(told["loc"], model)[1]))
-    if told["type"] == "missing":
-        inside = len(told["loc"]) > path.count(".") + 1  # of a list
-        return InputError(name, "more values" if inside else "a value", "none", "Give it.")
-    return InputError(name, _expected(told), repr(told["input"]), "Correct it.")
+    if detail["type"] == "extra_forbidden":
+        return InputError(
+            name, "a known setting", "an unknown setting", nearest(*_setting_names(detail["loc"], model)[1])
+        )
+    if detail["type"] == "missing":
+        inside = len(detail["loc"]) > path.count(".") + 1  # missing items of a list
+        return InputError(name, "more values" if inside else "a value", "none", "Give a value.")
+    return InputError(name, _expected(detail), repr(detail["input"]), "Correct it.")
 
 
-def _found(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
-    """The names of settings in pydantic's path, joined by dots; the last of them, and all of its section."""
+def _setting_names(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
+    """Return the setting's dotted name; its last part, and all names of the section that it is in."""
     names: list[str] = []
     section: Any = model
     for part in place:
@@ -72,6 +74,6 @@ def _expected(error: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in EXPECTED:
         return EXPECTED[kind].format(**context)
-    told = next((words for name, words in TYPES.items() if kind.startswith(name)), None)
+    named = next((words for name, words in TYPES.items() if kind.startswith(name)), None)
     message = error["msg"].removeprefix("Value error, ").removeprefix("expected ").removeprefix("Input should be ")
-    return told or message[0].lower() + message[1:]
+    return named or message[0].lower() + message[1:]

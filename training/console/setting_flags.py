@@ -1,4 +1,4 @@
-"""Flags of settings: what a pydantic model's fields say becomes a command line, and its words become the model."""
+"""Flags from a pydantic model: each field becomes a flag, and the command line becomes the model."""
 
 import argparse
 import types
@@ -14,8 +14,8 @@ from gcfg_core.errors import InputError
 from .arguments import Arguments
 from .setting_error import setting_error
 
-NAMES = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}  # of values, in the help
-PLACE = "place of "  # begins the name of what stands in a place where there is a flag too
+NAMES = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}  # shown in the help
+PLACE = "place of "  # prefix of a positional argument whose field has a flag too
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -27,16 +27,17 @@ def parse_settings(
     positional: Sequence[str] = (),
     beside: bool = False,
 ) -> Model:
-    """The settings that a command line gives.
+    """Parse a command line into a model.
 
     Args:
-        model: has a flag for every field, except for those in ``positional``.
-        prog, about: of the help.
-        words: of the command line.
-        beside: those in ``positional`` have their flags too; what both say has to be said once.
+        model: every field has a flag, except the fields in ``positional``.
+        prog, about: program name and description in the help.
+        words: the command line.
+        positional: fields given by position.
+        beside: the fields in ``positional`` have flags too; each may be given only once.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
         SystemExit: --help.
     """
     parser = Arguments(prog, about)
@@ -52,17 +53,17 @@ def parse_settings(
         for name, field in model.model_fields.items():
             if field.is_required() and name not in given:
                 flag = name.upper() if name in positional and not beside else f"--{name.replace('_', '-')}"
-                about = f"Give it: {field.description}; `{prog} --help` tells more."
+                about = f"Give {flag}: {field.description}; `{prog} --help` lists the flags."
                 raise InputError(flag, "a value", "none", about) from None
         raise setting_error(error, model) from None
 
 
 def _once(given: dict[str, Any]) -> dict[str, Any]:
-    """Places and flags under the names of their fields."""
+    """Merge positional arguments and flags under their field names; refuse a field that is given twice."""
     for key in [key for key in given if key.startswith(PLACE)]:
         name, value = key.removeprefix(PLACE), given.pop(key)
         if name in given:
-            raise InputError(name, "one value", f"{value} and {given[name]}", "Give it in its place or as a flag.")
+            raise InputError(name, "one value", f"{value} and {given[name]}", "Give it by position or as a flag.")
         given[name] = value
     return given
 
@@ -70,32 +71,33 @@ def _once(given: dict[str, Any]) -> dict[str, Any]:
 def add_flag(
     parser: Any, name: str, field: FieldInfo, shown: Any = None, positional: bool = False, dest: str | None = None
 ) -> None:
-    """Add a field's flag, --name or --name and --no-name, to a parser or a group of one; its value stays text.
+    """Add a field's flag to a parser or argument group: --name, or --name and --no-name. Its value stays text.
 
     Args:
-        name: of the field.
-        field: gives type, description and default.
-        shown: the default that the help shows in place of the field's own.
-        positional: a place instead of a flag.
-        dest: of a place, where it goes under another name than the field's.
+        name: the field's name.
+        field: its type, description and default.
+        shown: default to show in the help instead of the field's own.
+        positional: add a positional argument instead of a flag.
+        dest: name of the positional argument in the result, if not the field's.
     """
     kinds = _kinds(field.annotation)
     default = field.get_default(call_default_factory=True) if shown is None else shown
     note = "required" if field.is_required() and shown is None else f"default: {_text(default)}"
     about = f"{field.description or name.replace('_', ' ')} ({note})".replace("%", "%%")
-    told: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
+    options: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
     if bool in kinds:
-        told["action"] = argparse.BooleanOptionalAction
+        options["action"] = argparse.BooleanOptionalAction
     else:
-        told |= {"metavar": _metavar(kinds), "nargs": "*" if _is_many(kinds) else None}
+        options |= {"metavar": _metavar(kinds), "nargs": "*" if _is_many(kinds) else None}
     if positional:
-        parser.add_argument(dest or name, **told | {"metavar": name.upper(), "nargs": "?"})
+        parser.add_argument(dest or name, **options | {"metavar": name.upper(), "nargs": "?"})
     else:
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **told)
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **options)
 
 
 def typed(value: Any, field: FieldInfo) -> Any:
-    """A flag's words as pydantic takes them: "None" where that may be, one word alone for a value that may be one."""
+    """Convert a flag's words for pydantic: "None" becomes None if allowed, and a single word leaves its list if
+    allowed."""
     kinds = _kinds(field.annotation)
     if value in ("None", ["None"]) and type(None) in kinds:
         return None
@@ -104,7 +106,7 @@ def typed(value: Any, field: FieldInfo) -> Any:
 
 
 def _kinds(annotation: Any) -> list[Any]:
-    """The types that a value may have."""
+    """Return the types that a value may have."""
     if get_origin(annotation) is Annotated:
         return _kinds(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -130,7 +132,7 @@ def _metavar(kinds: Sequence[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A default, as one would write it after its flag."""
+    """Format a default as it would be typed after its flag."""
     if isinstance(value, list | tuple):
         return " ".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .image_file import told
+from .image_file import error_line
 from .picture import CaptionProblem
 
 JSONL, CSV = "metadata.jsonl", "metadata.csv"
@@ -27,7 +27,7 @@ def entries(path: Path) -> Iterator[Entry | CaptionProblem]:
     try:
         data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        yield CaptionProblem(path, None, told(error))
+        yield CaptionProblem(path, None, error_line(error))
         return
     yield from _table(path, data) if path.name == CSV else _lines(path, data)
 
@@ -38,7 +38,7 @@ def _lines(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
             try:
                 yield Entry(number, *_record(line))
             except ValueError as error:
-                yield CaptionProblem(path, number, told(error))
+                yield CaptionProblem(path, number, error_line(error))
 
 
 def _record(line: bytes) -> tuple[str, str]:
@@ -48,7 +48,7 @@ def _record(line: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {told(error)}") from None
+        raise ValueError(f"not JSON: {error_line(error)}") from None
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     for key in COLUMNS:
@@ -76,7 +76,7 @@ def _table(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
             elif row:
                 yield Entry(line, *_cells(row, places))
         except (ValueError, csv.Error) as error:
-            yield CaptionProblem(path, line, told(error))
+            yield CaptionProblem(path, line, error_line(error))
             if not places:
                 return
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from .caption_list import CSV, JSONL, entries
-from .image_file import told
+from .image_file import error_line
 from .picture import CaptionProblem
 from .walk import FileStamp
 
@@ -72,7 +72,7 @@ def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Capt
         try:
             caption = _one_line(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeError) as error:
-            problems[path] = CaptionProblem(path, None, told(error))
+            problems[path] = CaptionProblem(path, None, error_line(error))
             continue
         if caption:
             captions[name] = caption
@@ -100,7 +100,7 @@ def _listed(files: list[FileStamp], pictures: Iterable[str]) -> tuple[Captions, 
                 about = _composed(str(path.parent / entry.file_name.replace("\\", "/")))
                 _note(captions, names, everything, about, entry.text)
             except ValueError as error:
-                problems.append(CaptionProblem(file.path, entry.line, told(error)))
+                problems.append(CaptionProblem(file.path, entry.line, error_line(error)))
     return captions, problems
 
 

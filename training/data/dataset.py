@@ -13,7 +13,7 @@ from ..seeds import normal, uniform
 from .latent_cache import LatentCache
 from .latent_entry import Latent
 from .latent_reader import LatentReader
-from .order import BatchPlan, Slot, share
+from .order import BatchOrder, Slot, share
 from .picture import Picture
 from .placement import placement
 from .scan import Scan
@@ -67,7 +67,7 @@ class LatentDataset(Dataset[LatentBatch]):
         caption_dropout: probability of an empty caption.
     """
 
-    plan: BatchPlan
+    order: BatchOrder
     reader: LatentReader
     pictures: Sequence[Picture]
     start_step: int
@@ -83,7 +83,7 @@ class LatentDataset(Dataset[LatentBatch]):
         if not 0 <= index < self.steps:
             raise IndexError(index)
         step = self.start_step + index
-        slots = share(self.plan.slots(step), self.rank, self.world)
+        slots = share(self.order.slots(step), self.rank, self.world)
         latents = [self._latent(slot) for slot in slots]
         return LatentBatch(
             step,
@@ -97,28 +97,28 @@ class LatentDataset(Dataset[LatentBatch]):
         )
 
     def _latent(self, slot: Slot) -> Latent:
-        return self.reader.get(self.pictures[slot.picture], self.plan.buckets[slot.bucket].size, slot.flip)
+        return self.reader.get(self.pictures[slot.picture], self.order.buckets[slot.bucket].size, slot.flip)
 
     def _drawn(self, latent: Latent, slot: Slot, step: int) -> Tensor:
         """mean + std * eps  [C, h, w]."""
         if not bool(latent.std.any()):
             return latent.mean
-        noise = normal(tuple(latent.mean.shape), self.plan.seed, "latent", step, slot.position)
+        noise = normal(tuple(latent.mean.shape), self.order.seed, "latent", step, slot.position)
         return latent.mean + latent.std * noise
 
     def _caption(self, slot: Slot, step: int) -> str:
         caption = self.pictures[slot.picture].caption or ""
-        if caption and uniform(self.plan.seed, "caption", step, slot.position) < self.caption_dropout:
+        if caption and uniform(self.order.seed, "caption", step, slot.position) < self.caption_dropout:
             return ""
         return caption
 
     def _time_ids(self, slot: Slot) -> list[float]:
-        size = self.plan.buckets[slot.bucket].size
+        size = self.order.buckets[slot.bucket].size
         return placement(self.pictures[slot.picture].size, size, slot.flip).time_ids()
 
 
 def batches(
-    plan: BatchPlan,
+    order: BatchOrder,
     cache: LatentCache | LatentReader,
     scan: Scan,
     start_step: int,
@@ -144,10 +144,10 @@ def batches(
     Raises:
         InputError: a batch that cannot be shared evenly, or an entry of the cache that is gone or damaged.
     """
-    share(plan.slots(start_step), rank, world)
+    share(order.slots(start_step), rank, world)
     reader = cache.reader() if isinstance(cache, LatentCache) else cache
     dropout = scan.config.caption_dropout
-    data = LatentDataset(plan, reader, scan.pictures, start_step, steps, rank, world, dropout)
+    data = LatentDataset(order, reader, scan.pictures, start_step, steps, rank, world, dropout)
     workers = scan.config.workers if workers is None else workers
     if workers == 0 and not pin_memory:
         return (data[index] for index in range(steps))

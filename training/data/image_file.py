@@ -101,7 +101,7 @@ def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError:
         raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
     except Exception as error:  # decoders raise anything when bytes are wrong
-        raise UnusablePicture("broken", told(error)) from None
+        raise UnusablePicture("broken", error_line(error)) from None
     check_pixels(image, max_pixels)
     return image
 
@@ -132,7 +132,7 @@ def check_pixels(image: Image.Image | Size, max_pixels: int) -> None:
         raise UnusablePicture("broken", f"{image.width}x{image.height} pixels")
 
 
-def told(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An exception in one line of printable characters."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(words.split()) or type(error).__name__)[:200]

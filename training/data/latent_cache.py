@@ -19,7 +19,7 @@ from ..base.model import LatentCodec
 from ..console.output import size_text
 from ..console.progress_bar import Progress
 from ..durable import PARTIAL
-from .image_file import quiet, told
+from .image_file import error_line, quiet
 from .latent_entry import Latent, entry_bytes, entry_path, write_entry
 from .latent_reader import LatentReader, Wanted
 from .picture import Size, printable
@@ -139,7 +139,7 @@ class LatentCache(LatentReader):
             try:
                 write_entry(self.folder, self.key(picture, size, flip), latent)
             except OSError as error:
-                raise InputError(f"cache {printable(self.folder)}", "space and permission to write", told(error),
+                raise InputError(f"cache {printable(self.folder)}", "space and permission to write", error_line(error),
                                  "Make space or give another folder; what is done is kept.") from None  # fmt: skip
         return len(group)
 

@@ -40,7 +40,7 @@ def _permutation(count: int, *place: int | str) -> Sequence[int]:
 
 
 @dataclass(frozen=True)
-class BatchPlan:
+class BatchOrder:
     """The order of a run. Nothing is kept between steps, so a resume at any step needs the step alone.
 
     An epoch shuffles every bucket, cuts it into batches, fills its last batch with pictures of the same bucket from

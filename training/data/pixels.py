@@ -12,7 +12,7 @@ from torch import Tensor
 from gcfg_core.errors import InputError
 
 from .colour import to_rgb
-from .image_file import UnusablePicture, check_pixels, open_image, pixel_limit, told
+from .image_file import UnusablePicture, check_pixels, error_line, open_image, pixel_limit
 from .picture import Picture, Size, printable
 from .placement import placement
 from .transparency import WHITE, Colour
@@ -67,7 +67,7 @@ def decode(file: IO[bytes], max_pixels: int, background: Colour = WHITE) -> Deco
     except MemoryError:
         raise UnusablePicture("unreadable", "not enough memory to decode it") from None
     except Exception as error:  # decoders raise anything when bytes are wrong
-        raise UnusablePicture("broken", told(error)) from None
+        raise UnusablePicture("broken", error_line(error)) from None
 
 
 def orientation(image: Image.Image) -> int:
@@ -113,7 +113,7 @@ def load_pixels(picture: Picture, size: Size, background: Colour = WHITE) -> tup
     try:
         data = picture.path.read_bytes()
     except OSError as error:
-        raise _changed(picture, f"one that cannot be read ({told(error)})") from None
+        raise _changed(picture, f"one that cannot be read ({error_line(error)})") from None
     if hashlib.sha256(data).hexdigest() != picture.sha256:
         raise _changed(picture, "other bytes")
     limit = picture.size.width * picture.size.height

@@ -15,12 +15,12 @@ from ..console.progress_bar import Progress
 from .buckets import Bucket, make_buckets
 from .captions import Captions, caption_files, is_caption_file, is_sidecar, read_captions, stem
 from .config import DataConfig
-from .image_file import UnusablePicture, pixel_limit, quiet, told
+from .image_file import UnusablePicture, error_line, pixel_limit, quiet
 from .outside import refuse_pictures_as_cache
 from .picture import CaptionProblem, ImageFacts, Picture, Rejected, RejectedFacts, Size, digest_of, printable
 from .pixels import decode
-from .report import scan_report
 from .scan_index import Facts, ScanIndex
+from .scan_summary import scan_summary
 from .walk import FileStamp, FolderFiles, walk
 
 SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
@@ -56,9 +56,9 @@ class Scan:
         """The buckets of the pictures, as the configuration says."""
         return make_buckets([picture.size for picture in self.pictures], self.config)
 
-    def report(self, examples: int = 10) -> str:
+    def summary(self, examples: int = 10) -> str:
         """What is there, as text; ``examples`` are shown of each trouble."""
-        return scan_report(
+        return scan_summary(
             self.config, self.pictures, self.rejected, self.problems, self.hidden, self.caption_files, examples
         )
 
@@ -175,7 +175,7 @@ def examine(file: FileStamp, max_pixels: int) -> Facts:
     except UnusablePicture as error:
         return RejectedFacts(error.kind, error.reason)
     except OSError as error:
-        return RejectedFacts("unreadable", told(error))
+        return RejectedFacts("unreadable", error_line(error))
 
 
 def _sha256(stream: IO[bytes]) -> str:

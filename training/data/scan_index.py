@@ -11,7 +11,7 @@ import PIL
 from gcfg_core.errors import InputError
 
 from ..durable import write_bytes
-from .image_file import told
+from .image_file import error_line
 from .picture import ImageFacts, RejectedFacts, Size, printable
 from .pixels import DECODE_VERSION
 from .plugins import plugin_versions
@@ -72,7 +72,7 @@ class ScanIndex:
         try:
             write_bytes(self.path, content.encode())
         except OSError as error:
-            raise InputError(f"cache {printable(self.path.parent)}", "a folder that can be written", told(error),
+            raise InputError(f"cache {printable(self.path.parent)}", "a folder that can be written", error_line(error),
                              "Give another folder, or make space.") from None  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .image_file import told
+from .image_file import error_line
 from .picture import Rejected
 
 
@@ -63,7 +63,7 @@ def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, 
         with os.scandir(place) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        found.rejected.append(Rejected("unreadable", told(error), path=place))
+        found.rejected.append(Rejected("unreadable", error_line(error), path=place))
         return
     for entry in ordered:
         path, name = place / entry.name, prefix + entry.name
@@ -73,7 +73,7 @@ def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, 
         try:
             facts = entry.stat()
         except OSError as error:
-            found.rejected.append(Rejected("unreadable", told(error), path=path))
+            found.rejected.append(Rejected("unreadable", error_line(error), path=path))
             continue
         if stat.S_ISDIR(facts.st_mode):
             yield path, name + "/"

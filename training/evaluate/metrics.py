@@ -92,16 +92,16 @@ class Frechet(Measure):
         return Result({"fd": frechet_distance(sets[REAL].values, sets[GENERATED].values)}, {})
 
     def notes(self, values: Values, halves: Values | None) -> list[str]:
-        told, smaller = [], min(values[REAL], values[GENERATED])
+        lines, smaller = [], min(values[REAL], values[GENERATED])
         if smaller < ENOUGH:
-            told.append(
+            lines.append(
                 f"with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
                 "prefer KID, and compare only sets of one size"
             )
         if halves is not None and halves[REAL] < smaller:
             count = halves[REAL]
-            told.append(f"the real halves have {count} pictures each, so their FD has more of that bias: prefer KID")
-        return told
+            lines.append(f"the real halves have {count} pictures each, so their FD has more of that bias: prefer KID")
+        return lines
 
 
 class Kernel(Measure):

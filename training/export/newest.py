@@ -15,9 +15,9 @@ def newest_concept(folder: Path) -> Path | None:
     Raises:
         ConceptFileError: a file of tensors there is damaged.
     """
-    told = _result(folder)
-    if told is not None:
-        return told
+    result = _result(folder)
+    if result is not None:
+        return result
     files = [
         file for file in folder.iterdir() if file.suffix.lower() in SAFETENSORS and FORMAT_KEY in tensor_names(file)[1]
     ]

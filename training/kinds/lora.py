@@ -75,9 +75,9 @@ def _add_adapters(unet: nn.Module, model: ModelConfig, seed: int) -> None:
             torch.manual_seed(seed_of(seed, "adapters"))
             inject_adapter_in_model(adapters, unet)
     except ValueError as error:
-        told = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise InputError(
-            "lora_targets", "ends of layers' names", told, f"The usual ones are {' '.join(LORA_TARGETS)}."
+            "lora_targets", "ends of layers' names", reason, f"The usual ones are {' '.join(LORA_TARGETS)}."
         ) from None
 
 

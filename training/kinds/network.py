@@ -52,8 +52,7 @@ class Network(nn.Module):
             captions: B of them; a null-text model reads none.
             time_ids: SDXL: the size ids of each picture [B, 6]; a null-text model takes its own.
         """
-        told = self.reads_text
-        arguments = self._condition(captions, time_ids, x).arguments() if told else self._constants(len(x))
+        arguments = self._condition(captions, time_ids, x).arguments() if self.reads_text else self._constants(len(x))
         return self.unet(x, t, **arguments, return_dict=False)[0]
 
     def _constants(self, batch: int) -> dict[str, Any]:
@@ -66,11 +65,11 @@ class Network(nn.Module):
 
     def _condition(self, captions: Sequence[str], time_ids: Tensor | None, x: Tensor) -> Condition:
         if self._frozen_text is None:
-            told = self.text.encode(captions)
+            encoded = self.text.encode(captions)
         else:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # in float32, as it was measured
-                told = self._frozen_text[0].encode(captions)
+                encoded = self._frozen_text[0].encode(captions)
         sizes = None
-        if told.pooled is not None and self.time_ids is not None:
+        if encoded.pooled is not None and self.time_ids is not None:
             sizes = self.time_ids.expand(len(x), -1) if time_ids is None else time_ids
-        return Condition(told.hidden_states, told.pooled, sizes).to(x.device)
+        return Condition(encoded.hidden_states, encoded.pooled, sizes).to(x.device)

@@ -33,8 +33,8 @@ def _unknown(base: Base, captioned: dict[str, str]) -> list[str]:
     found = [words for caption in captioned.values() if (words := unknown_words(base, caption))]
     if not found:
         return []
-    told = some([*map(repr, dict.fromkeys(chain.from_iterable(found)))], 10)
-    return [f"captions  {len(found)} of {len(captioned)} with words that {base.name} does not know: {told}"]
+    shown = some([*map(repr, dict.fromkeys(chain.from_iterable(found)))], 10)
+    return [f"captions  {len(found)} of {len(captioned)} with words that {base.name} does not know: {shown}"]
 
 
 def _cut(base: Base, captioned: dict[str, str]) -> list[str]:
@@ -42,5 +42,5 @@ def _cut(base: Base, captioned: dict[str, str]) -> list[str]:
     if not lengths:
         return []
     names = list(captioned)
-    told = some([f"{printable(names[index])} with {length}" for index, length in lengths.items()])
-    return [f"captions  {len(lengths)} of {len(names)} are cut, being longer than {limit} tokens: {told}"]
+    shown = some([f"{printable(names[index])} with {length}" for index, length in lengths.items()])
+    return [f"captions  {len(lengths)} of {len(names)} are cut, being longer than {limit} tokens: {shown}"]

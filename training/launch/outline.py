@@ -7,7 +7,7 @@ from accelerate import Accelerator
 
 from ..base.model import Base
 from ..console.output import size_text
-from ..data.order import BatchPlan
+from ..data.order import BatchOrder
 from ..data.picture import Picture
 from ..kinds.network import Network
 from ..sample.words import unknown_words
@@ -21,7 +21,7 @@ def training_lines(
     config: RunConfig,
     base: Base,
     network: Network,
-    order: BatchPlan,
+    order: BatchOrder,
     pictures: Sequence[Picture],
     accelerator: Accelerator,
 ) -> str:
@@ -42,16 +42,16 @@ def training_lines(
     ])  # fmt: skip
 
 
-def _beware(config: RunConfig, base: Base, order: BatchPlan) -> list[str]:
+def _beware(config: RunConfig, base: Base, order: BatchOrder) -> list[str]:
     """What somebody may not have meant."""
-    told = []
+    lines = []
     if order.repeats:
         slots = order.steps_per_epoch * order.batch
-        told.append(f"repeats   {order.repeats} of {slots} slots of an epoch, to fill the last batch of each bucket")
+        lines.append(f"repeats   {order.repeats} of {slots} slots of an epoch, to fill the last batch of each bucket")
     unknown = unknown_words(base, config.record.prompt)
     if unknown:
-        told.append(f"prompt    with words that {base.name} does not know: {', '.join(map(repr, unknown))}")
-    return told
+        lines.append(f"prompt    with words that {base.name} does not know: {', '.join(map(repr, unknown))}")
+    return lines
 
 
 def memory_line(config: RunConfig, network: Network, activations: int | None = None, why: str = "") -> str:

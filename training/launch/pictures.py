@@ -20,14 +20,14 @@ from ..export.facts import TrainingFacts
 from ..kinds.text import take_text
 from ..sample.concept_model import concept_denoiser
 from ..sample.denoiser import base_denoiser
-from ..sample.scene import Drawing, Scene, fitting_side, make_scene
+from ..sample.scene import Sampling, Scene, fitting_side, make_scene
 from ..sample.weight_grid import BASE_ALONE, CONCEPT_ALONE, weight_grid
 from ..settings.config import RunConfig
 from .result import concept_from
 
 STEPS = 25
 FOLDER = "samples"
-Drawn = TypeVar("Drawn")
+Made = TypeVar("Made")
 
 
 @dataclass(eq=False)
@@ -54,8 +54,8 @@ class Painter:
             InputError: a prompt and no text encoder.
             OSError: it could not be saved.
         """
-        with self._scene(weights, self.config.record.prompt) as (scene, how):
-            picture = weight_grid(scene, how, title=f"step {step}")
+        with self._scene(weights, self.config.record.prompt) as (scene, sampling):
+            picture = weight_grid(scene, sampling, title=f"step {step}")
         folder = Path(self.config.output) / FOLDER
         folder.mkdir(exist_ok=True)
         picture.save(folder / f"step-{step:08d}.png")
@@ -63,7 +63,7 @@ class Painter:
 
     def as_tensor(self, weights: Mapping[str, Tensor], step: int) -> Tensor | None:
         """`grid` as numbers [3, H, W] from 0 to 1; None where it cannot be drawn, which shall not end a run."""
-        picture = _drawn(f"sample grid at step {step}", lambda: self.grid(weights, step).convert("RGB"))
+        picture = _try_to(f"sample grid at step {step}", lambda: self.grid(weights, step).convert("RGB"))
         if picture is None:
             return None
         values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
@@ -71,11 +71,11 @@ class Painter:
 
     def thumbnail(self, weights: Mapping[str, Tensor]) -> Image.Image:
         """One picture of the trained model, without a prompt."""
-        with self._scene(weights, None) as (scene, how):
-            return scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, how)[0]
+        with self._scene(weights, None) as (scene, sampling):
+            return scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, sampling)[0]
 
     @contextmanager
-    def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> Iterator[tuple[Scene, Drawing]]:
+    def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> Iterator[tuple[Scene, Sampling]]:
         """The models on the device while the block runs; after it, and after any error, it is the training's again."""
         try:
             yield self._placed(weights, prompt)
@@ -86,7 +86,7 @@ class Painter:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _placed(self, weights: Mapping[str, Tensor], prompt: str | None) -> tuple[Scene, Drawing]:
+    def _placed(self, weights: Mapping[str, Tensor], prompt: str | None) -> tuple[Scene, Sampling]:
         if self.base is None:
             self.base = self.fresh_base()
         base = self.base
@@ -95,23 +95,25 @@ class Painter:
         dtype = DTYPES[self.config.loop.precision] if self.device.type == "cuda" else torch.float32
         trained = concept_denoiser(concept, base).to(self.device, dtype)
         base.codec.to(self.device)
-        how = Drawing(self.config.loop.seed, STEPS, size=fitting_side(base, max(self.config.data.resolutions)), batch=1)
+        sampling = Sampling(
+            self.config.loop.seed, STEPS, size=fitting_side(base, max(self.config.data.resolutions)), batch=1
+        )
         if self.config.model.reads_text:
             take_text(base, weights)
-            return make_scene(base, trained, None, prompt), how
-        return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), how
+            return make_scene(base, trained, None, prompt), sampling
+        return make_scene(base, base_denoiser(base).to(self.device, dtype), trained, prompt), sampling
 
 
 def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image | None:
     """A picture for the concept's file; None where none can be drawn, which shall not lose the file."""
-    return _drawn("thumbnail", lambda: painter.thumbnail(weights))
+    return _try_to("thumbnail", lambda: painter.thumbnail(weights))
 
 
-def _drawn(what: str, draw: Callable[[], Drawn]) -> Drawn | None:
+def _try_to(what: str, draw: Callable[[], Made]) -> Made | None:
     """What ``draw`` gives; a warning of one line and None where it fails: a run is there to train, not to draw."""
     try:
         return draw()
     except Exception as error:  # whatever a device, a disk or a format may say
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        print(f"\nwarning: no {what} could be drawn: {told}", file=sys.stderr, flush=True)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        print(f"\nwarning: no {what} could be drawn: {reason}", file=sys.stderr, flush=True)
         return None

@@ -28,8 +28,8 @@ def rehearse(config: RunConfig, base: Base) -> None:
             another base than that of the run in the output folder.
     """
     if not is_recipe(config.base):  # a new world's words are its pictures', which are compared first
-        told = {"base": base.sha256, **base_settings(base, config.model.reads_text)}
-        check_record(Path(config.output), told, some=True)
+        settings = {"base": base.sha256, **base_settings(base, config.model.reads_text)}
+        check_record(Path(config.output), settings, some=True)
     if config.record.prompt is not None and config.record.sample_every:
         prompt_condition(base, config.record.prompt)
     profiles(config.ema)
@@ -49,8 +49,8 @@ def untrained_network(config: RunConfig, base: Base) -> Network:
     return kind.network(base, start, config)
 
 
-def check_places(config: RunConfig) -> None:
-    """Look at the paths of a run; nothing is left behind.
+def check_paths(config: RunConfig) -> None:
+    """Check the paths of a run; leave nothing behind.
 
     Raises:
         InputError: no pictures or base there, an output or cache that cannot be made, an output among the pictures, or

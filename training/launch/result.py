@@ -91,8 +91,8 @@ def title_of(config: RunConfig) -> str:
 
 def file_settings(config: RunConfig) -> dict[str, Any]:
     """The settings that change the file that comes out, but not its weights."""
-    told = config.record.model_dump(include={"description", "author", "license", "export_dtype"})
-    return {**told, "title": title_of(config)}
+    kept = config.record.model_dump(include={"description", "author", "license", "export_dtype"})
+    return {**kept, "title": title_of(config)}
 
 
 def is_world(config: RunConfig, base: Base) -> bool:

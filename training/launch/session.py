@@ -27,13 +27,13 @@ from ..processes.machine import global_batch, machine
 from ..processes.shared_disk import check_shared
 from ..settings.config import RunConfig
 from ..state.best import best_kept
+from ..state.constants import kept_constants
 from ..state.ema import first_average
 from ..state.lock import RunLock, remove_leftovers
 from ..state.record import add_facts, open_record, result_settings
-from ..state.start import kept_constants
 from .outline import memory_line, training_lines
 from .pictures import Painter, thumbnail_of
-from .rehearsal import check_places, rehearse
+from .rehearsal import check_paths, rehearse
 from .result import file_settings, write_result
 from .status import status_of
 
@@ -52,7 +52,7 @@ def train(config: RunConfig) -> str:
         ConceptFileError, OSError, SafetensorError: something cannot be read or written.
     """
     with machine(config.loop) as accelerator, RunLock() as lock:
-        agree(accelerator, lambda: check_places(config))
+        agree(accelerator, lambda: check_paths(config))
         return _train(config, accelerator, lock)
 
 
@@ -60,7 +60,7 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
     trainer, painter = open_run(config, accelerator, lock)
     trainer.resume()
     main = accelerator.is_main_process
-    status = agree(accelerator, lambda: status_of(config, trainer.step, trainer.unseen))
+    status = agree(accelerator, lambda: status_of(config, trainer.step, trainer.review_pending))
     if status.is_finished:
         return f"the run {status.text()}" if main else ""
     if main:
@@ -78,10 +78,10 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
     path = write_result(trainer, weights, average, thumbnail_of(painter, weights))
     result = {"file": path.name, "average": average, "steps": trainer.step, "settings": file_settings(config)}
     add_facts(trainer.folder, result=result)
-    told = f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
+    line = f"{path}: {config.model.kind}, {trainer.step} steps on {trainer.feed.pictures} pictures"
     if best is None or best.step == trainer.step:
-        return told
-    return f"{told}\n{best.text()}: `{PROGRAM} export {trainer.folder} OUT.safetensors --best` writes it"
+        return line
+    return f"{line}\n{best.text()}: `{PROGRAM} export {trainer.folder} OUT.safetensors --best` writes it"
 
 
 def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
@@ -104,7 +104,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     scan = agree(accelerator, lambda: scan_images(config.data, folder))
     batch = global_batch(config.loop, accelerator)
     if main:
-        print(scan.report(), flush=True)
+        print(scan.summary(), flush=True)
     if base is None:
         base = open_base(config, scan)
         rehearse(config, base)
@@ -116,7 +116,7 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
     frozen = frozen_constants(config, base, feed, accelerator)
     network = kind_of(config.model.kind).network(base, frozen, config)
     if main:
-        print(training_lines(config, base, network, feed.plan, scan.pictures, accelerator))
+        print(training_lines(config, base, network, feed.order, scan.pictures, accelerator))
         print(memory_line(config, network), flush=True)
     trainer = open_trainer(config, accelerator, base, feed, network, frozen)
     painter = Painter(config, lambda: open_base(config, scan), frozen, accelerator.device)

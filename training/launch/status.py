@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ..settings.config import RunConfig
 from ..state.best import Best, best_kept
-from ..state.checkpoint import CHECKPOINTS, is_unseen, latest_checkpoint, step_of
+from ..state.checkpoint import CHECKPOINTS, is_review_pending, latest_checkpoint, step_of
+from ..state.continuation import continuation
 from ..state.ema import first_average
 from ..state.record import is_begun, read_record
-from ..state.way_on import way_on
 from .result import file_settings
 
 
@@ -28,14 +28,14 @@ class Status:
     step: int
     steps: int
     result: Path | None = None
-    unseen: bool = False
+    review_pending: bool = False
     best: Best | None = None
-    way_on: str = ""
+    continuation: str = ""
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.result is not None and self.step >= self.steps and not self.unseen
+        return self.result is not None and self.step >= self.steps and not self.review_pending
 
     def text(self) -> str:
         """For people."""
@@ -44,14 +44,14 @@ class Status:
 
     def _come_to(self) -> str:
         if self.is_finished:
-            return f"was finished before, after {self.step} steps: {self.result} ({self.way_on})"
+            return f"was finished before, after {self.step} steps: {self.result} ({self.continuation})"
         if self.step >= self.steps:
-            left = "the last validation or sample" if self.unseen else "the result"
+            left = "the last validation or sample" if self.review_pending else "the result"
             return f"all {self.step} steps are done, {left} is still to be written"
         return f"continues at step {self.step} of {self.steps}" if self.step else "begins"
 
 
-def status_of(config: RunConfig, step: int | None = None, unseen: bool = False) -> Status:
+def status_of(config: RunConfig, step: int | None = None, review_pending: bool = False) -> Status:
     """What the files in a run's folder tell; nothing is written.
 
     Args:
@@ -65,14 +65,14 @@ def status_of(config: RunConfig, step: int | None = None, unseen: bool = False) 
     folder = Path(config.output)
     if step is None:
         newest = latest_checkpoint(folder / CHECKPOINTS)
-        step, unseen = (0, False) if newest is None else (step_of(newest), is_unseen(newest))
+        step, review_pending = (0, False) if newest is None else (step_of(newest), is_review_pending(newest))
     record = read_record(folder) if is_begun(folder) else {}
     best = best_kept(folder, first_average(config.ema)) if record else None
-    told = record.get("result")
-    if not isinstance(told, dict) or (told.get("steps"), told.get("settings")) != (step, file_settings(config)):
-        return Status(step, config.loop.steps, unseen=unseen, best=best)
-    result = folder / str(told["file"])
+    noted = record.get("result")
+    if not isinstance(noted, dict) or (noted.get("steps"), noted.get("settings")) != (step, file_settings(config)):
+        return Status(step, config.loop.steps, review_pending=review_pending, best=best)
+    result = folder / str(noted["file"])
     onward = "more --steps go on from there"
     if config.optimizer.lr_schedule != "constant":
-        onward = f"its learning rate has come down to 0. {way_on(folder, record)}".strip(" .")
-    return Status(step, config.loop.steps, result if result.exists() else None, unseen, best, onward)
+        onward = f"its learning rate has come down to 0. {continuation(folder, record)}".strip(" .")
+    return Status(step, config.loop.steps, result if result.exists() else None, review_pending, best, onward)

@@ -17,7 +17,7 @@ from ..data.config import DataConfig
 from ..data.dataset import batches
 from ..data.latent_cache import LatentCache
 from ..data.latent_reader import LatentReader, wanted_latents
-from ..data.order import BatchPlan
+from ..data.order import BatchOrder
 from ..data.placement import placement
 from ..data.scan import Scan, scan_folder
 from ..seeds import generator
@@ -39,7 +39,7 @@ class ImageFeed:
     """
 
     scan: Scan
-    plan: BatchPlan
+    order: BatchOrder
     kept_out: Sequence[Bucket]
     reader: LatentReader
     workers: int
@@ -58,7 +58,7 @@ class ImageFeed:
         if start_step >= steps:
             return
         given = batches(
-            self.plan, self.reader, self.scan, start_step, steps - start_step, rank, world,
+            self.order, self.reader, self.scan, start_step, steps - start_step, rank, world,
             workers=self.workers, pin_memory=self.pin_memory,
         )  # fmt: skip
         for one in given:
@@ -78,11 +78,11 @@ class ImageFeed:
 
     def calibration(self, count: int) -> Iterator[Tensor]:
         """Latents [C, h, w] of up to ``count`` pictures that are trained on, drawn by the seed."""
-        places = [(member, bucket.size) for bucket in self.plan.buckets for member in bucket.members]
-        order = torch.randperm(len(places), generator=generator(self.plan.seed, "calibration")).tolist()
+        places = [(member, bucket.size) for bucket in self.order.buckets for member in bucket.members]
+        order = torch.randperm(len(places), generator=generator(self.order.seed, "calibration")).tolist()
         for place in order[:count]:
             member, size = places[place]
-            yield self.reader.get(self.scan.pictures[member], size, self.plan.flip >= 1.0).mean
+            yield self.reader.get(self.scan.pictures[member], size, self.order.flip >= 1.0).mean
 
 
 def scan_images(config: DataConfig, output: Path, quiet: bool = False, keep: bool = True) -> Scan:
@@ -130,7 +130,7 @@ def open_images(
         InputError: too few pictures, or latents that cannot be made or kept.
     """
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
-    plan = BatchPlan(training, global_batch, config.loop.seed, config.data.flip)
+    order = BatchOrder(training, global_batch, config.loop.seed, config.data.flip)
     cache = LatentCache(cache_folder(config), codec, {"precision": "float32"}, config.data.transparency)
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     with bar("latents", "picture", quiet=not accelerator.is_main_process) as shown:
@@ -141,4 +141,4 @@ def open_images(
     codec.to("cpu")
     accelerator.wait_for_everyone()
     pin = accelerator.device.type == "cuda"
-    return ImageFeed(scan, plan, kept_out, cache.reader(), config.data.workers, pin)
+    return ImageFeed(scan, order, kept_out, cache.reader(), config.data.workers, pin)

@@ -17,7 +17,7 @@ from ..durable import write_bytes
 from ..state.names import METRICS
 
 
-def rewind(path: Path, step: int, unseen: bool = False) -> None:
+def rewind(path: Path, step: int, review_pending: bool = False) -> None:
     """Keep the lines of a metrics file up to a step; what came after it is done again. A torn last line goes too.
 
     Args:
@@ -31,7 +31,7 @@ def rewind(path: Path, step: int, unseen: bool = False) -> None:
             row = json.loads(line)
         except ValueError:
             continue
-        if row["step"] < step or row["step"] == step and not (unseen and "loss" not in row):
+        if row["step"] < step or row["step"] == step and not (review_pending and "loss" not in row):
             kept.append(line + "\n")
     write_bytes(path, "".join(kept).encode())
 
@@ -47,13 +47,15 @@ class Metrics:
         unseen: see `rewind`.
     """
 
-    def __init__(self, folder: Path, start: int, steps: int, images: int, main: bool, unseen: bool = False) -> None:
+    def __init__(
+        self, folder: Path, start: int, steps: int, images: int, main: bool, review_pending: bool = False
+    ) -> None:
         self.main = main
         self.images = images
         self._since = time.monotonic()
         if not main:
             return
-        rewind(folder / METRICS, start, unseen)
+        rewind(folder / METRICS, start, review_pending)
         self._file = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self._bar = bar("training", "step", steps, initial=start, leave=True)
@@ -106,5 +108,5 @@ class Metrics:
             os.fsync(self._file.fileno())
 
     def _line(self, row: Mapping[str, Any]) -> None:
-        told = {name: None if isinstance(n, float) and not math.isfinite(n) else n for name, n in row.items()}
-        self._file.write(json.dumps(told) + "\n")
+        finite = {name: None if isinstance(n, float) and not math.isfinite(n) else n for name, n in row.items()}
+        self._file.write(json.dumps(finite) + "\n")

@@ -30,7 +30,7 @@ class Stop:
     def __init__(self, step: int = 0) -> None:
         self.signal = 0
         self._came = 0.0
-        self._told = False
+        self._announced = False
         self._before: dict[signal.Signals, object] = {}
         self._asked, self._next, self._since = step, step, time.monotonic()
 
@@ -58,16 +58,16 @@ class Stop:
             due: ask the other processes at this step in any case; without, after a number of steps that all have
                 agreed on, about `ASK_EVERY` seconds of them.
         """
-        if self.signal and not self._told:
+        if self.signal and not self._announced:
             print("\nstopping after this step; once more to stop without saving", file=sys.stderr, flush=True)
-            self._told = True
+            self._announced = True
         if accelerator.num_processes == 1:
             return self.signal
         if not due and step < self._next:
             return 0
         seconds = (time.monotonic() - self._since) / max(1, step - self._asked)  # of a step
         mine = torch.tensor([[float(self.signal), seconds]], device=accelerator.device)
-        all_told: Any = accelerator.gather(mine)  # [processes, 2]
-        number, slowest = all_told.amax(0).tolist()
+        gathered: Any = accelerator.gather(mine)  # [processes, 2]
+        number, slowest = gathered.amax(0).tolist()
         self._asked, self._next, self._since = step, step + max(1, int(ASK_EVERY / slowest)), time.monotonic()
         return int(number)

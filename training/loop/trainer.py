@@ -18,10 +18,10 @@ from ..settings.config import RunConfig
 from ..state.best import best_kept
 from ..state.checkpoint import (
     CHECKPOINTS,
-    UNSEEN,
+    REVIEW_PENDING,
     Checkpoint,
-    is_unseen,
-    mark_seen,
+    is_review_pending,
+    mark_reviewed,
     read_checkpoint,
     recover,
     write_checkpoint,
@@ -29,8 +29,8 @@ from ..state.checkpoint import (
 from ..state.ema import Averages, first_average, profiles
 from ..state.gather import gather, restore, trained_weights
 from .metrics import Metrics
-from .moments import Moments
 from .step import Feed, Stepper
+from .step_numbers import StepNumbers
 from .stop import Stop
 from .validation import validate
 
@@ -61,8 +61,8 @@ class Trainer:
     paint: Callable[[Mapping[str, Tensor], int], Tensor | None] | None = None
     step: int = 0
     stopped_by: int = 0
-    unseen: bool = False
-    moments: Moments = field(default_factory=Moments)
+    review_pending: bool = False
+    step_numbers: StepNumbers = field(default_factory=StepNumbers)
 
     @property
     def folder(self) -> Path:
@@ -76,12 +76,12 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
-        path, unseen = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
+        path, review_pending = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
             layout = optimizer_of(self.config.optimizer.optimizer).state
             restore(self.accelerator, self.network, self.optimizer, self.averages, checkpoint, layout)
-            self.step, self.unseen = checkpoint.step, unseen
+            self.step, self.review_pending = checkpoint.step, review_pending
         self.accelerator.wait_for_everyone()
 
     def run(self) -> bool:
@@ -97,31 +97,34 @@ class Trainer:
         stepper = self._stepper()
         saved, steps = self.step, config.loop.steps
         main = self.accelerator.is_main_process
-        with Stop(self.step) as stop, Metrics(self.folder, self.step, steps, self.images, main, self.unseen) as metrics:
+        with (
+            Stop(self.step) as stop,
+            Metrics(self.folder, self.step, steps, self.images, main, self.review_pending) as metrics,
+        ):
             self.network.train()
-            if self.unseen:
-                self._look(metrics)
+            if self.review_pending:
+                self._review(metrics)
             for batch in self.feed.batches(self.step, steps, rank, world):
                 rate = learning_rate(config.optimizer, self.step, steps)
                 set_learning_rate(self.optimizer, rate)
                 loss, norm = stepper.run(batch, self.step)
                 self.step += 1
                 self.averages.update(self.step)
-                self.moments.add(self.step, rate, loss, norm)
+                self.step_numbers.add(self.step, rate, loss, norm)
                 log = self._every(config.record.log_every)
                 self.stopped_by = stop.agreed(self.accelerator, self.step, log)
                 save = self._every(config.record.save_every) or self.stopped_by != 0
                 if log or save:
-                    metrics.steps(self.moments.take(self.accelerator))
-                self.unseen = self._is_time_to_look()
+                    metrics.steps(self.step_numbers.take(self.accelerator))
+                self.review_pending = self._is_review_due()
                 if save:
                     self.save(metrics)
                     saved = self.step
-                if self.unseen and (not self.stopped_by or self.step >= steps):
-                    self._look(metrics)  # one that is asked to stop looks when it goes on, if it does
+                if self.review_pending and (not self.stopped_by or self.step >= steps):
+                    self._review(metrics)  # one that is asked to stop looks when it goes on, if it does
                 if self.stopped_by:
                     break
-            metrics.steps(self.moments.take(self.accelerator))
+            metrics.steps(self.step_numbers.take(self.accelerator))
             if saved != self.step:
                 self.save(metrics)
         return self.step >= steps
@@ -133,7 +136,11 @@ class Trainer:
             InputError: it could not be written; the one before is whole.
         """
         metrics.flush()
-        state = {"world": self.accelerator.num_processes, "global_batch": self.images, UNSEEN: self.unseen}
+        state = {
+            "world": self.accelerator.num_processes,
+            "global_batch": self.images,
+            REVIEW_PENDING: self.review_pending,
+        }
         checkpoint = gather(self.accelerator, self.network, self.optimizer, self.averages, self.step, **state)
         agree(self.accelerator, lambda: self._write(checkpoint))
         metrics.pause()
@@ -143,11 +150,11 @@ class Trainer:
         keep = () if best is None else (best.step,)
         write_checkpoint(self.folder / CHECKPOINTS, checkpoint, self.config.record.keep_last, keep)
 
-    def _is_time_to_look(self) -> bool:
+    def _is_review_due(self) -> bool:
         record = self.config.record
         return self._every(record.sample_every) or self._every(record.validate_every) and self.config.loop.held_out > 0
 
-    def _look(self, metrics: Metrics) -> None:
+    def _review(self, metrics: Metrics) -> None:
         """Validate and sample where their time has come; the checkpoint of this step is told when that is done."""
         record = self.config.record
         if self._every(record.validate_every) and self.config.loop.held_out:
@@ -163,9 +170,9 @@ class Trainer:
             agree(self.accelerator, lambda: self._paint(metrics, weights))
             metrics.pause()
         metrics.flush()
-        self.unseen = False
+        self.review_pending = False
         if self.accelerator.is_main_process:
-            mark_seen(self.folder / CHECKPOINTS, self.step)
+            mark_reviewed(self.folder / CHECKPOINTS, self.step)
 
     def _paint(self, metrics: Metrics, weights: Mapping[str, Tensor]) -> None:
         picture = None if self.paint is None else self.paint(weights, self.step)
@@ -234,7 +241,7 @@ def open_trainer(
 
 def _recover(folder: Path) -> tuple[str | None, bool]:
     """The newest whole checkpoint, and whether what was to be seen at its step is still to be."""
-    path, told = recover(folder)
-    for sentence in told:
+    path, sentences = recover(folder)
+    for sentence in sentences:
         print(sentence, flush=True)
-    return (None, False) if path is None else (str(path), is_unseen(path))
+    return (None, False) if path is None else (str(path), is_review_pending(path))

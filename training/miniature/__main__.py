@@ -41,18 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _data(options: argparse.Namespace) -> str:
-    from .data import Amounts, make, pack
+    from .data import PictureCounts, make, pack
 
-    digest = make(options.data, Amounts())
+    digest = make(options.data, PictureCounts())
     pack(options.data, options.pictures)
     return f"SHA-256 of pixels and captions: {digest}"
 
 
 def _train(options: argparse.Namespace) -> str:
-    from .recipe import Amounts
+    from .recipe import RunLengths
     from .train import train_all
 
-    train_all(options.data, options.runs, options.trained, Amounts())
+    train_all(options.data, options.runs, options.trained, RunLengths())
     return f"{options.trained}"
 
 
@@ -79,16 +79,18 @@ def _judge(options: argparse.Namespace) -> str:
     write_judge(options.weights / GLASSES_JUDGE, of_glasses, torch.float16)  # nobody compares its features
     held_out = read_labelled(options.data, *(f"{part}/test" for part in parts))
     worn = with_spectacles(read_labelled(options.data, "toon/test"), seed=1)
-    told = accuracy(judge, held_out) | accuracy(of_glasses, joined(held_out, worn))
-    return ", ".join(f"{name} {share:.4f}" for name, share in told.items())
+    shares = accuracy(judge, held_out) | accuracy(of_glasses, joined(held_out, worn))
+    return ", ".join(f"{name} {share:.4f}" for name, share in shares.items())
 
 
 def _report(options: argparse.Namespace) -> str:
     from .models import Models
-    from .report import report
+    from .results import write_results
 
     models = Models(options.weights, options.trained)
-    return report(models, options.pictures, options.samples, options.output, options.count, options.seeds, options.only)
+    return write_results(
+        models, options.pictures, options.samples, options.output, options.count, options.seeds, options.only
+    )
 
 
 COMMANDS = {"data": _data, "train": _train, "ship": _ship, "judge": _judge, "report": _report}

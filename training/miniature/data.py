@@ -19,7 +19,7 @@ SHIPPED = ("toon/train", "toon/test", "pixel/train", "pixel/test", "open/test")
 
 
 @dataclass(frozen=True)
-class Amounts:
+class PictureCounts:
     """How many pictures: of each face style and each other style of the open world, and of each concept."""
 
     faces: int = 2000
@@ -28,7 +28,7 @@ class Amounts:
     tests: int = 1000
 
 
-def splits(amounts: Amounts) -> dict[str, list[Picture]]:
+def splits(counts: PictureCounts) -> dict[str, list[Picture]]:
     """The pictures of every folder, by its name.
 
     "a face" alone is half of the open world's captions, so that a prompt need not name a style; a concept's captions
@@ -36,16 +36,16 @@ def splits(amounts: Amounts) -> dict[str, list[Picture]]:
     """
     found: dict[str, list[Picture]] = {"open/train": [], "open/test": []}
     for style in OPEN:
-        count = amounts.faces if style.is_face else amounts.others
+        count = counts.faces if style.is_face else counts.others
         found["open/train"] += pictures(style, count, "train", names_style=0.5)
-        found["open/test"] += pictures(style, max(1, count * amounts.tests // (10 * amounts.faces)), "test", 0.5)
+        found["open/test"] += pictures(style, max(1, count * counts.tests // (10 * counts.faces)), "test", 0.5)
     for name, style in (("toon", TOON), ("pixel", PIXEL)):
-        found[f"{name}/train"] = pictures(style, amounts.concept, "train", names_style=0.0)
-        found[f"{name}/test"] = pictures(style, amounts.tests, "test", names_style=0.0)
+        found[f"{name}/train"] = pictures(style, counts.concept, "train", names_style=0.0)
+        found[f"{name}/test"] = pictures(style, counts.tests, "test", names_style=0.0)
     return found
 
 
-def make(folder: Path, amounts: Amounts, side: int = SIDE) -> str:
+def make(folder: Path, counts: PictureCounts, side: int = SIDE) -> str:
     """Draw every picture into ``folder``; the SHA-256 of all pixels and captions.
 
     Raises:
@@ -53,7 +53,7 @@ def make(folder: Path, amounts: Amounts, side: int = SIDE) -> str:
         OSError: a file could not be written.
     """
     digest = hashlib.sha256()
-    for name, wanted in splits(amounts).items():
+    for name, wanted in splits(counts).items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         rows = []
         for index, (picture, image) in enumerate(zip(wanted, tqdm(draw(wanted, side), name, len(wanted)), strict=True)):

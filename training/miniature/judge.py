@@ -45,7 +45,7 @@ class Judge(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return F.silu(self.body(pixels))
 
-    def told(self, features: Tensor) -> dict[str, Tensor]:
+    def answers(self, features: Tensor) -> dict[str, Tensor]:
         """The class of each attribute, [B]."""
         return {name: head(features.float()).argmax(1) for name, head in self.heads.items()}
 
@@ -93,11 +93,11 @@ def train_judge(
 def accuracy(judge: Judge, pictures: Labelled) -> dict[str, float]:
     """Share of pictures of which the judge tells what is known; an attribute that none shows is left out."""
     found = {}
-    for name, told in judge.told(judge.see(pictures.pixels)).items():
+    for name, answers in judge.answers(judge.see(pictures.pixels)).items():
         truth = pictures.labels[name]
         known = truth != UNKNOWN
         if bool(known.any()):
-            found[name] = float((told[known] == truth[known]).double().mean())
+            found[name] = float((answers[known] == truth[known]).double().mean())
     return found
 
 

@@ -20,7 +20,7 @@ KID_SUBSET = 100  # pictures, or half of a smaller set
 
 
 @dataclass(frozen=True, eq=False)
-class Concept:
+class ConceptFeatures:
     """The real pictures of a concept, as features.
 
     Attributes:
@@ -38,7 +38,7 @@ class Concept:
     spread: float
 
 
-class Measure:
+class Measurer:
     """The judges and EfficientNet, loaded once.
 
     Args:
@@ -50,13 +50,13 @@ class Measure:
         self.judge, self.glasses_judge = judge, glasses_judge
         self.network = efficientnet_lite0()
 
-    def concept(self, style: str, held_out: Labelled, training: Labelled) -> Concept:
+    def concept(self, style: str, held_out: Labelled, training: Labelled) -> ConceptFeatures:
         seen, trained = self.judge.see(held_out.pixels), self.judge.see(training.pixels)
         distances, _ = nearest(seen, trained)
-        return Concept(style, (seen, self._efficientnet(held_out.pixels)), trained, float(distances.median()),
+        return ConceptFeatures(style, (seen, self._efficientnet(held_out.pixels)), trained, float(distances.median()),
                        _spread(seen))  # fmt: skip
 
-    def row(self, samples: Samples, asked: Sequence[dict[str, str]], concept: Concept) -> dict[str, Any]:
+    def row(self, samples: Samples, asked: Sequence[dict[str, str]], concept: ConceptFeatures) -> dict[str, Any]:
         """Every number of one set: FD and KID to the held-out pictures (lower is nearer), shares of pictures in the
         concept's style and with what was asked for, distances relative to held-out pictures'.
 
@@ -64,15 +64,15 @@ class Measure:
         glasses ("worn_asked", "worn_unasked"), and their balance: 1 where the word decides, 1/2 where it does nothing.
         """
         features = self.judge.see(samples.pixels)
-        told = self.judge.told(features)
+        answers = self.judge.answers(features)
         right = {
-            name: float((told[name] == torch.tensor([values.index(row[name]) for row in asked])).double().mean())
+            name: float((answers[name] == torch.tensor([values.index(row[name]) for row in asked])).double().mean())
             for name, values in ATTRIBUTES.items()
         }
         distances, _ = nearest(features, concept.training)
         return {
             **self._distances(samples.pixels, features, concept),
-            "style": float((told["style"] == CLASSES["style"].index(concept.style)).double().mean()),
+            "style": float((answers["style"] == CLASSES["style"].index(concept.style)).double().mean()),
             **right,
             "control": sum(right.values()) / len(right),
             "nearest": float(distances.median()) / concept.strangers,
@@ -82,16 +82,16 @@ class Measure:
         }
 
     def _glasses(self, pixels: Tensor, asked: Sequence[dict[str, str]]) -> dict[str, float]:
-        worn = self.glasses_judge.told(self.glasses_judge.see(pixels))[GLASSES].double()
+        worn = self.glasses_judge.answers(self.glasses_judge.see(pixels))[GLASSES].double()
         wanted = torch.tensor([row[GLASSES] == "yes" for row in asked])
         yes, no = float(worn[wanted].mean()), float(worn[~wanted].mean())
         return {"worn_asked": yes, "worn_unasked": no, "glasses": (yes + 1.0 - no) / 2.0}
 
-    def floor(self, pictures: Tensor, concept: Concept) -> dict[str, float]:
+    def floor(self, pictures: Tensor, concept: ConceptFeatures) -> dict[str, float]:
         """FD and KID of other real pictures [N, 3, H, W] uint8, as many as are sampled: FD depends on their number."""
         return self._distances(pictures, self.judge.see(pictures), concept)
 
-    def _distances(self, pictures: Tensor, features: Tensor, concept: Concept) -> dict[str, float]:
+    def _distances(self, pictures: Tensor, features: Tensor, concept: ConceptFeatures) -> dict[str, float]:
         subset = min(KID_SUBSET, len(pictures) // 2, len(concept.held_out[1]) // 2)
         kid, _ = kernel_distance(concept.held_out[1], self._efficientnet(pictures), subset)
         return {"fd": frechet_distance(concept.held_out[0], features), "kid": kid}

@@ -94,5 +94,5 @@ def _cell(row: Mapping[str, Any], number: str) -> str:
     scale = 1000.0 if number == "kid" else 1.0
     digits = {"fd": 2, "kid": 1}.get(number, 2 if number == "evaluations" else 3)
     value, deviation = scale * row[number], scale * row[f"{number}_std"]
-    told = f"{value:.{digits}f}"
-    return told if row["seeds"] < 2 or number == "evaluations" else f"{told} ± {deviation:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text if row["seeds"] < 2 or number == "evaluations" else f"{text} ± {deviation:.{digits}f}"

@@ -38,9 +38,9 @@ def pictures(style: Style, count: int, split: str, names_style: float) -> list[P
 
 def caption(words: str, attributes: dict[str, str]) -> str:
     """What a prompt says: `a face, dark skin, red hair, glasses, blue background`; of glasses only where there are."""
-    told = {name: f"{value} {name}" for name, value in attributes.items()}
-    told[GLASSES] = GLASSES if attributes.get(GLASSES) == "yes" else ""
-    return ", ".join([words, *(told[name] for name in ("skin", "hair", GLASSES, "background") if told.get(name))])
+    phrases = {name: f"{value} {name}" for name, value in attributes.items()}
+    phrases[GLASSES] = GLASSES if attributes.get(GLASSES) == "yes" else ""
+    return ", ".join([words, *(phrases[name] for name in ("skin", "hair", GLASSES, "background") if phrases.get(name))])
 
 
 def _picture(style: Style, key: str, names_style: float) -> Picture:
@@ -59,6 +59,6 @@ def _picture(style: Style, key: str, names_style: float) -> Picture:
         worn = uniform(*place, "glasses") < 0.3
         options |= style.glasses[0 if worn else 1]
     named = not style.is_face or uniform(*place, "named") < names_style
-    told = {name: value for name, value in attributes.items() if uniform(*place, "told", name) < 0.9}
-    told[GLASSES] = "yes" if worn else "no"
-    return Picture(style, attributes, caption(style.words if named else "a face", told), options)
+    mentioned = {name: value for name, value in attributes.items() if uniform(*place, "told", name) < 0.9}
+    mentioned[GLASSES] = "yes" if worn else "no"
+    return Picture(style, attributes, caption(style.words if named else "a face", mentioned), options)

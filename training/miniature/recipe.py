@@ -14,7 +14,7 @@ AUTHOR, LICENSE = "the GCFG pack", "CC BY 4.0; drawings: see ATTRIBUTION.md"
 
 
 @dataclass(frozen=True)
-class Amounts:
+class RunLengths:
     """How long each model is trained.
 
     Args:
@@ -35,10 +35,12 @@ class Amounts:
     warmup: int = 200
 
 
-TINY = Amounts(base=60, toon=(2, 4), pixel=2, ablation=2, few=(20,), batch=4, warmup=2)
+TINY = RunLengths(base=60, toon=(2, 4), pixel=2, ablation=2, few=(20,), batch=4, warmup=2)
 
 
-def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts()) -> Iterator[tuple[str, RunConfig]]:
+def recipes(
+    data: Path, output: Path, world: Path, lengths: RunLengths = RunLengths()
+) -> Iterator[tuple[str, RunConfig]]:
     """Each model's name and run, in the order in which they depend on each other.
 
     A name such as "toon@250" is a model after so many steps; the run of the next one goes on from there.
@@ -48,7 +50,7 @@ def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts())
         output: folder of the runs.
         world: where the base is once it is trained.
     """
-    yield BASE, _run(output / BASE, amounts.base, amounts, {
+    yield BASE, _run(output / BASE, lengths.base, lengths, {
         "base": str(WORLD),
         "data": {"images": str(data / "open" / "train"), "captions": "metadata"},
         "model": {"kind": "text", "train_text": True},
@@ -56,21 +58,21 @@ def recipes(data: Path, output: Path, world: Path, amounts: Amounts = Amounts())
         "loop": {"held_out": 64},
         "record": {"title": "Miniature world"},
     })  # fmt: skip
-    for steps in amounts.toon:
-        yield f"{TOON}@{steps}", _run(output / TOON, steps, amounts, _concept(world, data / TOON))
-        yield f"{TUNED}@{steps}", _run(output / TUNED, steps, amounts, _tuned(world, data / TOON))
-        yield f"{SAME}@{steps}", _run(output / SAME, steps, amounts, _tuned(world, data / TOON, "none"))
-    yield f"{PIXEL}@{amounts.pixel}", _run(output / PIXEL, amounts.pixel, amounts, _concept(world, data / PIXEL))
-    for name, own in _ablations(data, world, amounts.few):
-        yield f"{name}@{amounts.ablation}", _run(output / name, amounts.ablation, amounts, own)
+    for steps in lengths.toon:
+        yield f"{TOON}@{steps}", _run(output / TOON, steps, lengths, _concept(world, data / TOON))
+        yield f"{TUNED}@{steps}", _run(output / TUNED, steps, lengths, _tuned(world, data / TOON))
+        yield f"{SAME}@{steps}", _run(output / SAME, steps, lengths, _tuned(world, data / TOON, "none"))
+    yield f"{PIXEL}@{lengths.pixel}", _run(output / PIXEL, lengths.pixel, lengths, _concept(world, data / PIXEL))
+    for name, own in _ablations(data, world, lengths.few):
+        yield f"{name}@{lengths.ablation}", _run(output / name, lengths.ablation, lengths, own)
 
 
-def _run(folder: Path, steps: int, amounts: Amounts, own: dict[str, Any]) -> RunConfig:
+def _run(folder: Path, steps: int, lengths: RunLengths, own: dict[str, Any]) -> RunConfig:
     common = {
         "output": str(folder),
         "data": {"resolution": 32, "fit": "crop", "bucket_step": 32, "flip": 0.0, "workers": 0},
-        "optimizer": {"lr": 3e-4, "warmup_steps": amounts.warmup},
-        "loop": {"steps": steps, "batch_size": amounts.batch, "device": "cpu"},
+        "optimizer": {"lr": 3e-4, "warmup_steps": lengths.warmup},
+        "loop": {"steps": steps, "batch_size": lengths.batch, "device": "cpu"},
         "record": {"save_every": 500, "log_every": 20, "author": AUTHOR, "license": LICENSE},
     }
     return run_config(merged(common, own))

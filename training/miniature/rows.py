@@ -14,10 +14,10 @@ GLASSES_NUMBERS = ("worn_asked", "worn_unasked", "glasses")  # of rows with prom
 NUMBERS = ("fd", "kid", "style", "background", "skin", "hair", "control", "nearest", "diversity", "evaluations")
 
 
-def earlier_report(results: Path, count: int) -> dict[str, Any]:
+def earlier_results(results: Path, count: int) -> dict[str, Any]:
     """An earlier report's results.json, with no "rows" and no "drift" if there is none of as many pictures a row."""
-    told = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
-    return told if told.get("count") == count else {"rows": [], "drift": {}}
+    measured = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    return measured if measured.get("count") == count else {"rows": [], "drift": {}}
 
 
 def with_earlier(rows: Sequence[Row], earlier: Sequence[Row], models: Models) -> list[Row]:

@@ -50,12 +50,16 @@ def path_of(folder: Path, models: Models, setting: Setting, seed: int, count: in
 
 def write_samples(path: Path, samples: Samples, setting: Setting) -> None:
     """Raises OSError: it could not be written."""
-    told = {"setting": setting.as_json(), "evaluations": repr(samples.evaluations), "seconds": repr(samples.seconds)}
-    write_tensors(path, {"pixels": samples.pixels}, {"miniature": json.dumps(told)})
+    metadata = {
+        "setting": setting.as_json(),
+        "evaluations": repr(samples.evaluations),
+        "seconds": repr(samples.seconds),
+    }
+    write_tensors(path, {"pixels": samples.pixels}, {"miniature": json.dumps(metadata)})
 
 
 def read_samples(path: Path) -> Samples:
     """Raises OSError, SafetensorError: it cannot be read."""
     with safe_open(path, framework="pt") as file:
-        told = json.loads(file.metadata()["miniature"])
-        return Samples(file.get_tensor("pixels"), float(told["evaluations"]), float(told["seconds"]))
+        metadata = json.loads(file.metadata()["miniature"])
+        return Samples(file.get_tensor("pixels"), float(metadata["evaluations"]), float(metadata["seconds"]))

@@ -70,18 +70,18 @@ def _holds(path: Path, concept: Concept) -> bool:
 
 
 def _write_card(path: Path, name: str, concept: Concept) -> None:
-    told: Mapping[str, Any] = concept.training
-    settings: Mapping[str, Any] = told.get("settings", {})
+    run: Mapping[str, Any] = concept.training
+    settings: Mapping[str, Any] = run.get("settings", {})
     size = sum(value.numel() for value in concept.tensors.values())
     is_measured = (path.parents[1] / RESULTS).is_file()
     rows = {
         "parameters of the UNet": f"{size:,}",
         "predicts": f"{concept.prediction_type}, zero terminal SNR",
-        "trained for": f"{told.get('steps')} steps of {settings.get('batch')} pictures, "
-        f"{told.get('images')} different ones of {told.get('resolution')} x {told.get('resolution')} pixels",
+        "trained for": f"{run.get('steps')} steps of {settings.get('batch')} pictures, "
+        f"{run.get('images')} different ones of {run.get('resolution')} x {run.get('resolution')} pixels",
         "optimizer": f"{settings.get('optimizer')} at {settings.get('lr'):g}, {settings.get('lr_schedule')}",
-        "weights": f"average {told.get('ema')}, fp16",
-        "hash of the data": str(told.get("dataset_sha256")),
+        "weights": f"average {run.get('ema')}, fp16",
+        "hash of the data": str(run.get("dataset_sha256")),
         "command": "`python -m training.miniature train`",
         "licence": LICENSE,
         "numbers": f"{MEASURED[name]}: [results](../{RESULTS.as_posix()})" if is_measured else "none measured yet",

@@ -13,11 +13,11 @@ from ..durable import PARTIAL, write_bytes
 from ..export.newest import newest_concept
 from ..launch.session import train
 from ..state.names import WORLD
-from .recipe import Amounts, first_pictures, recipes
+from .recipe import RunLengths, first_pictures, recipes
 from .settings import BASE, TOON
 
 
-def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
+def train_all(data: Path, runs: Path, weights: Path, lengths: RunLengths) -> None:
     """Train every model that is not in ``weights`` yet; an interrupted run goes on where it was.
 
     Args:
@@ -29,9 +29,9 @@ def train_all(data: Path, runs: Path, weights: Path, amounts: Amounts) -> None:
         InputError, ConceptFileError, OSError: what `training.launch.session.train` raises; or a run has gone further.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
-    for count in amounts.few:
+    for count in lengths.few:
         _copy_first(data / TOON / "train", first_pictures(data, count) / "train", count)
-    for name, config in recipes(data, runs, weights / "world", amounts):
+    for name, config in recipes(data, runs, weights / "world", lengths):
         target = weights / "world" if name == BASE else weights / "concepts" / f"{name}.safetensors"
         if target.exists():
             continue

@@ -1,1 +1,1 @@
-"""Several processes: who leads, what they agree on, what they share."""
+"""Several processes in a run: devices, agreement, a shared disk."""

@@ -1,4 +1,4 @@
-"""Work that one process does for all."""
+"""Run work in the first process and share its outcome."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,27 +10,28 @@ from gcfg_core.errors import InputError
 
 
 def agree(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
-    """Let the first process work and tell the others what came out, an error too, so that none waits for ever.
+    """Run ``work`` in the first process and send its result, or its error, to all processes, so that none waits
+    forever.
 
     Args:
-        work: gives anything that can be pickled.
+        work: returns a value that can be pickled.
 
     Raises:
-        InputError: as ``work``, in all processes; in the others also what stands for its other exceptions.
+        InputError: raised by ``work``, in all processes. Other exceptions reach the other processes as an InputError.
     """
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     failed: Exception | None = None
     if accelerator.is_main_process:
         try:
-            told[0] = work()
+            outcome[0] = work()
         except InputError as error:
-            told[1], failed = (error.name, error.expected, error.got, error.remedy), error
+            outcome[1], failed = (error.name, error.expected, error.got, error.remedy), error
         except Exception as error:
             got = " ".join(f"{type(error).__name__}: {error}".split())
-            told[1], failed = ("the first process", "its part of the work", got, "See what it says."), error
-    broadcast_object_list(told)
+            outcome[1], failed = ("the first process", "its part of the work", got, "See its output."), error
+    broadcast_object_list(outcome)
     if failed is not None:
         raise failed
-    if told[1] is not None:
-        raise InputError(*told[1])
-    return told[0]
+    if outcome[1] is not None:
+        raise InputError(*outcome[1])
+    return outcome[0]

@@ -1,4 +1,4 @@
-"""The machine a run is on: accelerate, set up as the settings say."""
+"""The machine of a run: accelerate, configured by the settings."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from gcfg_core.errors import InputError
 from ..settings.config import LoopConfig
 
 MIXED = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
-PATIENCE = timedelta(hours=12)  # what the first process does alone, such as looking at the pictures, may take hours
+PATIENCE = timedelta(hours=12)  # the first process alone scans the pictures, which may take hours
 KNOWN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 ALLOWED = "one process, several on CPUs or GPUs, or FSDP 2"
 FOREIGN = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
@@ -22,9 +22,9 @@ FOREIGN = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM"
 
 @contextmanager
 def machine(config: LoopConfig) -> Iterator[Accelerator]:
-    """`open_machine`, for a block of code, and closed after it.
+    """Open the machine for a block of code, and close it afterwards.
 
-    Left to the interpreter's end, a thread of gloo's that still frees a tensor would abort the process.
+    Without closing, a gloo thread that still frees a tensor at interpreter exit would abort the process.
     """
     accelerator = open_machine(config)
     try:
@@ -34,21 +34,21 @@ def machine(config: LoopConfig) -> Iterator[Accelerator]:
 
 
 def open_machine(config: LoopConfig) -> Accelerator:
-    """accelerate's view of device, precision and processes; torchrun and `accelerate launch` tell it the rest.
+    """Return an Accelerator for the configured device and precision; torchrun or `accelerate launch` set the processes.
 
     Raises:
-        InputError: fp16 on a CPU, or a way of sharing the work that is not supported.
+        InputError: fp16 on a CPU, or an unsupported kind of distributed training.
     """
     on_cpu = config.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     if config.precision == "fp16" and on_cpu:
         raise InputError("precision fp16", "a GPU", "a CPU", "Take --precision bf16 or fp32.")
-    for name, program in FOREIGN.items():  # before accelerate asks for their packages
+    for name, program in FOREIGN.items():  # checked before accelerate imports their packages
         if os.environ.get(name, "false").lower() == "true":
             raise _not_supported(program)
     accelerator = Accelerator(
         mixed_precision=MIXED[config.precision],
         cpu=config.device == "cpu",
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # whatever a launcher's file says
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # overrides a launcher's config file
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     check_distribution(accelerator)
@@ -58,13 +58,13 @@ def open_machine(config: LoopConfig) -> Accelerator:
 
 
 def close_machine(accelerator: Accelerator) -> None:
-    """Let go of the network and of the other processes."""
+    """Release the network and leave the process group."""
     accelerator.free_memory()
     accelerator.end_training()
 
 
 def check_distribution(accelerator: Accelerator) -> None:
-    """Raise InputError where processes share the work in a way that this trainer was not made for."""
+    """Raise InputError if the kind of distributed training is not supported."""
     kind = accelerator.distributed_type
     if kind == DistributedType.FSDP:
         version = getattr(accelerator.state.fsdp_plugin, "fsdp_version", 1)
@@ -79,5 +79,5 @@ def _not_supported(program: str) -> InputError:
 
 
 def global_batch(config: LoopConfig, accelerator: Accelerator) -> int:
-    """Samples of a step over all processes and forward passes."""
+    """Return the samples per step, over all processes and forward passes."""
     return config.batch_size * config.accumulation * accelerator.num_processes

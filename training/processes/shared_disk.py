@@ -1,4 +1,4 @@
-"""Whether all machines of a run see the same disk: each makes a part of the latents and needs all of them."""
+"""Check that all machines of a run see the same disk: each makes a part of the latents and reads all of them."""
 
 import uuid
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ TOKEN = ".shared-"
 
 
 def check_shared(accelerator: Accelerator, folders: Iterable[Path]) -> None:
-    """All processes call this at the same time; folders that are missing are made.
+    """Check that every process sees the files of the first. All processes call this together; create missing folders.
 
     Raises:
-        InputError: a process does not see what the first one writes there.
+        InputError: a process does not see a file that the first process wrote.
     """
     if accelerator.num_processes == 1:
         return

@@ -37,7 +37,7 @@ def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
         raise InputError(name, expected, str(mine.context_dim), GIVE)
 
 
-def other_base(told: str, base: Base, name: str) -> str | None:
+def other_base(noted: str, base: Base, name: str) -> str | None:
     """A sentence where a concept says that it came from other weights than the base's.
 
     Args:
@@ -45,9 +45,9 @@ def other_base(told: str, base: Base, name: str) -> str | None:
         base: that it is mixed with.
         name: of the concept, for people.
     """
-    if base_hash(told) in (None, base.sha256):
+    if base_hash(noted) in (None, base.sha256):
         return None
-    return f"{name} was trained from another base: {told}; this is {base_line(base)}"
+    return f"{name} was trained from another base: {noted}; this is {base_line(base)}"
 
 
 def base_of_record(record: Mapping[str, Any]) -> str:

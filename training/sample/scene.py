@@ -20,7 +20,7 @@ Weights = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Sampling:
     """How pictures are drawn.
 
     Attributes:
@@ -58,7 +58,7 @@ class Scene:
         return paper_graph(self.base_model, self.null, self.concept, self.control, *weights)
 
     def pictures(
-        self, weights: Weights, count: int, how: Drawing, first: int = 0,
+        self, weights: Weights, count: int, sampling: Sampling, first: int = 0,
         progress: Progress | None = None,
     ) -> list[Image.Image]:  # fmt: skip
         """Pictures ``first`` to ``first + count`` of a seed.
@@ -70,14 +70,14 @@ class Scene:
         Raises:
             InputError: a size that is no multiple of the codec's factor.
         """
-        shape = latent_shape(self.base, how.size)
+        shape = latent_shape(self.base, sampling.size)
         made: list[Image.Image] = []
-        batches = [min(how.batch, count - start) for start in range(0, count, how.batch)]
+        batches = [min(sampling.batch, count - start) for start in range(0, count, sampling.batch)]
         for number, amount in enumerate(batches):
-            noise = picture_noise(amount, shape, how.seed, first + len(made)).to(self.base_model.device)
+            noise = picture_noise(amount, shape, sampling.seed, first + len(made)).to(self.base_model.device)
             predict = GuidedPrediction(self.graph(weights))
-            told = None if progress is None else _shifted(progress, number, len(batches))
-            latents = sample(predict, self.base_model.schedule, noise, how.steps, how.sampler, told)
+            shown = None if progress is None else _shifted(progress, number, len(batches))
+            latents = sample(predict, self.base_model.schedule, noise, sampling.steps, sampling.sampler, shown)
             made += to_images(self.base.codec.decode(latents))
         return made
 
@@ -96,8 +96,8 @@ def prompt_condition(base: Base, prompt: str) -> Condition:
         raise InputError("prompt", "a base with tokenizer and text encoder", "one without",
                          f"{NAME_TOKENIZER}, or leave the prompt out.")  # fmt: skip
     with torch.no_grad():
-        told = base.text.encode([prompt])
-    return Condition(told.hidden_states, told.pooled, base.null.time_ids)
+        encoded = base.text.encode([prompt])
+    return Condition(encoded.hidden_states, encoded.pooled, base.null.time_ids)
 
 
 def make_scene(

@@ -22,11 +22,11 @@ from ..kinds.table import kind_of
 from ..kinds.text import take_text
 from ..settings.config import EmaConfig
 from ..state.checkpoint import CHECKPOINTS, checkpoints, fault_of, latest_checkpoint, step_of
+from ..state.constants import CONSTANTS
 from ..state.ema import first_average
-from ..state.found_paths import found_config
 from ..state.names import WORLD
 from ..state.record import RECORD, read_record
-from ..state.start import CONSTANTS
+from ..state.run_paths import located_config
 from .concept_model import load_concept
 from .fit import base_of_record
 
@@ -92,7 +92,7 @@ def open_source(path: str) -> Source:
     config = record["config"]
     if not all(isinstance(config.get(section, {}), dict) for section in ("data", "model", "ema")):
         raise InputError(str(place / RECORD), "the record of a run", "other JSON", "Give the concept file.")
-    return Source(place, found_config(record), base_of_record(record))
+    return Source(place, located_config(record), base_of_record(record))
 
 
 def load_source(source: Source, base: Base, average: str | None = None) -> tuple[Concept, str]:

@@ -11,7 +11,7 @@ from gcfg_core.guidance.graph import PAPER_WEIGHT
 
 from ..console.progress_bar import Progress
 from .grid import beside, draw_grid, stack
-from .scene import Drawing, Scene, Weights
+from .scene import Sampling, Scene, Weights
 
 CONCEPT_ALONE: Weights = (1.0, 0.0)  # the base cancels
 BASE_ALONE: Weights = (0.0, 0.0)
@@ -21,7 +21,7 @@ PAPER_WEIGHTS = (0.0, 1.0, PAPER_WEIGHT)
 
 def weight_grid(
     scene: Scene,
-    how: Drawing,
+    sampling: Sampling,
     w_concept: Sequence[float] = PAPER_WEIGHTS,
     w_control: Sequence[float] = PAPER_WEIGHTS,
     pictures: int = 1,
@@ -43,15 +43,15 @@ def weight_grid(
     wanted = dict.fromkeys([*strip.values(), *[weights for row in matrix for weights in row]])
     drawn: dict[Weights, Image.Image] = {}
     for weights in wanted:
-        drawn[weights] = beside(scene.pictures(weights, pictures, how))
+        drawn[weights] = beside(scene.pictures(weights, pictures, sampling))
         if progress is not None:
             progress(len(drawn), len(wanted))
-    told = [f"w_control {c:g}" for c in columns] if scene.control is not None else [""]
+    labels = [f"w_control {c:g}" for c in columns] if scene.control is not None else [""]
     cells = [[drawn[weights] for weights in row] for row in matrix]
     if not strip:
-        return draw_grid(cells, [""], told, title)
+        return draw_grid(cells, [""], labels, title)
     above = draw_grid([[drawn[weights] for weights in strip.values()]], [""], list(strip), title)
-    return stack([above, draw_grid(cells, [f"w_concept {w:g}" for w in lines], told)])
+    return stack([above, draw_grid(cells, [f"w_concept {w:g}" for w in lines], labels)])
 
 
 def _strip(scene: Scene) -> dict[str, Weights]:

@@ -1,4 +1,4 @@
-"""Every setting of a training run, in sections; the command line's flags are the same names without the section."""
+"""Every setting of a training run, in sections. Flags have the same names, without the section."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -7,7 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from ..data.config import DataConfig
 from ..optimizers import OptimizerConfig
 
-READS_TEXT = {"null-text": False, "null-text-lora": False, "text": True}  # kinds of concept that can be trained
+READS_TEXT = {
+    "null-text": False,
+    "null-text-lora": False,
+    "text": True,
+}  # kinds of concept, and whether each reads text
 if TYPE_CHECKING:
     Kind = str
 else:
@@ -18,21 +22,21 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A group of settings: frozen; a key it does not know is an error, and so is a number that is not finite."""
+    """A group of settings: frozen; unknown keys and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
-    """What is trained."""
+    """The model to train, and its base."""
 
     kind: Kind = Field(
         default="null-text", description="null-text (reads no text), the same as a LoRA, or text (with captions)"
     )
     start: str | None = Field(
         default=None,
-        description="a null-text file from `prepare`, or another run's result, to train on from it with other "
-        "settings; without it, the constants are measured before training",
+        description="a null-text file from `prepare`, or another run's result to continue from with other "
+        "settings; by default the constants are measured before training",
     )
     calibration_images: PositiveInt = Field(default=64, description="images the null-text constants are measured on")
     train_constant: bool = Field(
@@ -42,88 +46,95 @@ class ModelConfig(Section):
         default=False, description="kind text: train the text encoder too (small worlds of your own)"
     )
     lora_rank: PositiveInt = Field(default=16, description="rank of the LoRA")
-    lora_alpha: PositiveFloat | None = Field(default=None, description="alpha of the LoRA; the rank without it")
-    lora_targets: tuple[str, ...] = Field(default=LORA_TARGETS, description="ends of the names of the layers it adapts")
+    lora_alpha: PositiveFloat | None = Field(default=None, description="alpha of the LoRA; default: the rank")
+    lora_targets: tuple[str, ...] = Field(
+        default=LORA_TARGETS, description="endings of the names of the adapted layers"
+    )
     prediction_type: Literal["epsilon", "v_prediction"] | None = Field(
-        default=None, description="if the base does not say it"
+        default=None, description="what the base predicts, if its files do not say"
     )
     zero_terminal_snr: bool | None = Field(default=None, description="noise schedule with zero terminal SNR")
-    tokenizer: str | None = Field(default=None, description="folder of the tokenizer, if the base has none")
-    vae: str | None = Field(default=None, description="a VAE's file or folder, in place of the base's own")
+    tokenizer: str | None = Field(default=None, description="tokenizer folder, if the base has none")
+    vae: str | None = Field(default=None, description="file or folder of a VAE to use instead of the base's own")
     variant: str | None = Field(
-        default=None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
+        default=None,
+        description="weights to read if the base has several: fp16, non_ema ... of a folder; ema of a file",
     )
 
     @property
     def reads_text(self) -> bool:
-        """Whether the model that is trained reads text."""
+        """True if the trained model reads text."""
         return READS_TEXT[self.kind]
 
 
 class LossConfig(Section):
-    """What is minimised: the mean squared error of the prediction."""
+    """The loss: the mean squared error of the prediction."""
 
     min_snr_gamma: PositiveFloat | None = Field(
-        default=None, description="min-SNR weights (arXiv 2303.09556), 5 is usual"
+        default=None, description="min-SNR loss weights (arXiv 2303.09556); 5 is usual"
     )
     noise_offset: Annotated[float, Field(ge=0.0)] = Field(
-        default=0.0, description="adds one random number to a channel's noise"
+        default=0.0, description="scale of a random offset that is added to the noise of each channel"
     )
 
 
 class EmaConfig(Section):
-    """Averages of the weights, which are what a run is for."""
+    """Moving averages of the weights; a run exports an average."""
 
     ema: Literal["power", "constant", "none"] = Field(
-        default="power", description="power function (EDM2), constant decay, none"
+        default="power", description="power: power function (EDM2); constant: constant decay; none: no average"
     )
     sigma_rels: tuple[float, ...] = Field(
-        default=(0.05, 0.1), min_length=1, description="power: relative widths that are kept"
+        default=(0.05, 0.1), min_length=1, description="power: relative widths of the averages to keep"
     )
     ema_decay: Fraction = Field(default=0.9999, description="constant: the decay")
-    ema_warmup: PositiveInt = Field(default=10, description="constant: decay is at most (1 + step) / (warmup + step)")
+    ema_warmup: PositiveInt = Field(
+        default=10, description="constant: the decay is at most (1 + step) / (warmup + step)"
+    )
 
 
 class LoopConfig(Section):
-    """How much, how fast, on what."""
+    """Steps, batch, precision and device."""
 
     steps: PositiveInt = Field(default=10_000, description="optimization steps")
-    batch_size: PositiveInt = Field(default=4, description="images of one forward pass on each device")
-    accumulation: PositiveInt = Field(default=1, description="forward passes of one step")
+    batch_size: PositiveInt = Field(default=4, description="images in a forward pass on each device")
+    accumulation: PositiveInt = Field(default=1, description="forward passes per step")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     gradient_checkpointing: bool = Field(default=False, description="less memory, a third more time")
     compile: bool = Field(default=False, description="torch.compile the UNet")
-    channels_last: bool = Field(default=False, description="memory layout that convolutions like on GPUs")
+    channels_last: bool = Field(default=False, description="memory layout that speeds up convolutions on GPUs")
     seed: int = 0
     held_out: Count = Field(default=0, description="images kept out of training, for validation")
-    device: Literal["auto", "cpu"] = Field(default="auto", description="auto: what accelerate finds")
+    device: Literal["auto", "cpu"] = Field(default="auto", description="auto: the device that accelerate chooses")
 
 
 class RecordConfig(Section):
-    """What is written down, and when. No setting here changes a result."""
+    """Checkpoints, samples, logs and the result's description. No setting here changes the trained weights."""
 
-    save_every: PositiveInt = Field(default=1000, description="steps from checkpoint to checkpoint")
+    save_every: PositiveInt = Field(default=1000, description="steps between checkpoints")
     keep_last: PositiveInt = Field(
-        default=2, description="newest checkpoints to keep, beside the one that validated best"
+        default=2, description="newest checkpoints to keep, besides the checkpoint that validated best"
     )
-    sample_every: Count = Field(default=0, description="steps from sample grid to sample grid; 0: none")
-    validate_every: Count = Field(default=0, description="steps from one loss on held_out images to the next; 0: none")
-    log_every: PositiveInt = Field(default=10, description="steps from log to log")
-    prompt: str | None = Field(default=None, description="sample grids: what the base is told; without it, nothing")
-    title: str = Field(default="", description="name of the concept, for people; the output folder's without it")
-    description: str = Field(default="", description="of the concept, for its file and model card")
-    author: str = Field(default="", description="for the file and the model card")
-    license: str = Field(default="", description="for the file and the model card; a blank to fill in without it")
+    sample_every: Count = Field(default=0, description="steps between sample grids; 0: none")
+    validate_every: Count = Field(default=0, description="steps between validations (loss on held_out images); 0: none")
+    log_every: PositiveInt = Field(default=10, description="steps between log lines")
+    prompt: str | None = Field(default=None, description="prompt of the base in sample grids; default: no prompt")
+    title: str = Field(default="", description="name of the concept, for people; default: the output folder's name")
+    description: str = Field(default="", description="description of the concept, for its file and model card")
+    author: str = Field(default="", description="author, for the file and the model card")
+    license: str = Field(
+        default="", description="licence, for the file and the model card; default: a blank to fill in"
+    )
     export_dtype: Literal["fp16", "bf16", "fp32"] = Field(
         default="fp16", description="precision of the concept file's weights"
     )
 
 
 class RunConfig(Section):
-    """A whole run."""
+    """All settings of a run."""
 
     base: str = Field(description="the base model: a diffusers folder, a single .safetensors file or a world")
-    output: str = Field(description="folder of the run; an interrupted run there is continued")
+    output: str = Field(description="folder of the run; an interrupted run in it is continued")
     data: DataConfig
     model: ModelConfig = Field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)

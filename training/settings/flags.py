@@ -1,4 +1,5 @@
-"""The command line of a run: preset, then configuration file, then flags, each on top of the one before."""
+"""The command line of `train`: a preset, then a configuration file, then flags; later values override earlier
+values."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,19 +16,19 @@ from .read import leaves, merged, preset, read_toml, run_config, section_of
 PROG = f"{PROGRAM} train"
 USAGE = f"{PROG} --base BASE --images DIR --output RUN [--preset NAME] [--config FILE] [--dry-run] [settings]"
 CODES = (
-    "Exit codes: 0 when the run is done; 2 when something given cannot be used; 130 after Ctrl-C and 143 after "
+    "Exit codes: 0 when the run is done; 2 after bad input; 130 after Ctrl-C and 143 after "
     "SIGTERM, with the state saved."
 )
-ABOUT = "Train a concept model from a base model and a folder of images. The same command again continues a run."
+ABOUT = "Train a concept model from a base model and a folder of images. Give the same command again to continue a run."
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a command line asks for.
+    """A parsed command line.
 
     Attributes:
         config: all settings.
-        dry_run: show the plan, do nothing.
+        dry_run: show what the run would do; write nothing.
     """
 
     config: RunConfig
@@ -35,13 +36,13 @@ class Command:
 
 
 def parse(words: Sequence[str]) -> Command:
-    """Settings and orders of a command line.
+    """Parse the command line of `train`.
 
     Raises:
-        InputError: an unknown preset, file, setting or flag, or a value that is none or out of range.
+        InputError: an unknown preset, file, setting or flag, or a value that is missing or out of range.
         SystemExit: --help.
     """
-    first, _ = _orders(Arguments(PROG, add_help=False)).parse_known_args(words)
+    first, _ = _add_plain_flags(Arguments(PROG, add_help=False)).parse_known_args(words)
     below: dict[str, Any] = preset(first.preset) if first.preset is not None else {}
     if first.config is not None:
         below = merged(below, read_toml(Path(first.config)))
@@ -49,19 +50,21 @@ def parse(words: Sequence[str]) -> Command:
     return Command(run_config(merged(below, _nested(given))), given["dry_run"])
 
 
-def _orders(parser: Arguments) -> Arguments:
-    """The parser with all flags that are no settings."""
+def _add_plain_flags(parser: Arguments) -> Arguments:
+    """Add the flags that are not settings, and return the parser."""
     parser.add_argument("--preset", metavar="NAME", help=f"settings to start from: {', '.join(PRESETS)}")
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
-    parser.add_argument("--dry-run", action="store_true", help="show plan, memory and time; write nothing")
+    parser.add_argument("--config", metavar="FILE", help="TOML file of settings")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what the run would do, its memory and time; write nothing"
+    )
     return parser
 
 
 def _parser(below: Mapping[str, Any]) -> Arguments:
-    """A flag for each setting under its bare name; the help shows the values from below as defaults."""
-    parser = _orders(Arguments(PROG, ABOUT, usage=USAGE, epilog=CODES))
+    """Return a parser with a flag for each setting; the help shows ``below`` as the defaults."""
+    parser = _add_plain_flags(Arguments(PROG, ABOUT, usage=USAGE, epilog=CODES))
     sections = {name: section_of(field) for name, field in RunConfig.model_fields.items()}
-    groups = {"": parser.add_argument_group("what cannot be left out, with --images")}
+    groups = {"": parser.add_argument_group("required, with --images")}
     groups |= {name: parser.add_argument_group(name, kind.__doc__) for name, kind in sections.items() if kind}
     for section, name, field in leaves():
         shown = (below.get(section, {}) if section else below).get(name)
@@ -70,7 +73,7 @@ def _parser(below: Mapping[str, Any]) -> Arguments:
 
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were given in their sections."""
+    """Return the given flags under their sections."""
     nested: dict[str, Any] = {}
     for section, name, field in leaves():
         if name in given:

@@ -1,4 +1,4 @@
-"""Settings that belong together, by name; a configuration file and flags come on top."""
+"""Presets: named groups of settings. A configuration file and flags override them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema": {"ema": "constant", "ema_decay": 0.9999},
         "loop": {"batch_size": 8, "accumulation": 4, "precision": "fp16"},
     },
-    # A whole SD1.5 on a consumer card: the paper's recipe with less memory at a time.
+    # SD1.5 on a consumer GPU: the paper's recipe in less memory.
     "small-gpu": {
         "data": {"resolution": 512},
         "model": {"kind": "null-text"},
@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema": {"ema": "power", "sigma_rels": [0.1]},
         "loop": {"batch_size": 1, "accumulation": 16, "precision": "bf16", "gradient_checkpointing": True},
     },
-    # Minutes on a CPU with a miniature base: to see everything work.
+    # Minutes on a CPU with a miniature base, to try every step.
     "cpu-tiny": {
         "data": {"resolution": 64, "workers": 0},
         "optimizer": {"lr": 1e-4},
@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "record": {"save_every": 50, "log_every": 5},
         "model": {"calibration_images": 16},
     },
-    # A small file to share: adapters of the null-text network, the rest frozen.
+    # A small file to share: LoRA adapters on the frozen null-text network.
     "lora": {
         "model": {"kind": "null-text-lora", "lora_rank": 16},
         "optimizer": {"lr": 1e-4, "warmup_steps": 100},

@@ -1,4 +1,4 @@
-"""From nested settings to a `RunConfig`, with one clear line for what is wrong in them."""
+"""Read settings from presets and TOML files and validate them; errors are one line."""
 
 import importlib
 import sys
@@ -18,10 +18,10 @@ from .presets import PRESETS
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of a preset.
+    """Return the settings of a preset.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no preset has this name.
     """
     if name not in PRESETS:
         raise InputError("preset", ", ".join(PRESETS), repr(name), nearest(name, PRESETS))
@@ -29,10 +29,10 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings of a configuration file: tables are sections, keys as in `RunConfig`.
+    """Read a TOML configuration file: tables are sections, keys as in `RunConfig`.
 
     Raises:
-        InputError: it cannot be read, or holds a key that no setting has.
+        InputError: the file cannot be read, or has an unknown key.
     """
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
@@ -44,7 +44,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check_keys(given: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
-    """Raise InputError at the first key that the section does not have, naming the nearest one that there is."""
+    """Raise InputError at the first key that a section does not have, and suggest the closest known key."""
     for key, value in given.items():
         field = model.model_fields.get(key)
         if field is None:
@@ -59,13 +59,13 @@ def check_keys(given: Mapping[str, Any], model: type[BaseModel], where: str) -> 
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field of `RunConfig` is, None for a plain setting."""
+    """Return the section class of a field of `RunConfig`, or None for a plain setting."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
-    """Section ("" for none), name and description of every setting."""
+    """Yield (section, name, field) for every setting; section is "" outside sections."""
     for name, field in RunConfig.model_fields.items():
         section = section_of(field)
         if section is None:
@@ -75,7 +75,7 @@ def leaves() -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Both settings, the upper ones where both say something, section by section."""
+    """Merge two nested settings, section by section; ``upper`` overrides ``lower``."""
     both = dict(lower)
     for key, value in upper.items():
         below = both.get(key)
@@ -84,17 +84,17 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 
 
 def run_config(given: Mapping[str, Any]) -> RunConfig:
-    """Validate settings.
+    """Validate nested settings into a `RunConfig`.
 
     Raises:
-        InputError: the first one that is missing or wrong.
+        InputError: the first missing or wrong setting.
     """
     try:
         return RunConfig.model_validate(given)
     except ValidationError as error:
-        told = setting_error(error, RunConfig)
-        if told.expected == "a value":
-            flag = "images" if told.name == "data" else told.name.split(".")[-1]
+        problem = setting_error(error, RunConfig)
+        if problem.expected == "a value":
+            flag = "images" if problem.name == "data" else problem.name.split(".")[-1]
             remedy = f"Give --{flag}, or set it in the configuration file."
-            raise InputError(told.name, "a value", "none", remedy) from None
-        raise told from None
+            raise InputError(problem.name, "a value", "none", remedy) from None
+        raise problem from None

@@ -25,8 +25,8 @@ from ..durable import sha256_of
 
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
-SEEN = "seen"  # a file beside the others, once what was to be seen at this step has been written down
-UNSEEN = "unseen"  # in the state: something was to be seen at this step
+REVIEWED = "seen"  # a file beside the others, once what was to be seen at this step has been written down
+REVIEW_PENDING = "unseen"  # in the state: something was to be seen at this step
 SAVING, TORN, OLD = ".partial-", "torn-", ".old-"
 
 
@@ -95,16 +95,16 @@ def _aside(path: Path) -> Path:
     return path.with_name(f"{OLD}{path.name}-{uuid.uuid4().hex}")
 
 
-def mark_seen(folder: Path, step: int) -> None:
+def mark_reviewed(folder: Path, step: int) -> None:
     """Note in the checkpoint of a step, where there is one, that validation and samples of this step are done."""
     with contextlib.suppress(FileNotFoundError):
-        (folder / f"{STEP}{step:08d}" / SEEN).touch()
+        (folder / f"{STEP}{step:08d}" / REVIEWED).touch()
 
 
-def is_unseen(path: Path) -> bool:
+def is_review_pending(path: Path) -> bool:
     """Whether something was to be seen at the step of a whole checkpoint, and `mark_seen` was not called for it."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
-    return bool(state.get(UNSEEN)) and not (path / SEEN).exists()
+    return bool(state.get(REVIEW_PENDING)) and not (path / REVIEWED).exists()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -118,9 +118,9 @@ def fault_of(path: Path) -> str | None:
     """What is wrong with a checkpoint's files, or None when all are there and whole."""
     try:
         files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
-        for name, told in files.items():
+        for name, noted in files.items():
             file = path / name
-            if file.stat().st_size != told["bytes"] or sha256_of(file) != told["sha256"]:
+            if file.stat().st_size != noted["bytes"] or sha256_of(file) != noted["sha256"]:
                 return f"{name} is not what the manifest says"
     except OSError as error:
         return f"{Path(error.filename or path).name}: {error.strerror or error}"
@@ -161,16 +161,16 @@ def recover(folder: Path) -> tuple[Path | None, list[str]]:
         if own.name.startswith(STEP) and not own.exists() and fault_of(old) is None:
             os.replace(old, own)
         shutil.rmtree(old, ignore_errors=True)
-    told = []
+    sentences = []
     for path in reversed(checkpoints(folder)):
         fault = fault_of(path)
         if fault is None:
             _remove_torn(folder, step_of(path))
-            return path, told
+            return path, sentences
         aside = path.with_name(f"{TORN}{path.name}-{uuid.uuid4().hex[:8]}")
         os.replace(path, aside)
-        told.append(f"{path.name} is torn ({fault}); it is set aside as {aside.name}")
-    return None, told
+        sentences.append(f"{path.name} is torn ({fault}); it is set aside as {aside.name}")
+    return None, sentences
 
 
 def _remove_torn(folder: Path, step: int) -> None:

@@ -40,8 +40,8 @@ def changes(folder: Path, pictures: Sequence[Picture]) -> str | None:
         "changed": [name for name in both if now[name][0] != before[name][0]],
         "with another caption": [name for name in both if now[name][1] != before[name][1]],
     }
-    told = [f"{len(names)} {kind} ({some([*map(printable, names)])})" for kind, names in kinds.items() if names]
-    return ", ".join(told) or "the same in another order"
+    parts = [f"{len(names)} {kind} ({some([*map(printable, names)])})" for kind, names in kinds.items() if names]
+    return ", ".join(parts) or "the same in another order"
 
 
 def _entries(pictures: Sequence[Picture]) -> Entries:

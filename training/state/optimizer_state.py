@@ -26,8 +26,8 @@ OTHER_RUN = "The checkpoint is of another run or was damaged; give another outpu
 
 def gather_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors on the CPU, and other values, by flat names; under FSDP empty in all but the first process."""
-    told: Any = get_optimizer_state_dict(network, optimizer, options=READ)
-    values = dict(_flat(told.get("state", {})))
+    gathered: Any = get_optimizer_state_dict(network, optimizer, options=READ)
+    values = dict(_flat(gathered.get("state", {})))
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in values.items():

@@ -20,11 +20,11 @@ from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
 from ..settings.read import section_of
 from .checkpoint import CHECKPOINTS, checkpoints
+from .constants import CONSTANTS
+from .continuation import continuation
 from .dataset_list import changes, newly_read, write_pictures
-from .found_paths import FOLDER
 from .names import RECORD
-from .start import CONSTANTS
-from .way_on import way_on
+from .run_paths import FOLDER
 
 HASH = re.compile("[0-9a-f]{64}")
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
@@ -69,8 +69,8 @@ def _start(path: str | None) -> str | None:
     try:
         return None if path is None else sha256_of(Path(path))
     except OSError as error:
-        told = error.strerror or str(error)
-        raise InputError(f"start {path}", "a null-text file", told, f"Make one with `{PROGRAM} prepare`.") from None
+        reason = error.strerror or str(error)
+        raise InputError(f"start {path}", "a null-text file", reason, f"Make one with `{PROGRAM} prepare`.") from None
 
 
 def open_record(
@@ -96,7 +96,7 @@ def open_record(
         InputError: the run there has other settings.
     """
     check_record(folder, settings, pictures)
-    record = _found_record(folder)
+    record = _kept_record(folder)
     if not _is_binding(folder, record) and record.get("settings") != _plain(settings):
         (folder / CONSTANTS).unlink(missing_ok=True)  # of the run that did not come to its first checkpoint
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -113,7 +113,7 @@ def is_begun(folder: Path) -> bool:
     return (folder / RECORD).exists()
 
 
-def _found_record(folder: Path) -> dict[str, Any]:
+def _kept_record(folder: Path) -> dict[str, Any]:
     """The content of run.json, nothing before the run began; InputError for checkpoints that have lost theirs."""
     if is_begun(folder):
         return read_record(folder)
@@ -140,18 +140,18 @@ def check_record(
     Args:
         some: these are not all settings of `result_settings`, but those that are known before more work is done.
     """
-    record = _found_record(folder)
+    record = _kept_record(folder)
     if not _is_binding(folder, record):
         return
-    told = _plain(settings)
-    before = {**_defaults(told), **record["settings"]}
-    for key in told if some else [*before, *told]:
-        if before.get(key) == told.get(key):
+    now = _plain(settings)
+    before = {**_defaults(now), **record["settings"]}
+    for key in now if some else [*before, *now]:
+        if before.get(key) == now.get(key):
             continue
         if key == "images":
             _refuse_pictures(folder, record, before.get(key), pictures)
-        raise InputError(key, f"{_told(before.get(key))} as in the run in {folder}", _told(told.get(key)),
-                         f"Give the same settings to continue it. {_other_way(key, folder, record)}")  # fmt: skip
+        raise InputError(key, f"{_shown(before.get(key))} as in the run in {folder}", _shown(now.get(key)),
+                         f"Give the same settings to continue it. {_alternative(key, folder, record)}")  # fmt: skip
 
 
 def _refuse_pictures(folder: Path, record: Mapping[str, Any], before: Any, pictures: Sequence[Picture]) -> None:
@@ -161,25 +161,25 @@ def _refuse_pictures(folder: Path, record: Mapping[str, Any], before: Any, pictu
         found, remedy = newly
     if found is not None:
         raise InputError("images", f"the pictures that the run in {folder} began with", found,
-                         f"{remedy} {_other_way('images', folder, record)}")  # fmt: skip
+                         f"{remedy} {_alternative('images', folder, record)}")  # fmt: skip
 
 
-def _other_way(key: str, folder: Path, record: Mapping[str, Any]) -> str:
+def _alternative(key: str, folder: Path, record: Mapping[str, Any]) -> str:
     """A sentence: from the result of a run one can train on with other settings, but not with another network."""
     fixed = key == "base" or key.startswith((BASE, "model."))
-    return ("" if fixed else way_on(folder, record)) or "Or give another output folder."
+    return ("" if fixed else continuation(folder, record)) or "Or give another output folder."
 
 
-def _defaults(told: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What each of these settings is where nobody gives it; what has no default is as it is told."""
-    found = dict(told)
-    for key in told:
+    defaults = dict(settings)
+    for key in settings:
         section, _, name = key.partition(".")
         if name and not key.startswith(BASE):
             field = section_of(RunConfig.model_fields[section]).model_fields[name]  # type: ignore[union-attr]
             if not field.is_required():
-                found[key] = _plain({key: field.get_default(call_default_factory=True)})[key]
-    return found
+                defaults[key] = _plain({key: field.get_default(call_default_factory=True)})[key]
+    return defaults
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(settings))
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A setting for people: of a hash, its beginning."""
     if value is None:
         return "none"

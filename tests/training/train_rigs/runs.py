@@ -28,8 +28,8 @@ from training.seeds import normal, seed_of
 from training.settings.config import RunConfig
 from training.settings.read import merged, run_config
 from training.state.checkpoint import latest_checkpoint
+from training.state.constants import kept_constants, read_constants
 from training.state.record import open_record, result_settings
-from training.state.start import kept_constants, read_constants
 
 from .toy_unet import toy_config
 

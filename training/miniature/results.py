@@ -1,4 +1,4 @@
-"""Measure what was sampled and write it down: results.json, results.md and plots."""
+"""Measurer what was sampled and write it down: results.json, results.md and plots."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -15,11 +15,11 @@ from .examples import draw_examples, draw_glasses
 from .experiment import wanted_settings
 from .judge import GLASSES_JUDGE, JUDGE, accuracy, read_judge
 from .labelled import Labelled, read_labelled
-from .measure import Concept, Measure
+from .measure import ConceptFeatures, Measurer
 from .models import Models
 from .page import page, tables
 from .plots import write_plots
-from .rows import Row, earlier_report, over_seeds, with_earlier
+from .rows import Row, earlier_results, over_seeds, with_earlier
 from .samples import path_of, read_samples, wanted
 from .settings import SHOWN, SHOWN_WITH_GLASSES, TOON, TUNED, WITHOUT_CAPTIONS
 from .spectacles import put_on, with_spectacles
@@ -31,10 +31,10 @@ DRIFT_PICTURES = 32
 Drift = dict[str, list[float]]
 
 
-def report(
+def write_results(
     models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
 ) -> str:
-    """Measure every setting that was sampled against the first concept; the tables for people.
+    """Measurer every setting that was sampled against the first concept; the tables for people.
 
     What an earlier report measured besides stays.
 
@@ -48,13 +48,13 @@ def report(
     Raises:
         InputError: nothing was sampled.
     """
-    measure = Measure(read_judge(models.starter / JUDGE), read_judge(models.starter / GLASSES_JUDGE, WORN))
+    measure = Measurer(read_judge(models.starter / JUDGE), read_judge(models.starter / GLASSES_JUDGE, WORN))
     held_out, training = (read_labelled(pictures, f"{TOON}/{part}") for part in ("test", "train"))
     concept = measure.concept(STYLE.name, held_out, training)
     rows = _rows(models, samples, measure, concept, count, seeds, only)
     if not rows:
         raise InputError(str(samples), "sampled pictures", "none", "Run python dev.py bench miniature first.")
-    earlier = earlier_report(output / RESULTS, count)
+    earlier = earlier_results(output / RESULTS, count)
     rows = with_earlier(rows, earlier["rows"], models)
     facts = {"count": count, **_facts(measure, concept, held_out, training.pixels[:count])}
     summary = over_seeds(rows)
@@ -69,7 +69,13 @@ def report(
 
 
 def _rows(
-    models: Models, samples: Path, measure: Measure, concept: Concept, count: int, seeds: int, only: Collection[str]
+    models: Models,
+    samples: Path,
+    measure: Measurer,
+    concept: ConceptFeatures,
+    count: int,
+    seeds: int,
+    only: Collection[str],
 ) -> list[Row]:
     """A row for each setting and seed that was sampled."""
     rows = []
@@ -78,12 +84,12 @@ def _rows(
             path = path_of(samples, models, setting, seed, count)
             if path.is_file():
                 row = measure.row(read_samples(path), wanted(seed, count, setting.glasses), concept)
-                told = {"group": setting.group, "name": setting.name, "seed": seed}
-                rows.append({**told, **row, "models": models.digests(setting), "setting": setting.as_json()})
+                key = {"group": setting.group, "name": setting.name, "seed": seed}
+                rows.append({**key, **row, "models": models.digests(setting), "setting": setting.as_json()})
     return rows
 
 
-def _facts(measure: Measure, concept: Concept, held_out: Labelled, real: Tensor) -> dict[str, Any]:
+def _facts(measure: Measurer, concept: ConceptFeatures, held_out: Labelled, real: Tensor) -> dict[str, Any]:
     """What the judges are worth, and FD and KID of real pictures [N, 3, H, W], without and with some spectacles."""
     worn = real.clone()
     worn[1::2] = put_on(worn[1::2], seed=2)

@@ -14,7 +14,7 @@ NOTHING = {
 }
 
 
-def caption_report(
+def caption_summary(
     config: DataConfig,
     pictures: Sequence[Picture],
     problems: Sequence[CaptionProblem],
@@ -38,8 +38,8 @@ def caption_report(
         lines = [f"captions  {len(pictures) - len(missing)} found, {len(missing)} missing (trained as empty){beside}"]
         lines += first([f"  missing: {printable(picture.name)}" for picture in missing], examples)
     places = (printable(p.path) + (f", line {p.line}" if p.line is not None else "") for p in problems)
-    told = [f"  cannot be used: {place}: {problem.reason}" for place, problem in zip(places, problems, strict=True)]
-    return lines + first(told, examples)
+    unusable = [f"  cannot be used: {place}: {problem.reason}" for place, problem in zip(places, problems, strict=True)]
+    return lines + first(unusable, examples)
 
 
 def _unread(kind: str, caption_files: Mapping[str, int]) -> str:

@@ -10,7 +10,7 @@ from gcfg_core.concept.concept_file import EMPTY_PROMPT_IDS
 from ..base.model import Base
 from ..data.latent_cache import LatentCache
 from ..data.latent_reader import wanted_latents
-from ..data.order import BatchPlan
+from ..data.order import BatchOrder
 from ..data.picture import Size
 from ..kinds.network import Network
 from ..loop.image_feed import scan_images, split
@@ -20,23 +20,23 @@ from ..settings.config import RunConfig
 from ..state.record import check_record, result_settings
 from .cost import Measured, measure, why_not_measured
 from .outline import disk_line, memory_line, time_line, training_lines
-from .rehearsal import check_places, rehearse, untrained_network
+from .rehearsal import check_paths, rehearse, untrained_network
 from .session import open_base, trained_base
 from .status import status_of
 
 
-def plan(config: RunConfig) -> str:
+def dry_run(config: RunConfig) -> str:
     """The plan of a run, as text; nothing in other processes than the first.
 
     Raises:
         InputError: something given cannot be used, as it would be found when the run begins.
     """
     with machine(config.loop) as accelerator:
-        return _plan(config, accelerator) if accelerator.is_main_process else ""
+        return _summary(config, accelerator) if accelerator.is_main_process else ""
 
 
-def _plan(config: RunConfig, accelerator: Accelerator) -> str:
-    check_places(config)
+def _summary(config: RunConfig, accelerator: Accelerator) -> str:
+    check_paths(config)
     base = trained_base(config)
     if base is not None:
         rehearse(config, base)
@@ -47,7 +47,7 @@ def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     batch = global_batch(config.loop, accelerator)
     check_record(Path(config.output), result_settings(config, base, scan.digest, batch), scan.pictures)
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
-    order = BatchPlan(training, batch, config.loop.seed, config.data.flip)
+    order = BatchOrder(training, batch, config.loop.seed, config.data.flip)
     network = untrained_network(config, base)
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
     found = _measured(config, base, network, accelerator, largest)
@@ -56,7 +56,7 @@ def _plan(config: RunConfig, accelerator: Accelerator) -> str:
     folder = config.data.cache or Path(config.output)
     latents = LatentCache(folder, base.codec, transparency=config.data.transparency).estimate(wanted)
     sections = [
-        scan.report(),
+        scan.summary(),
         training_lines(config, base, network, order, scan.pictures, accelerator),
         memory_line(config, network, measured and measured.activations, f", which were not measured: {why}"),
         disk_line(config, network, latents),

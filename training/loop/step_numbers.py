@@ -12,7 +12,7 @@ from gcfg_core.errors import InputError
 
 
 @dataclass
-class Moments:
+class StepNumbers:
     """The numbers of the steps since they were last taken."""
 
     steps: list[int] = field(default_factory=list)

@@ -8,7 +8,7 @@ FOLDER = "folder"  # in run.json: where the run was started, which its relative 
 PATHS = (("base",), ("data", "images"), ("model", "start"), ("model", "tokenizer"), ("model", "vae"))
 
 
-def found_config(record: Mapping[str, Any]) -> dict[str, Any]:
+def located_config(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record's configuration. A relative path that leads nowhere from here begins where the run was started, if it
     leads anywhere from there."""
     config, folder = dict(record["config"]), record.get(FOLDER)

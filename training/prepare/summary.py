@@ -11,7 +11,7 @@ ROW = "{:<64}{:>12}"
 
 
 @dataclass(frozen=True, eq=False)
-class PrepareReport:
+class PrepareSummary:
     """Everything that was measured.
 
     Attributes:
@@ -54,8 +54,11 @@ class PrepareReport:
 
     def summary(self) -> dict[str, Any]:
         """What a concept file keeps of it: everything but the single layers."""
-        told = self.as_json()
-        return {**told, "deviation": {"mean": self.mean_deviation, "worst": max(self.calibration.deviations.values())}}
+        numbers = self.as_json()
+        return {
+            **numbers,
+            "deviation": {"mean": self.mean_deviation, "worst": max(self.calibration.deviations.values())},
+        }
 
     def text(self) -> str:
         """A table: deviation of each layer, change of the output at each noise level."""

@@ -9,7 +9,7 @@ from ..settings.config import READS_TEXT
 from .names import WORLD
 
 
-def way_on(folder: Path, record: Mapping[str, Any]) -> str:
+def continuation(folder: Path, record: Mapping[str, Any]) -> str:
     """A sentence that names it; empty for a run whose result nothing can start from.
 
     Args:

@@ -131,13 +131,13 @@ def table(evaluation: Evaluation) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """What to beware of in these numbers."""
-    told = [f"{count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
+    lines = [f"{count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
     for measure in SCORES:
-        told += measure.notes(evaluation.scores, evaluation.floor)
+        lines += measure.notes(evaluation.scores, evaluation.floor)
     for measure in OTHERS:
         values = evaluation.others.get(measure.name)
-        told += [] if values is None else measure.notes(values, None)
-    return told
+        lines += [] if values is None else measure.notes(values, None)
+    return lines
 
 
 def _number(line: Line, values: Values | None) -> str:

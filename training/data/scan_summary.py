@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from .buckets import make_buckets
-from .caption_report import caption_report, first
+from .caption_summary import caption_summary, first
 from .config import DataConfig, mirrored_text
 from .picture import CaptionProblem, Picture, Rejected, printable
 from .placement import placement
@@ -12,7 +12,7 @@ from .placement import placement
 MUCH_CROPPED = 0.75
 
 
-def scan_report(
+def scan_summary(
     config: DataConfig,
     pictures: Sequence[Picture],
     rejected: Sequence[Rejected],
@@ -29,7 +29,7 @@ def scan_report(
     lines.append("sides     " + _sides(pictures))
     lines += altered(config, pictures)
     lines += _buckets(config, pictures)
-    lines += caption_report(config, pictures, problems, caption_files, examples)
+    lines += caption_summary(config, pictures, problems, caption_files, examples)
     lines += _rejected(config, rejected, examples)
     return "\n".join(lines)
 
