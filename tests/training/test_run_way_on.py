@@ -152,4 +152,4 @@ def test_a_start_that_has_no_effect_is_refused(
 ) -> None:
     """T20: a model that reads text begins with its base."""
     assert train(given, tmp_path / "text", "--kind", "text", "--start", str(run / "cats.safetensors")) == 2
-    assert "start: expected none for a model that reads text" in capsys.readouterr().err
+    assert "start: expected no start file for a model that reads text" in capsys.readouterr().err

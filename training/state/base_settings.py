@@ -1,4 +1,4 @@
-"""What results depend on in a base beside the weights of its UNet, by names as in run.json."""
+"""Facts about a base, beside its UNet's weights, that results depend on; stored in run.json."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from gcfg_core.concept.tensor_digest import digest_of
 from ..base.model import Base
 from ..base.text_digest import text_digest, tokenizer_digest
 
-BASE = "base."  # how their names begin
+BASE = "base."  # prefix of their names
 
 
 def base_settings(base: Base, reads_text: bool) -> dict[str, Any]:
-    """Noise levels, codec and configuration of a base, and its text encoder where the trained model reads text."""
+    """Return noise levels, codec and configuration of a base, and its text encoder if the trained model reads text."""
     config = json.dumps(base.config, sort_keys=True, default=str)
-    found = {
+    facts = {
         "prediction_type": base.schedule.prediction_type,
         "alphas_cumprod": digest_of({"alphas_cumprod": base.schedule.alphas_cumprod}),
         "codec": base.codec.digest,
         "unet_config": hashlib.sha256(config.encode()).hexdigest(),
     }
     if reads_text and base.text is not None:
-        found |= {"text_encoder": text_digest(base.text), "tokenizer": tokenizer_digest(base.text)}
-    return {BASE + name: value for name, value in found.items()}
+        facts |= {"text_encoder": text_digest(base.text), "tokenizer": tokenizer_digest(base.text)}
+    return {BASE + name: value for name, value in facts.items()}

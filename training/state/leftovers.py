@@ -1,4 +1,4 @@
-"""What a process left in a run's folder when it was killed while it wrote."""
+"""Remove temporary files of a process that was killed while it wrote into a run's folder."""
 
 import os
 import re
@@ -9,13 +9,14 @@ from ..durable import PARTIAL
 from ..processes.shared_disk import TOKEN
 
 HEX = "[0-9a-f]{32}"
-# Names with a random part, of files and of a world's folder, and the model card's.
+# Temporary names: files and a world's folder (with a random part), and the model card.
 TEMPORARY = re.compile(rf".+\.{HEX}({re.escape(PARTIAL)}|\.tmp)|\.README\.md\.tmp|{re.escape(TOKEN)}{HEX}")
-REPLACED = re.compile(rf"\.(?P<name>.+)\.{HEX}\.old")  # a world that waits for the new one to be in its place
+REPLACED = re.compile(rf"\.(?P<name>.+)\.{HEX}\.old")  # a world that is being replaced
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove them from a folder that no other process writes into; a world that lost its place gets it back."""
+    """Remove temporary files. No other process may write into the folder. A world whose replacement is missing is
+    restored."""
     for path in folder.iterdir():
         replaced = REPLACED.fullmatch(path.name)
         if replaced and not (folder / replaced["name"]).exists():

@@ -1,16 +1,16 @@
-"""The averages that the settings ask for."""
+"""The averages that the settings select."""
 
 from ..settings.config import EmaConfig
 from .ema import Profile, power_profile
 
-WEIGHTS = "weights"  # the last weights themselves, where the name of an average may stand
+WEIGHTS = "weights"  # stands for the last weights where an average is named
 
 
 def profiles(config: EmaConfig) -> list[Profile]:
-    """A profile for each average that is kept, the one to export first.
+    """Return a profile for each average; a run exports the first.
 
     Raises:
-        InputError: a relative width that no profile has.
+        InputError: no profile has this relative width.
     """
     if config.ema == "none":
         return []
@@ -20,6 +20,6 @@ def profiles(config: EmaConfig) -> list[Profile]:
 
 
 def first_average(config: EmaConfig) -> str:
-    """The average that a run exports."""
+    """Return the name of the average that a run exports."""
     kept = profiles(config)
     return kept[0].name if kept else WEIGHTS
