@@ -1,5 +1,4 @@
-"""Where a run reads and writes: looked at before anything is done, so that a slip of the hand leaves nothing behind and
-costs no time."""
+"""Check a run's paths before any work, so that a typing error costs no time and leaves nothing behind."""
 
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from ..state.record import check_record, given_settings
 
 
 def check_paths(config: RunConfig) -> None:
-    """Look at the paths of a run; nothing is left behind.
+    """Check the paths of a run; write nothing.
 
     Raises:
-        InputError: no pictures or base there, an output or cache that cannot be made, an output among the pictures, or
-            one that holds a run of other settings.
+        InputError: pictures or base are missing; output or cache cannot be created; the output lies among the pictures
+            or holds a run with other settings.
     """
     check_folder(config.data)
     find_base(config.base)

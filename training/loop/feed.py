@@ -1,4 +1,4 @@
-"""Where a run's samples come from, as far as the loop is concerned."""
+"""The interface between the loop and the source of its samples."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -7,11 +7,11 @@ from .step import Batch
 
 
 class Feed(Protocol):
-    """Samples by step: the same at every step, however the run got there.
+    """Samples for each step; a step's samples do not depend on where the run was resumed.
 
     Attributes:
-        digest: changes when the pictures or captions do.
-        pictures: that are trained on.
+        digest: hash of the pictures and captions.
+        pictures: number of training pictures.
     """
 
     @property
@@ -21,9 +21,9 @@ class Feed(Protocol):
     def pictures(self) -> int: ...
 
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
-        """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
+        """Yield this process's part of the global batch of each step from ``start_step`` up to ``steps``."""
         ...
 
     def held_out(self) -> Sequence[Batch]:
-        """The pictures that are not trained on, one a batch; their slots count them."""
+        """Return the validation pictures, a batch each; a batch's slot is its index."""
         ...
