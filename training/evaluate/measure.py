@@ -1,6 +1,6 @@
 """A measure of generated pictures: one object that answers every question of `Measure`.
 
-A new measure is a class here or in a neighbour and an entry in `MEASURES` of report.py.
+A new measure is a class here or in a neighbour and an entry in `MEASURES` of evaluation.py.
 """
 
 from abc import ABC, abstractmethod
