@@ -164,7 +164,7 @@ def test_progress_is_shown_and_ctrl_c_is_one_line(
     words = ["prepare", "--base", str(folder), "--images", str(images), "--levels", "2", "--output"]
     assert main([*words, str(tmp_path / "start.safetensors")]) == 0
     shown = capsys.readouterr().err
-    for part in ("looking at files", "latents", "measuring null-text", "comparing with"):
+    for part in ("scanning files", "latents", "measuring null-text", "comparing with"):
         assert part in shown
 
     def interrupted(*args: object, **options: object) -> None:

@@ -13,11 +13,11 @@ from training.loop.metrics import Metrics
 def test_nothing_is_shown_before_it_is_known_how_much_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr("sys.stderr", shown)
-    with bar("looking at files", "file") as lines:
+    with bar("scanning files", "file") as lines:
         assert shown.getvalue() == ""
         tell = on(lines)
         tell(1, 4)
-        assert "looking at files" in shown.getvalue() and "1/4" in shown.getvalue()
+        assert "scanning files" in shown.getvalue() and "1/4" in shown.getvalue()
         tell(4, 4)
     assert ": 0file" not in shown.getvalue()
 
@@ -53,6 +53,6 @@ def test_each_line_of_a_log_has_the_rate_of_its_own_time(tmp_path: Path, monkeyp
 def test_other_processes_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr("sys.stderr", shown)
-    with bar("looking at files", "file", quiet=True) as lines:
+    with bar("scanning files", "file", quiet=True) as lines:
         on(lines)(1, 4)
     assert shown.getvalue() == ""

@@ -100,7 +100,7 @@ def test_a_full_disk_keeps_the_last_one_and_is_one_clear_line(
         raise error
 
     monkeypatch.setattr(checkpoint, at, full)
-    with pytest.raises(InputError, match="step-00000001 is whole") as caught:
+    with pytest.raises(InputError, match="step-00000001 is complete") as caught:
         write_checkpoint(tmp_path, made(2), keep_last=1)
     assert "\n" not in str(caught.value) and "Free some space" in str(caught.value)
     assert names(tmp_path) == ["step-00000001"]

@@ -250,4 +250,4 @@ def test_a_stopped_run_says_so_by_its_exit_code(given: Path, tmp_path: Path, nam
     _, err = process.communicate(timeout=120)
     assert process.returncode == code, err
     step = step_of(checkpoints(tmp_path / "run" / "checkpoints")[-1])
-    assert err.endswith(f"stopped at step {step}; the same command goes on from there\n") and "Traceback" not in err
+    assert err.endswith(f"stopped at step {step}; the same command continues from there\n") and "Traceback" not in err

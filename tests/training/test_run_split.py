@@ -38,5 +38,5 @@ def test_the_seed_says_which(tmp_path: Path) -> None:
 
 
 def test_something_is_left_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="held_out: expected fewer than the 7 pictures there are, got 7"):
+    with pytest.raises(InputError, match="held_out: expected fewer than the 7 pictures, got 7"):
         split(scan(tmp_path, 32), 7, 0)

@@ -200,7 +200,7 @@ def test_a_dry_run_tells_and_writes_nothing(
         (["--optimizer", "adamw8bit"], "bitsandbytes"),
         (["--start", "nowhere.safetensors"], "start"),
         (["--kind", "text", "--train-text"], "train_text"),
-        (["--kind", "null-text-lora", "--lora-targets", "no_such_layer"], "The usual ones are to_q to_k"),
+        (["--kind", "null-text-lora", "--lora-targets", "no_such_layer"], "The default is to_q to_k"),
         (["--sigma-rels", "0.5"], "sigma_rels"),
         (["--resolution", "17", "--bucket-step", "17"], "bucket"),
     ],

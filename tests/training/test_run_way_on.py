@@ -97,7 +97,7 @@ def test_a_finished_run_says_what_validated_best_and_how_to_train_on(
     start = f"give another --output and --start {run / 'cats.safetensors'}"
     assert train(given, run, *KEPT, "--export-dtype", "fp32", "--dry-run") == 0
     told = capsys.readouterr().out
-    assert f"its learning rate has come down to 0. To train on from it with other settings, {start}); step 3" in told
+    assert f"its learning rate has reached 0. To train on from it with other settings, {start}); step 3" in told
     assert "step 3 validated best of 3 kept checkpoints (ema-0.05 0.1)" in told and "more --steps" not in told
     for other in (["--steps", "8"], ["--lr", "1e-2"], ["--precision", "bf16"], ["--flip", "0"]):
         assert train(given, run, *KEPT, *other) == 2
@@ -109,7 +109,7 @@ def test_a_finished_run_says_what_validated_best_and_how_to_train_on(
 def test_a_constant_run_may_be_made_longer(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """T6."""
     assert train(given, tmp_path / "run") == 0 and train(given, tmp_path / "run", "--dry-run") == 0
-    assert "(more --steps go on from there)" in capsys.readouterr().out
+    assert "(more --steps continue from there)" in capsys.readouterr().out
     assert train(given, tmp_path / "run", "--steps", "5") == 0 and best_kept(tmp_path / "run", "ema-0.05") is None
 
 
@@ -152,4 +152,4 @@ def test_a_start_that_has_no_effect_is_refused(
 ) -> None:
     """T20: a model that reads text begins with its base."""
     assert train(given, tmp_path / "text", "--kind", "text", "--start", str(run / "cats.safetensors")) == 2
-    assert "start: expected none for a model that reads text" in capsys.readouterr().err
+    assert "start: expected no start file for a model that reads text" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""The kinds of concept that can be trained, and the network of each."""
+"""The kinds of concept that can be trained, each with its network."""

@@ -1,4 +1,4 @@
-"""Whether a file that training starts from, or a checkpoint, is of the base."""
+"""Check that a start file or a checkpoint belongs to the base."""
 
 from collections.abc import Mapping
 
@@ -13,20 +13,20 @@ from gcfg_core.errors import ConceptFileError, InputError
 from ..base.model import Base
 from ..export.facts import base_hash, base_line
 
-REMEDY = "Prepare it from this very base, read with the same settings."
+REMEDY = "Prepare it from this base, read with the same settings."
 GIVE = "Give the base it was trained from."
-CLOSE = 1e-3  # SDXL's constants: a file may hold them in half precision
+CLOSE = 1e-3  # tolerance for SDXL's constants, which a file may store in half precision
 
 
 def check_start(concept: Concept, base: Base) -> None:
-    """Compare all that a concept file says about where it came from; shapes are compared where it is read in.
+    """Compare a concept file's facts about its base with the base; shapes are checked when the tensors are loaded.
 
     Raises:
-        InputError: another prediction, other noise levels, another base or other constants of SDXL.
+        InputError: the prediction type, the noise levels, the base or SDXL's constants differ.
     """
     schedule = base.schedule
     pairs = []
-    if not concept.assumptions:  # a bare state dict says nothing
+    if not concept.assumptions:  # a bare state dict has only assumptions
         pairs.append(("prediction_type", schedule.prediction_type, concept.prediction_type))
         pairs.append(("zero_terminal_snr", str(schedule.zero_terminal_snr), str(concept.zero_terminal_snr)))
     noted, own_hash = base_hash(concept.base), base_hash(base_line(base))
@@ -44,20 +44,20 @@ def check_start(concept: Concept, base: Base) -> None:
 
 
 def _same(own: Tensor | None, its: Tensor | None) -> bool:
-    """A file that holds none says nothing against it."""
+    """True if two constants agree, or if the file stores none."""
     if own is None or its is None:
         return its is None
     return own.shape == its.shape and torch.allclose(own.float(), its.float(), rtol=CLOSE, atol=CLOSE)
 
 
 def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, name: str) -> None:
-    """Raise InputError where a checkpoint's UNet is not of the base's shape.
+    """Raise InputError if a checkpoint's UNet does not have the base's shapes.
 
     Args:
         weights: by their names in the UNet.
-        base: that the run is said to have begun with.
-        null_text: whether the run replaced cross-attention by constants.
-        name: of the checkpoint, for the message.
+        base: the run's base.
+        null_text: True if constants replace the cross-attention.
+        name: the checkpoint's, for the message.
     """
     shapes = shapes_of(base.config, null_text)
     odd = [key for key, value in weights.items() if key in shapes and tuple(value.shape) != shapes[key]]
@@ -67,7 +67,7 @@ def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, na
 
 
 def check_adapters(lora: LoraConcept, name: str) -> None:
-    """Raise InputError where a checkpoint's LoRA is not for the base that its configuration was taken from."""
+    """Raise InputError if a checkpoint's LoRA does not fit the base that its configuration names."""
     try:
         check_lora_concept(lora, name)
     except ConceptFileError as error:

@@ -1,4 +1,4 @@
-"""A kind of concept that can be trained: one object that answers every question of `Kind`."""
+"""The interface of a kind of concept: how to start, build, check and export its network."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,52 +15,52 @@ from .network import Network
 
 
 class Kind(ABC):
-    """What is trained; a subclass that leaves a question open cannot be made."""
+    """A kind of concept that can be trained. A subclass must implement every method."""
 
     @property
     @abstractmethod
     def has_constants(self) -> bool:
-        """Whether a run without `start` measures null-text constants, which it starts from."""
+        """True if a run without `start` first measures null-text constants."""
 
     @abstractmethod
     def read_start(self, start: str, base: Base, model: ModelConfig) -> dict[str, Tensor]:
-        """Read and check the file that a run starts from: tensors by their names in the UNet.
+        """Read and check a start file; return its tensors by their names in the UNet.
 
         Raises:
-            InputError: it cannot be read, is no file of this kind, or is another base's.
+            InputError: the file cannot be read, is of another kind, or belongs to another base.
         """
 
     @abstractmethod
     def empty_start(self, base: Base) -> dict[str, Tensor]:
-        """The tensors that a run without `start` starts from, zero in place of what it measures."""
+        """Return the start tensors of a run without `start`, with zeros for the values that will be measured."""
 
     @abstractmethod
     def network(self, base: Base, start: Mapping[str, Tensor], config: RunConfig) -> Network:
-        """Build the network that is trained; the base's UNet becomes a part of it.
+        """Build the network to train, around the base's UNet.
 
         Args:
             base: the base model, changed in place.
-            start: as `read_start` gives it, or with the measured constants.
-            config: of the run.
+            start: from `read_start`, or the measured constants.
+            config: the run's settings.
 
         Raises:
-            InputError: `start` is not of this base, or settings do not fit it.
+            InputError: `start` does not fit the base or the settings.
         """
 
     @abstractmethod
     def concept(
         self, base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, model: Mapping[str, Any], title: str
     ) -> AnyConcept:
-        """The concept of a trained network.
+        """Return a trained network as a concept.
 
         Args:
-            base: what it was trained from.
+            base: the base that it was trained from.
             state: trained and frozen tensors by their names in the UNet.
-            facts: about the run.
-            model: its settings of the section "model".
-            title: a name for people.
+            facts: facts about the run.
+            model: settings of the section "model".
+            title: name for people.
         """
 
     @abstractmethod
     def check(self, state: Mapping[str, Tensor], base: Base, model: Mapping[str, Any], name: str) -> None:
-        """Raise InputError where a checkpoint's tensors are not of the base's shape; ``name`` is the checkpoint's."""
+        """Raise InputError if a checkpoint's tensors do not have the base's shapes; ``name`` is the checkpoint's."""

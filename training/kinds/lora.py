@@ -1,4 +1,4 @@
-"""The null-text UNet as a LoRA: adapters learn beside the frozen layers of the base."""
+"""Kind null-text-lora: LoRA adapters learn beside the frozen layers of the base's null-text UNet."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ from .null_text import NULL_TEXT, PREPARE, NullText, learn_constants, null_text_
 
 
 class NullTextLora(NullText):
-    """kind null-text-lora. Its start holds the constants, and where it is another LoRA, factors in PEFT's names."""
+    """Kind null-text-lora. A start holds the constants, and also LoRA factors (PEFT's names) if it is a LoRA."""
 
     def read_start(self, start: str, base: Base, model: ModelConfig) -> dict[str, Tensor]:
         try:
@@ -63,7 +63,7 @@ def _concept(
 
 
 def _add_adapters(unet: nn.Module, model: ModelConfig, seed: int) -> None:
-    """Freeze the network and put adapters beside its layers; their first values depend on the seed alone."""
+    """Freeze the network and add adapters to its layers. Their initial values depend only on the seed."""
     adapters = LoraConfig(
         r=model.lora_rank,
         lora_alpha=model.lora_alpha or model.lora_rank,  # type: ignore[arg-type]
@@ -77,12 +77,12 @@ def _add_adapters(unet: nn.Module, model: ModelConfig, seed: int) -> None:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            "lora_targets", "ends of layers' names", reason, f"The usual ones are {' '.join(LORA_TARGETS)}."
+            "lora_targets", "endings of layers' names", reason, f"The default is {' '.join(LORA_TARGETS)}."
         ) from None
 
 
 def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
-    """Put the factors of another run into the adapters, where there are any."""
+    """Load another run's factors into the adapters; do nothing if there are none."""
     if not factors:
         return
     own = {name.replace(".default.", "."): value for name, value in unet.named_parameters() if ".lora_" in name}
@@ -90,13 +90,13 @@ def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
     odd += [key for key in own if key in factors and own[key].shape != factors[key].shape]
     if odd:
         raise InputError("start", "a LoRA of these lora_targets and this lora_rank", f"a difference at {odd[0]}",
-                         "Give the settings that it was trained with.")  # fmt: skip
+                         "Give the settings that the LoRA was trained with.")  # fmt: skip
     for name, value in own.items():
         value.data.copy_(factors[name])
 
 
 def _lora_start(lora: LoraConcept, base: Base, model: ModelConfig) -> dict[str, Tensor]:
-    """The constants, and the factors scaled so that they have the same effect at this run's alpha."""
+    """Return the constants and the factors, rescaled to have the same effect at this run's alpha."""
     check_start(lora.with_tensors({}), base)
     ratio = lora.scale / ((model.lora_alpha or model.lora_rank) / model.lora_rank)
     factors = {key: value.float() * (ratio if key.endswith(UP) else 1.0) for key, value in lora.factors.items()}

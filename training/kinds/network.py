@@ -1,4 +1,4 @@
-"""What is trained, as one module: the UNet, and the text encoder where that learns too."""
+"""The network to train, as one module: the UNet, and the text encoder if it is trained too."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from ..base.model import Condition
 
 
 class Network(nn.Module):
-    """A UNet with its condition: forward takes what a batch holds and gives the prediction.
+    """A UNet with its condition: forward maps a batch to the prediction.
 
-    One module, because wrappers (DDP, FSDP) synchronise one: `unet` is trained and, with `train_text`, `text`.
+    One module, because wrappers (DDP, FSDP) synchronise one. `unet` is trained, and `text` with `train_text`.
 
     Args:
         unet: diffusers' UNet2DConditionModel, null-text or not.
-        null: the empty prompt's condition; a null-text SDXL model always gets its pooled vector and size ids.
-        text: the text encoder of a model that reads captions; None: it is always told the empty prompt.
-        train_text: `text` is a module and learns.
+        null: condition of the empty prompt; a null-text SDXL model always gets its pooled vector and size ids.
+        text: text encoder for captions; None: the condition is always that of the empty prompt.
+        train_text: `text` is a module and is trained.
         null_text: the UNet has no cross-attention.
     """
 
@@ -36,27 +36,27 @@ class Network(nn.Module):
         self.reads_text = text is not None
         if train_text:
             self.text = text
-        self._frozen_text = None if train_text else (text,)  # a tuple hides it from the wrappers
+        self._frozen_text = None if train_text else (text,)  # a tuple hides the encoder from the wrappers
 
     def frozen_text_to(self, device: torch.device) -> None:
-        """Bring a text encoder that does not learn, and that `to` cannot see, to the device."""
+        """Move a text encoder that is not trained to the device; `to` does not reach it."""
         if self._frozen_text is not None and self._frozen_text[0] is not None:
             self._frozen_text[0].to(device)
 
     def forward(self, x: Tensor, t: Tensor, captions: Sequence[str], time_ids: Tensor | None) -> Tensor:
-        """The UNet's output.
+        """Return the UNet's output.
 
         Args:
             x: noisy latents [B, C, h, w].
             t: timesteps [B].
-            captions: B of them; a null-text model reads none.
-            time_ids: SDXL: the size ids of each picture [B, 6]; a null-text model takes its own.
+            captions: B captions; a null-text model ignores them.
+            time_ids: SDXL: size ids of each picture [B, 6]; a null-text model uses its own.
         """
         arguments = self._condition(captions, time_ids, x).arguments() if self.reads_text else self._constants(len(x))
         return self.unet(x, t, **arguments, return_dict=False)[0]
 
     def _constants(self, batch: int) -> dict[str, Any]:
-        """The empty prompt for a batch; a null-text UNet gets what is left of it, SDXL's constants."""
+        """Return the empty prompt's arguments for a batch; for a null-text UNet only SDXL's constants remain."""
         hidden = None if self.hidden is None else self.hidden.expand(batch, -1, -1)
         if self.pooled is None or self.time_ids is None:
             return {"encoder_hidden_states": hidden}
@@ -67,7 +67,10 @@ class Network(nn.Module):
         if self._frozen_text is None:
             encoded = self.text.encode(captions)
         else:
-            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # in float32, as it was measured
+            with (
+                torch.no_grad(),
+                torch.autocast(x.device.type, enabled=False),
+            ):  # float32, as in calibration
                 encoded = self._frozen_text[0].encode(captions)
         sizes = None
         if encoded.pooled is not None and self.time_ids is not None:

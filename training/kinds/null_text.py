@@ -1,4 +1,4 @@
-"""A null-text UNet: every weight learns, and no layer reads text."""
+"""Kind null-text: every weight of the UNet is trained, and no layer reads text."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ NULL_TEXT, PREPARE = "a null-text file", f"Make one with `{PROGRAM} prepare`."
 
 
 class NullText(Kind):
-    """kind null-text."""
+    """Kind null-text."""
 
     @property
     def has_constants(self) -> bool:
@@ -54,30 +54,30 @@ class NullText(Kind):
 
 
 def null_text_unet(base: Base, start: Mapping[str, Tensor]) -> nn.Module:
-    """The base's UNet without its text attention, changed in place.
+    """Remove the text attention from the base's UNet, in place, and load the start tensors.
 
     Args:
         base: the base model.
-        start: tensors of the null-text UNet by name, the constants at least; the rest stays the base's.
+        start: tensors of the null-text UNet by name, at least the constants; other weights stay the base's.
 
     Raises:
-        InputError: `start` is not of this base.
+        InputError: `start` does not fit this base.
     """
     unet = network_of(base.config).remove_text(base.unet)
     if set(start) - set(unet.state_dict()) or not _constants(unet) <= set(start):
         odd = sorted(set(start) ^ _constants(unet))[0]
         raise InputError("start", "the constants of this base's layers", f"a difference at {odd}",
-                         "Prepare it from this very base.")  # fmt: skip
+                         "Prepare it from this base.")  # fmt: skip
     for name, value in unet.state_dict().items():
         if name in start and start[name].shape != value.shape:
             raise InputError("start", f"{name} of shape {list(value.shape)}", f"shape {list(start[name].shape)}",
-                             "Prepare it from this very base.")  # fmt: skip
+                             "Prepare it from this base.")  # fmt: skip
     unet.load_state_dict(dict(start), strict=False)
     return unet
 
 
 def learn_constants(unet: nn.Module, learn: bool) -> None:
-    """Let the null-text constants learn, or freeze them."""
+    """Unfreeze the null-text constants, or freeze them."""
     for name, parameter in unet.named_parameters():
         if name.endswith(FEATURE):
             parameter.requires_grad_(learn)
@@ -88,10 +88,10 @@ def _constants(unet: nn.Module) -> set[str]:
 
 
 def read_null_text(start: str, base: Base) -> Mapping[str, Tensor]:
-    """The tensors of a null-text file, from `prepare` or a run.
+    """Return the tensors of a null-text file, written by `prepare` or by a run.
 
     Raises:
-        InputError: it cannot be read, is no null-text file, or is another base's.
+        InputError: the file cannot be read, is not null-text, or belongs to another base.
     """
     try:
         concept = read_concept(Path(start))

@@ -1,4 +1,4 @@
-"""The kinds of concept that can be trained, by the names that the settings have."""
+"""The table of kinds, by their names in the settings."""
 
 from gcfg_core.errors import InputError
 
@@ -9,14 +9,14 @@ from .null_text import NullText
 from .text import Text
 
 KINDS: dict[str, Kind] = {"null-text": NullText(), "null-text-lora": NullTextLora(), "text": Text()}
-assert KINDS.keys() == READS_TEXT.keys(), "a kind for each choice of the setting"
+assert KINDS.keys() == READS_TEXT.keys(), "every choice of the setting needs a kind"
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of a name.
+    """Return the kind with this name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no kind has this name.
     """
     if name not in KINDS:
         raise InputError("kind", " or ".join(KINDS), repr(name), "Name one of them.")

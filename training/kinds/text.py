@@ -1,4 +1,4 @@
-"""A UNet that reads text: everything in it learns, and with --train-text the text encoder too."""
+"""Kind text: the UNet reads text and is trained whole; with --train-text the text encoder is trained too."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,19 +18,19 @@ from .checks import check_weights
 from .kind import Kind
 from .network import Network
 
-TEXT = "text."  # how a trained network's tensors begin where its text encoder learns too
+TEXT = "text."  # prefix of the text encoder's tensors in a trained network
 
 
 class Text(Kind):
-    """kind text. It is drawn under its own prompt, with no base beside it."""
+    """Kind text. Sampled alone, under its own prompt, without a base beside it."""
 
     @property
     def has_constants(self) -> bool:
         return False
 
     def read_start(self, start: str, base: Base, model: ModelConfig) -> dict[str, Tensor]:
-        raise InputError("start", "none for a model that reads text", start,
-                         "Leave it out; a world that was trained is given as --base.")  # fmt: skip
+        raise InputError("start", "no start file for a model that reads text", start,
+                         "Leave it out; give a trained world as --base.")  # fmt: skip
 
     def empty_start(self, base: Base) -> dict[str, Tensor]:
         return {}
@@ -48,23 +48,23 @@ class Text(Kind):
 
 
 def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
-    """A network with its cross-attention; everything in the UNet learns.
+    """Build a network that keeps its cross-attention; the whole UNet is trained.
 
     Args:
         base: the base model.
-        reads_captions: False: it always gets the empty prompt's condition.
-        train_text: the text encoder learns too.
+        reads_captions: False: the condition is always that of the empty prompt.
+        train_text: train the text encoder too.
 
     Raises:
-        InputError: captions or `train_text` and a base without text encoder, or one that cannot be trained.
+        InputError: captions or `train_text` with a base whose text encoder is missing or cannot be trained.
     """
     if (reads_captions or train_text) and base.text is None:
         raise InputError("captions", "a base with tokenizer and text encoder", "a UNet alone",
                          f"{NAME_TOKENIZER}, or train without captions.")  # fmt: skip
     if train_text and not (reads_captions and isinstance(base.text, nn.Module)):
-        got = "one that cannot be" if reads_captions else "no captions"
+        got = "another text encoder" if reads_captions else "no captions"
         raise InputError("train_text", "captions, and a text encoder that can be trained", got,
-                         "Only worlds of your own have one; leave it out.")  # fmt: skip
+                         "Only worlds of your own have a trainable text encoder; leave --train-text out.")  # fmt: skip
     base.unet.requires_grad_(True)
     if train_text:
         base.text.requires_grad_(True)  # type: ignore[union-attr]
@@ -72,11 +72,11 @@ def text_network(base: Base, reads_captions: bool, train_text: bool) -> Network:
 
 
 def take_text(base: Base, weights: Mapping[str, Tensor]) -> None:
-    """Give the base's text encoder the weights of one that was trained with the UNet; nothing where there are none.
+    """Load trained text-encoder weights into the base's text encoder; do nothing if there are none.
 
     Args:
-        base: changed in place, its empty prompt's condition too.
-        weights: of a trained network, by their names in it.
+        base: changed in place, including its empty-prompt condition.
+        weights: of a trained network, by name.
     """
     own = {key.removeprefix(TEXT): value for key, value in weights.items() if key.startswith(TEXT)}
     if own and isinstance(base.text, WordText):

@@ -1,1 +1,1 @@
-"""Starting a run: its plan, its costs, its session, its result."""
+"""Launch a run: path checks, dry run, cost estimate, session and result."""

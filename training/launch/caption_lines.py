@@ -1,4 +1,4 @@
-"""Lines of the plan about captions that the model does not read, or not to their end."""
+"""Lines for the run's summary about captions that the model does not read, or reads only in part."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,10 +14,10 @@ UNREAD = "the model learns to draw these pictures under the empty prompt alone"
 
 
 def caption_lines(config: RunConfig, base: Base, pictures: Sequence[Picture]) -> list[str]:
-    """Captions that are not read, that the base does not know, or that are longer than what it reads.
+    """Return lines about captions that are not read, have unknown words, or are too long.
 
     Args:
-        pictures: of the scan, those held out too.
+        pictures: all pictures of the scan, including held-out pictures.
     """
     asked = config.data.captions != "none"
     if not config.model.reads_text:
@@ -25,16 +25,16 @@ def caption_lines(config: RunConfig, base: Base, pictures: Sequence[Picture]) ->
         return [f"captions  are not read: {why}"] if asked else []
     captioned = {picture.name: picture.caption for picture in pictures if asked and picture.caption}
     if not captioned:
-        return [f"captions  {'none are there' if asked else 'none are read'}: {UNREAD}"]
+        return [f"captions  {'no picture has any' if asked else 'not used'}: {UNREAD}"]
     return [*_unknown(base, captioned), *_cut(base, captioned)]
 
 
 def _unknown(base: Base, captioned: dict[str, str]) -> list[str]:
-    found = [words for caption in captioned.values() if (words := unknown_words(base, caption))]
-    if not found:
+    unknown = [words for caption in captioned.values() if (words := unknown_words(base, caption))]
+    if not unknown:
         return []
-    shown = some([*map(repr, dict.fromkeys(chain.from_iterable(found)))], 10)
-    return [f"captions  {len(found)} of {len(captioned)} with words that {base.name} does not know: {shown}"]
+    shown = some([*map(repr, dict.fromkeys(chain.from_iterable(unknown)))], 10)
+    return [f"captions  {len(unknown)} of {len(captioned)} with words that {base.name} does not know: {shown}"]
 
 
 def _cut(base: Base, captioned: dict[str, str]) -> list[str]:

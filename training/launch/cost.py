@@ -1,4 +1,4 @@
-"""The cost of a step in memory and time: counted where it can be, measured on random data where that is cheap."""
+"""Estimate the memory and time of a step: counted from shapes, or measured on random data if that is fast."""
 
 import time
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from ..optimizers import optimizer_of
 from ..settings.config import RunConfig
 from ..state.ema import profiles, trainable
 
-CHEAP = 1e12  # operations of all passes up to which a CPU is asked for them: some twenty seconds of two cores
+CHEAP = 1e12  # operations up to which a CPU runs the passes: about twenty seconds on two cores
 TIMED = 2  # passes
-PASSES = 1 + TIMED  # the first one warms up
-BOTH_WAYS = 3  # a forward and a backward pass take three times the operations of the forward pass
+PASSES = 1 + TIMED  # the first pass warms up
+BOTH_WAYS = 3  # operations of a forward and backward pass, relative to the forward pass
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device; activations are None where they were not measured."""
+    """Bytes on one device; activations are None if they were not measured."""
 
     weights: int
     gradients: int
@@ -32,20 +32,20 @@ class Memory:
 
     @property
     def counted(self) -> int:
-        """All but the activations."""
+        """The sum without activations."""
         return self.weights + self.gradients + self.optimizer + self.averages
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One forward and backward pass of a microbatch: activations kept for the backward pass, and seconds."""
+    """Measured forward and backward pass of a microbatch: bytes of activations kept for backward, and seconds."""
 
     activations: int
     seconds: float
 
 
 def memory_of(network: nn.Module, config: RunConfig, activations: int | None = None) -> Memory:
-    """Memory of a network and of what is kept beside it while it is trained; sharding (FSDP) divides it."""
+    """Return the memory of a network during training; sharding (FSDP) divides it."""
     trained = list(trainable(network).values())
     count = sum(value.numel() for value in trained)
     return Memory(
@@ -58,16 +58,16 @@ def memory_of(network: nn.Module, config: RunConfig, activations: int | None = N
 
 
 def checkpoint_bytes(network: nn.Module, config: RunConfig) -> int:
-    """Size of one checkpoint on the disk."""
+    """Return the size of a checkpoint on disk."""
     count = sum(value.numel() for value in trainable(network).values())
     return count * (4 + 4 * len(profiles(config.ema)) + optimizer_of(config.optimizer.optimizer).bytes_per_parameter)
 
 
 def operations(network: nn.Module, batch: Batch) -> float:
-    """Floating point operations of a forward and backward pass; counted, not run.
+    """Count the floating point operations of a forward and backward pass, without running it.
 
     Args:
-        batch: of the size that is trained.
+        batch: of the trained size.
     """
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
         time_ids = None if batch.time_ids is None else torch.empty_like(batch.time_ids)
@@ -76,7 +76,7 @@ def operations(network: nn.Module, batch: Batch) -> float:
 
 
 def why_not_measured(network: nn.Module, batch: Batch, accelerator: Accelerator) -> str:
-    """The reason for which the passes of `measure` would take long; empty on a GPU, or where there is little to do."""
+    """Return why `measure` would take long; empty on a GPU, or if the network is small."""
     if accelerator.device.type != "cpu":
         return ""
     count = operations(network, batch)
@@ -84,11 +84,11 @@ def why_not_measured(network: nn.Module, batch: Batch, accelerator: Accelerator)
 
 
 def measure(network: nn.Module, batch: Batch, accelerator: Accelerator) -> Measured:
-    """Run a microbatch forward and backward; the first pass, which warms up, counts the activations.
+    """Run a microbatch forward and backward. The first pass, a warm-up, counts the activations.
 
     Args:
         network: on its device.
-        batch: random latents of the size that is trained.
+        batch: random latents of the trained size.
     """
     kept: dict[int, int] = {}
     own = {value.untyped_storage().data_ptr() for value in network.parameters()}

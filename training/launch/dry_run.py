@@ -1,4 +1,4 @@
-"""What `--dry-run` tells: the pictures, what is trained, and what it costs. Nothing is written."""
+"""`--dry-run`: show the pictures, what would be trained, and its cost. Write nothing."""
 
 from pathlib import Path
 
@@ -26,10 +26,10 @@ from .status import status_of
 
 
 def dry_run(config: RunConfig) -> str:
-    """The plan of a run, as text; nothing in other processes than the first.
+    """Return the run's summary as text; empty in all processes but the first.
 
     Raises:
-        InputError: something given cannot be used, as it would be found when the run begins.
+        InputError: an input cannot be used; the same error as when the run begins.
     """
     with machine(config.loop) as accelerator:
         return _summary(config, accelerator) if accelerator.is_main_process else ""
@@ -50,8 +50,8 @@ def _summary(config: RunConfig, accelerator: Accelerator) -> str:
     order = BatchOrder(training, batch, config.loop.seed, config.data.flip)
     network = untrained_network(config, base)
     largest = max((bucket.size for bucket in training), key=lambda size: size.width * size.height)
-    found = _measured(config, base, network, accelerator, largest)
-    measured, why = (None, found) if isinstance(found, str) else (found, "")
+    outcome = _measured(config, base, network, accelerator, largest)
+    measured, why = (None, outcome) if isinstance(outcome, str) else (outcome, "")
     wanted = wanted_latents(scan.pictures, training, config.data.flip) + wanted_latents(scan.pictures, kept_out, 0.0)
     folder = config.data.cache or Path(config.output)
     latents = LatentCache(folder, base.codec, transparency=config.data.transparency).estimate(wanted)
@@ -68,7 +68,7 @@ def _summary(config: RunConfig, accelerator: Accelerator) -> str:
 
 
 def _measured(config: RunConfig, base: Base, network: Network, accelerator: Accelerator, size: Size) -> Measured | str:
-    """A microbatch of the largest size on random data; the reason where that would take long."""
+    """Measure a microbatch of the largest size on random data; return a reason instead if that would take long."""
     count, factor = config.loop.batch_size, base.codec.factor
     latents = torch.randn(count, base.codec.channels, size.height // factor, size.width // factor)
     batch = Batch(latents, [""] * count, range(count), torch.tensor([EMPTY_PROMPT_IDS] * count))

@@ -1,4 +1,4 @@
-"""The plan of a run as text: what is trained, how long, and what it costs."""
+"""A run's summary as text: what is trained, for how long, and at what cost."""
 
 import datetime
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def training_lines(
     pictures: Sequence[Picture],
     accelerator: Accelerator,
 ) -> str:
-    """Base, network, batch and steps; ``pictures`` are all of the scan."""
+    """Return lines about base, network, batch and steps; ``pictures`` are all of the scan."""
     loop, trained = config.loop, sum(value.numel() for value in trainable(network).values())
     whole = sum(value.numel() for value in network.parameters())
     return "\n".join([
@@ -43,7 +43,7 @@ def training_lines(
 
 
 def _beware(config: RunConfig, base: Base, order: BatchOrder) -> list[str]:
-    """What somebody may not have meant."""
+    """Return warnings about settings that may be mistakes."""
     lines = []
     if order.repeats:
         slots = order.steps_per_epoch * order.batch
@@ -55,7 +55,7 @@ def _beware(config: RunConfig, base: Base, order: BatchOrder) -> list[str]:
 
 
 def memory_line(config: RunConfig, network: Network, activations: int | None = None, why: str = "") -> str:
-    """Bytes on each device; ``why`` tells why the activations were not measured."""
+    """Return the line about memory on each device; ``why`` says why activations were not measured."""
     memory = memory_of(network, config, activations)
     parts = [
         f"weights {size_text(memory.weights)}",
@@ -72,18 +72,18 @@ def memory_line(config: RunConfig, network: Network, activations: int | None = N
 
 
 def disk_line(config: RunConfig, network: Network, latents: int) -> str:
-    """Bytes of latents and checkpoints."""
-    best = config.record.validate_every > 0 and config.loop.held_out > 0  # the one that validated best may be older
+    """Return the line about the size of latents and checkpoints."""
+    best = config.record.validate_every > 0 and config.loop.held_out > 0  # the best checkpoint may be older
     return (
         f"disk      {size_text(latents)} of latents, {size_text(checkpoint_bytes(network, config))} a checkpoint, "
         f"{config.record.keep_last + 1 + best} of them while one is written"
     )
 
 
-def time_line(config: RunConfig, found: Measured | None, why: str = "") -> str:
-    """Seconds of a step and of all; None: they were not measured, and ``why`` tells the reason."""
-    if found is None:
+def time_line(config: RunConfig, measured: Measured | None, why: str = "") -> str:
+    """Return the line about seconds per step and in total; None: not measured, and ``why`` says why."""
+    if measured is None:
         return f"time      not measured: {why}"
-    step = found.seconds * config.loop.accumulation
+    step = measured.seconds * config.loop.accumulation
     whole = datetime.timedelta(seconds=round(step * config.loop.steps))
     return f"time      {step:.3g} s a step, measured on random data without the optimizer; {whole} for all steps"

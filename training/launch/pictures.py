@@ -1,5 +1,5 @@
-"""Pictures while a run goes on, always from the same noise: a concept alone and mixed with its base, or the trained
-model under its own prompt where the run trains one that reads text."""
+"""Sample grids during a run, always from the same noise: the concept alone and mixed with its base, or a text model
+under its own prompt."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,13 +32,13 @@ Made = TypeVar("Made")
 
 @dataclass(eq=False)
 class Painter:
-    """Draws with a run's weights; the first process alone has one.
+    """Samples pictures with a run's weights; exists only in the first process.
 
     Attributes:
-        config: of the run.
-        fresh_base: reads the base again, unchanged; called once.
-        frozen: the null-text constants that are not trained.
-        device: to draw on.
+        config: the run's settings.
+        fresh_base: reads an unchanged copy of the base; called once.
+        frozen: null-text constants that are not trained.
+        device: to sample on.
     """
 
     config: RunConfig
@@ -48,11 +48,11 @@ class Painter:
     base: Base | None = None
 
     def grid(self, weights: Mapping[str, Tensor], step: int) -> Image.Image:
-        """A concept, its base and both mixed, or a text model under its prompt; also saved in the run's folder.
+        """Make the sample grid and save it in the run's folder.
 
         Raises:
-            InputError: a prompt and no text encoder.
-            OSError: it could not be saved.
+            InputError: there is a prompt but no text encoder.
+            OSError: the file could not be saved.
         """
         with self._scene(weights, self.config.record.prompt) as (scene, sampling):
             picture = weight_grid(scene, sampling, title=f"step {step}")
@@ -62,7 +62,7 @@ class Painter:
         return picture
 
     def as_tensor(self, weights: Mapping[str, Tensor], step: int) -> Tensor | None:
-        """`grid` as numbers [3, H, W] from 0 to 1; None where it cannot be drawn, which shall not end a run."""
+        """Return `grid` as numbers [3, H, W] from 0 to 1; None if it fails, which does not end the run."""
         picture = _try_to(f"sample grid at step {step}", lambda: self.grid(weights, step).convert("RGB"))
         if picture is None:
             return None
@@ -70,13 +70,14 @@ class Painter:
         return values.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255.0
 
     def thumbnail(self, weights: Mapping[str, Tensor]) -> Image.Image:
-        """One picture of the trained model, without a prompt."""
+        """Make one picture with the trained model, without a prompt."""
         with self._scene(weights, None) as (scene, sampling):
             return scene.pictures(BASE_ALONE if scene.concept is None else CONCEPT_ALONE, 1, sampling)[0]
 
     @contextmanager
     def _scene(self, weights: Mapping[str, Tensor], prompt: str | None) -> Iterator[tuple[Scene, Sampling]]:
-        """The models on the device while the block runs; after it, and after any error, it is the training's again."""
+        """Move the models to the device while the block runs; then free the device for training, even after an
+        error."""
         try:
             yield self._placed(weights, prompt)
         finally:
@@ -105,15 +106,15 @@ class Painter:
 
 
 def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image | None:
-    """A picture for the concept's file; None where none can be drawn, which shall not lose the file."""
+    """Make a picture for the concept file; None if it fails, which does not lose the file."""
     return _try_to("thumbnail", lambda: painter.thumbnail(weights))
 
 
 def _try_to(what: str, draw: Callable[[], Made]) -> Made | None:
-    """What ``draw`` gives; a warning of one line and None where it fails: a run is there to train, not to draw."""
+    """Call ``draw``; if it fails, print a one-line warning and return None, so that training continues."""
     try:
         return draw()
-    except Exception as error:  # whatever a device, a disk or a format may say
+    except Exception as error:  # any failure of a device, a disk or an image format
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         print(f"\nwarning: no {what} could be drawn: {reason}", file=sys.stderr, flush=True)
         return None

@@ -1,4 +1,4 @@
-"""A run's settings tried out before anything is encoded or measured: what cannot be is told at once."""
+"""Try a run's settings before anything is encoded or measured, to fail early."""
 
 import dataclasses
 from pathlib import Path
@@ -21,13 +21,13 @@ from ..state.record import check_record, given_settings
 
 
 def rehearse(config: RunConfig, base: Base) -> None:
-    """Build what a run trains without its weights; the base's UNet stays as it is.
+    """Build the network without its weights and check the settings; the base's UNet is not changed.
 
     Raises:
-        InputError: an optimizer, an average, a start or adapters that cannot be had, a prompt that cannot be read, or
-            another base than that of the run in the output folder.
+        InputError: the optimizer, an average, the start file, the adapters or the prompt cannot be used, or the run in
+            the output folder has another base.
     """
-    if not is_recipe(config.base):  # a new world's words are its pictures', which are compared first
+    if not is_recipe(config.base):  # a new world's vocabulary comes from the captions, which are compared first
         settings = {"base": base.sha256, **base_settings(base, config.model.reads_text)}
         check_record(Path(config.output), settings, some=True)
     if config.record.prompt is not None and config.record.sample_every:
@@ -38,7 +38,7 @@ def rehearse(config: RunConfig, base: Base) -> None:
 
 
 def untrained_network(config: RunConfig, base: Base) -> Network:
-    """The network that a run trains, its constants zero where they are not measured yet; changes the base's UNet.
+    """Return the network to train, with zeros for constants that are not measured yet; changes the base's UNet.
 
     Raises:
         InputError: as `Kind.read_start` and `Kind.network`.

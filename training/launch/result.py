@@ -1,4 +1,4 @@
-"""What comes out of a run: the average of its weights as a concept file, or as a world."""
+"""Write a run's result: the average of its weights as a concept file, or as a world."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +24,13 @@ from ..state.names import WORLD
 def concept_from(
     config: RunConfig, base: Base, weights: Mapping[str, Tensor], frozen: Mapping[str, Tensor], facts: TrainingFacts
 ) -> AnyConcept:
-    """A concept of a network's trained weights.
+    """Return a concept of a network's trained weights.
 
     Args:
-        base: what it was trained from.
-        weights: by their names in the network.
-        frozen: the null-text constants that were not trained, by their names in the UNet.
-        facts: about the run.
+        base: the run's base.
+        weights: by name in the network.
+        frozen: null-text constants that were not trained, by name in the UNet.
+        facts: facts about the run.
     """
     trained = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
     kind, model = kind_of(config.model.kind), config.model.model_dump()
@@ -38,20 +38,20 @@ def concept_from(
 
 
 def facts_of(trainer: Trainer, average: str) -> TrainingFacts:
-    """What the concept file and its card say about the run."""
+    """Return the facts about a run for its concept file and model card."""
     feed = trainer.feed
     return run_facts(trainer.config, trainer.step, average, feed.pictures, feed.digest, trainer.images)
 
 
 def run_facts(config: RunConfig, step: int, average: str, pictures: int, digest: str, batch: int) -> TrainingFacts:
-    """What a concept file and its card say about a run.
+    """Return the facts about a run for a concept file and its model card.
 
     Args:
         step: optimization steps done.
-        average: whose weights these are, "" for the last weights themselves.
-        pictures: that were trained on.
-        digest: of the data.
-        batch: samples of a step over all processes.
+        average: name of the average, "" for the last weights.
+        pictures: number of training pictures.
+        digest: hash of pictures and captions.
+        batch: samples per step over all processes.
     """
     return TrainingFacts(
         steps=step,
@@ -85,27 +85,27 @@ def _settings(config: RunConfig, batch: int) -> dict[str, Any]:
 
 
 def title_of(config: RunConfig) -> str:
-    """The run's title: what was given, or the name of its folder."""
+    """Return the given title, or the name of the run's folder."""
     return config.record.title or Path(config.output).resolve().name
 
 
 def file_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings that change the file that comes out, but not its weights."""
+    """Return the settings that change the written file but not its weights."""
     kept = config.record.model_dump(include={"description", "author", "license", "export_dtype"})
     return {**kept, "title": title_of(config)}
 
 
 def is_world(config: RunConfig, base: Base) -> bool:
-    """Whether what comes out of a run is a world, not a concept file."""
+    """True if the run's result is a world, not a concept file."""
     return config.model.train_text or isinstance(base.text, WordText) and config.model.reads_text
 
 
 def write_result(trainer: Trainer, weights: Mapping[str, Tensor], average: str, thumbnail: Image.Image | None) -> Path:
-    """Write the concept file and its card into the run's folder; a world of one's own becomes a folder there.
+    """Write the concept file and its model card, or a world's folder, into the run's folder.
 
     Raises:
-        InputError, ConceptFileError: the weights are no finite numbers, or not whole.
-        OSError: it could not be written.
+        InputError, ConceptFileError: weights are not finite, or missing.
+        OSError: writing failed.
     """
     config, facts = trainer.config, facts_of(trainer, average)
     if is_world(config, trainer.base):

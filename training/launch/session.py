@@ -1,4 +1,4 @@
-"""A run from its settings to its result: everything is opened in the order in which it depends on each other."""
+"""A run from its settings to its result; opens each part after the parts that it depends on."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,19 +37,19 @@ from .rehearsal import check_paths, rehearse
 from .result import file_settings, write_result
 from .status import status_of
 
-LEVELS = 10  # noise levels at which the constants are measured
+LEVELS = 10  # noise levels for measuring the constants
 
 
 def train(config: RunConfig) -> str:
-    """Begin a run, or go on with the one in the output folder, up to its result.
+    """Begin a run, or continue the run in the output folder, up to its result.
 
     Returns:
-        What came out, for people; nothing in other processes than the first.
+        A line about the result; empty in all processes but the first.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: an input cannot be used.
         Interrupted: a signal asked to stop; the state is saved.
-        ConceptFileError, OSError, SafetensorError: something cannot be read or written.
+        ConceptFileError, OSError, SafetensorError: a file cannot be read or written.
     """
     with machine(config.loop) as accelerator, RunLock() as lock:
         agree(accelerator, lambda: check_paths(config))
@@ -70,7 +70,7 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
     if best is not None:
         add_facts(trainer.folder, best=best.as_json())
     if not finished:
-        where = f"stopped at step {trainer.step}; the same command goes on from there"
+        where = f"stopped at step {trainer.step}; the same command continues from there"
         raise Interrupted(trainer.stopped_by, where if main else "")
     weights, average = trainer.result_weights()
     if not main:
@@ -85,13 +85,13 @@ def _train(config: RunConfig, accelerator: Accelerator, lock: RunLock) -> str:
 
 
 def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None = None) -> tuple[Trainer, Painter]:
-    """Everything a run needs, on its device and before its first step; the first process tells the plan.
+    """Open everything a run needs, before its first step; the first process prints the summary.
 
-    A base or settings that cannot be used leave no folder behind; for a new world, whose words the pictures give, the
-    settings are tried out once these have been looked at.
+    An unusable base or setting leaves no folder behind. A new world takes its vocabulary from the captions; its
+    settings are tried after the pictures are scanned.
 
     Args:
-        lock: is taken as soon as there is a folder; without it, nobody else may be in the folder.
+        lock: taken as soon as the folder exists; None: the caller ensures that no other run uses the folder.
     """
     folder, main = Path(config.output), accelerator.is_main_process
     base = trained_base(config)
@@ -126,17 +126,18 @@ def open_run(config: RunConfig, accelerator: Accelerator, lock: RunLock | None =
 
 
 def _take(lock: RunLock, folder: Path) -> None:
-    """Take the folder and tidy it up; where nothing can be locked, another run may be writing, and all stays."""
+    """Lock the folder and remove leftovers; on a disk without locks remove nothing, since another run may be
+    writing."""
     lock.take(folder)
     if lock.is_held:
         remove_leftovers(folder)
 
 
 def trained_base(config: RunConfig) -> Base | None:
-    """The base that the settings name; None for the recipe of a new world, whose words the pictures' captions give.
+    """Read the configured base; None for the recipe of a new world, whose vocabulary comes from the captions.
 
     Raises:
-        InputError: neither can be used.
+        InputError: the base or recipe cannot be used.
     """
     model = config.model
     if not is_recipe(config.base):
@@ -149,13 +150,14 @@ def trained_base(config: RunConfig) -> Base | None:
 
 
 def open_base(config: RunConfig, scan: Scan) -> Base:
-    """The base that the settings name; a new world, its words the captions', where they name a recipe."""
+    """Read the configured base, or build a new world from a recipe and the captions."""
     captions = (picture.caption or "" for picture in scan.pictures)
     return trained_base(config) or world_from_recipe(config.base, list(captions))
 
 
 def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator: Accelerator) -> dict[str, Tensor]:
-    """Tensors that a null-text run starts from, by their names in the UNet: the constants, and what `start` holds."""
+    """Return the tensors that a null-text run starts from, by name in the UNet: constants, and the start file's
+    tensors."""
     kind = kind_of(config.model.kind)
     if config.model.start is not None:
         return kind.read_start(config.model.start, base, config.model)

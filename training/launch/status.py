@@ -1,4 +1,4 @@
-"""How far the run in a folder has come."""
+"""The status of the run in a folder: how many steps are done, and what is missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,15 @@ from .result import file_settings
 
 @dataclass(frozen=True)
 class Status:
-    """A run that may have begun.
+    """A run's status.
 
     Attributes:
-        step: optimization steps done, 0 where there is no whole checkpoint.
-        steps: that were asked for.
-        result: the concept file or world that this step gave, None before it is written as it is asked for now.
-        unseen: samples or a validation of this step are still to be made.
-        best: the kept checkpoint that validated best.
-        way_on: how a finished run is trained on.
+        step: optimization steps done, 0 without a complete checkpoint.
+        steps: requested steps.
+        result: the concept file or world of this step; None if it is not written yet with the present settings.
+        review_pending: samples or validation of this step are not done yet.
+        best: the kept checkpoint with the lowest validation loss.
+        continuation: how to train on from a finished run.
     """
 
     step: int
@@ -34,15 +34,15 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if nothing is left to do."""
         return self.result is not None and self.step >= self.steps and not self.review_pending
 
     def text(self) -> str:
-        """For people."""
+        """Return the status as a line for people."""
         best = "" if self.best is None else self.best.text()
-        return "; ".join(filter(None, [self._come_to(), best]))
+        return "; ".join(filter(None, [self._main_text(), best]))
 
-    def _come_to(self) -> str:
+    def _main_text(self) -> str:
         if self.is_finished:
             return f"was finished before, after {self.step} steps: {self.result} ({self.continuation})"
         if self.step >= self.steps:
@@ -52,12 +52,12 @@ class Status:
 
 
 def status_of(config: RunConfig, step: int | None = None, review_pending: bool = False) -> Status:
-    """What the files in a run's folder tell; nothing is written.
+    """Read the status from the files in a run's folder; write nothing.
 
     Args:
-        config: of the run, whose folder need not be there.
-        step: that the run is at; that of the newest whole checkpoint without it.
-        unseen: as in `Status`; with ``step`` alone.
+        config: the run's settings; its folder may be missing.
+        step: the run's present step; default: that of the newest complete checkpoint.
+        review_pending: as in `Status`; used only with ``step``.
 
     Raises:
         InputError: run.json is damaged.
@@ -72,7 +72,7 @@ def status_of(config: RunConfig, step: int | None = None, review_pending: bool =
     if not isinstance(noted, dict) or (noted.get("steps"), noted.get("settings")) != (step, file_settings(config)):
         return Status(step, config.loop.steps, review_pending=review_pending, best=best)
     result = folder / str(noted["file"])
-    onward = "more --steps go on from there"
+    onward = "more --steps continue from there"
     if config.optimizer.lr_schedule != "constant":
-        onward = f"its learning rate has come down to 0. {continuation(folder, record)}".strip(" .")
+        onward = f"its learning rate has reached 0. {continuation(folder, record)}".strip(" .")
     return Status(step, config.loop.steps, result if result.exists() else None, review_pending, best, onward)

@@ -1,1 +1,1 @@
-"""The training loop: one step, what feeds it, and what happens between steps."""
+"""The training loop: steps, the batches that feed them, and the work between steps."""

@@ -1,4 +1,4 @@
-"""Samples from a folder of pictures, through the cache of their latents."""
+"""Feed the loop with samples from a folder of pictures, through the latent cache."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,15 +27,15 @@ from .step import Batch
 
 @dataclass(frozen=True, eq=False)
 class ImageFeed:
-    """A `Feed` of pictures whose latents are on the disk.
+    """A `Feed` of pictures whose latents are on disk.
 
     Attributes:
         scan: of the folder.
-        plan: which pictures each step has.
-        kept_out: buckets of the pictures that are not trained on, each of these in one.
-        reader: of the latents.
-        workers: processes that read ahead.
-        pin_memory: for copies to a GPU.
+        order: the pictures of each step.
+        kept_out: buckets of the validation pictures, each picture in one bucket.
+        reader: reads the latents.
+        workers: number of processes that read ahead.
+        pin_memory: pin batches in memory, for asynchronous copies to a GPU.
     """
 
     scan: Scan
@@ -54,30 +54,30 @@ class ImageFeed:
         return len(self.scan.pictures) - sum(len(bucket.members) for bucket in self.kept_out)
 
     def batches(self, start_step: int, steps: int, rank: int, world: int) -> Iterator[Batch]:
-        """This process's part of the global batch of each step from ``start_step`` up to ``steps``."""
+        """Yield this process's part of the global batch of each step from ``start_step`` up to ``steps``."""
         if start_step >= steps:
             return
         given = batches(
             self.order, self.reader, self.scan, start_step, steps - start_step, rank, world,
             workers=self.workers, pin_memory=self.pin_memory,
         )  # fmt: skip
-        for one in given:
-            yield Batch(one.latents, one.captions, one.positions, one.time_ids, one.mask)
+        for part in given:
+            yield Batch(part.latents, part.captions, part.positions, part.time_ids, part.mask)
 
     def held_out(self) -> Sequence[Batch]:
-        """The pictures that are not trained on, one a batch: the mean of each latent, not mirrored."""
-        found = []
+        """Return the validation pictures, a batch each: the mean of each latent, not mirrored."""
+        held = []
         for bucket in self.kept_out:
             for member in bucket.members:
                 picture = self.scan.pictures[member]
                 latent = self.reader.get(picture, bucket.size, False)
                 ids = torch.tensor([placement(picture.size, bucket.size, False).time_ids()])
                 mask = self.reader.masks([latent])
-                found.append(Batch(latent.mean[None], [picture.caption or ""], [len(found)], ids, mask))
-        return found
+                held.append(Batch(latent.mean[None], [picture.caption or ""], [len(held)], ids, mask))
+        return held
 
     def calibration(self, count: int) -> Iterator[Tensor]:
-        """Latents [C, h, w] of up to ``count`` pictures that are trained on, drawn by the seed."""
+        """Yield latents [C, h, w] of up to ``count`` training pictures, chosen by the seed."""
         places = [(member, bucket.size) for bucket in self.order.buckets for member in bucket.members]
         order = torch.randperm(len(places), generator=generator(self.order.seed, "calibration")).tolist()
         for place in order[:count]:
@@ -86,30 +86,31 @@ class ImageFeed:
 
 
 def scan_images(config: DataConfig, output: Path, quiet: bool = False, keep: bool = True) -> Scan:
-    """Look at the folder, with a progress bar; ``keep``: facts about the files go into the cache."""
-    with bar("looking at files", "file", quiet=quiet) as shown:
+    """Scan the folder with a progress bar; ``keep``: store facts about the files in the cache."""
+    with bar("scanning files", "file", quiet=quiet) as shown:
         return scan_folder(with_cache(config, output), on(shown), keep)
 
 
 def with_cache(config: DataConfig, output: Path) -> DataConfig:
-    """The same settings with a folder for the cache: one in the run where none is named."""
+    """Return the settings with a cache folder; the default is the run's own."""
     return config if config.cache is not None else config.model_copy(update={"cache": output / "cache"})
 
 
 def cache_folder(config: RunConfig) -> Path:
-    """Where a run's latents are."""
+    """Return the folder of a run's latents."""
     return with_cache(config.data, Path(config.output)).cache  # type: ignore[return-value]
 
 
 def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
-    """Buckets to train on, and buckets of the ``held_out`` pictures, drawn by the seed; each of these is in one bucket.
+    """Split a scan into buckets to train on and buckets of ``held_out`` pictures, chosen by the seed, each in one
+    bucket.
 
     Raises:
-        InputError: too few pictures.
+        InputError: there are too few pictures.
     """
     count = len(scan.pictures)
     if held_out >= count:
-        raise InputError("held_out", f"fewer than the {count} pictures there are", str(held_out), "Lower it.")
+        raise InputError("held_out", f"fewer than the {count} pictures", str(held_out), "Lower it.")
     order = torch.randperm(count, generator=generator(seed, "held out")).tolist()
     out = frozenset(order[:held_out])
     buckets = scan.buckets()
@@ -124,10 +125,10 @@ def split(scan: Scan, held_out: int, seed: int) -> tuple[tuple[Bucket, ...], tup
 def open_images(
     config: RunConfig, scan: Scan, codec: LatentCodec, accelerator: Accelerator, global_batch: int
 ) -> ImageFeed:
-    """The feed of a scanned folder; makes the latents that are missing, shared among the processes.
+    """Return the feed of a scanned folder. Make missing latents, divided among the processes.
 
     Raises:
-        InputError: too few pictures, or latents that cannot be made or kept.
+        InputError: there are too few pictures, or latents cannot be made or stored.
     """
     training, kept_out = split(scan, config.loop.held_out, config.loop.seed)
     order = BatchOrder(training, global_batch, config.loop.seed, config.data.flip)

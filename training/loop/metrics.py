@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl, TensorBoard and a progress bar. The first process alone writes."""
+"""A run's metrics: metrics.jsonl, TensorBoard and a progress bar, written by the first process."""
 
 import json
 import math
@@ -18,10 +18,10 @@ from ..state.names import METRICS
 
 
 def rewind(path: Path, step: int, review_pending: bool = False) -> None:
-    """Keep the lines of a metrics file up to a step; what came after it is done again. A torn last line goes too.
+    """Cut a metrics file after a step, because later steps will be repeated. Drop a torn last line.
 
     Args:
-        unseen: what was seen at this very step is seen again.
+        review_pending: drop the validation of this step too; it will be repeated.
     """
     if not path.exists():
         return
@@ -41,10 +41,10 @@ class Metrics:
 
     Args:
         folder: of the run.
-        start, steps: steps done before, and at the end.
-        images: of a step.
-        main: whether this is the process that writes; the others do nothing.
-        unseen: see `rewind`.
+        start, steps: steps done before, and in total.
+        images: images per step.
+        main: True in the first process; the others write nothing.
+        review_pending: see `rewind`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Metrics:
             self._bar.close()
 
     def steps(self, rows: list[dict[str, Any]]) -> None:
-        """Write the numbers of the steps since the last call, and how fast they were."""
+        """Write the numbers of the steps since the last call, and their speed."""
         speed = len(rows) * self.images / max(time.monotonic() - self._since, 1e-9)
         self._since = time.monotonic()
         if not self.main or not rows:
@@ -81,32 +81,33 @@ class Metrics:
                 if row[name] is not None:
                     self._board.add_scalar(f"train/{name}", row[name], row["step"])
         self._board.add_scalar("train/images_per_second", speed, rows[-1]["step"])
-        # No refresh: a print between two updates would show the rate and the time left of the last one.
+        # refresh=False: a print between two updates would show the rate and remaining time of the last update.
         self._bar.set_postfix_str(f"loss {rows[-1]['loss']:.4f}, {speed:.1f} images/s", refresh=False)
         self._bar.update(rows[-1]["step"] - self._bar.n)
 
     def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write numbers that not every step has, such as a validation's."""
+        """Write numbers that not every step has, for example a validation loss."""
         if self.main:
             self._line({"step": step, **numbers})
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, picture: Tensor) -> None:
-        """Show a picture [3, H, W] from 0 to 1 in TensorBoard."""
+        """Add a picture [3, H, W] from 0 to 1 to TensorBoard."""
         if self.main:
             self._board.add_image(name, picture, step)
 
     def pause(self) -> None:
-        """Leave the time since the last numbers out of the speed: saving, sampling and validating are no steps."""
+        """Exclude the time since the last numbers from the speed, after saving, sampling or validating."""
         self._since = time.monotonic()
 
     def flush(self) -> None:
-        """Bring the lines to the disk, before a checkpoint says that their steps are done."""
+        """Flush the lines to the disk, before a checkpoint records their steps as done."""
         if self.main:
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def _line(self, row: Mapping[str, Any]) -> None:
+        """Write a line of JSON; non-finite numbers become null."""
         finite = {name: None if isinstance(n, float) and not math.isfinite(n) else n for name, n in row.items()}
         self._file.write(json.dumps(finite) + "\n")

@@ -1,7 +1,7 @@
-"""One optimization step: noise that depends on its place alone, and a loss averaged over the whole batch.
+"""One optimization step: noise from each sample's place alone, and a loss averaged over the global batch.
 
-A step has one global batch, shared by all processes and cut into microbatches. Each of its samples has a slot, and what
-is drawn for a sample depends on (seed, step, slot): however the batch is shared out, the sum is the same.
+The global batch is divided among the processes and cut into microbatches. Each sample has a slot, and its random
+numbers depend only on (seed, step, slot), so that the sum is the same for every division of the batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ class Batch:
 
     Attributes:
         latents: [B, C, h, w] float32, on the CPU.
-        captions: of each sample.
-        slots: of each sample, its place in the step's global batch.
-        time_ids: SDXL: [B, 6] size ids. None elsewhere.
-        mask: [B, 1, h, w] float32 from 0 to 1, what the loss counts of each latent pixel; None: all of it.
+        captions: a caption for each sample.
+        slots: each sample's place in the step's global batch.
+        time_ids: SDXL: size ids [B, 6]; else None.
+        mask: [B, 1, h, w] float32 from 0 to 1, the weight of each latent pixel in the loss; None: 1 everywhere.
     """
 
     latents: Tensor
@@ -36,7 +36,7 @@ class Batch:
     mask: Tensor | None = None
 
     def split(self, size: int) -> list["Batch"]:
-        """The batch in pieces of at most ``size`` samples, in order."""
+        """Cut the batch into pieces of at most ``size`` samples, in order."""
         return [self._piece(slice(start, start + size)) for start in range(0, len(self.latents), size)]
 
     def _piece(self, part: slice) -> "Batch":
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Noised:
-    """What the network sees and shall answer: x and target [B, C, h, w], timesteps t [B], loss weights [B]."""
+    """The network's input and target: x and target [B, C, h, w], timesteps t [B], loss weights [B]."""
 
     x: Tensor
     target: Tensor
@@ -55,7 +55,7 @@ class Noised:
 
 
 def draw_noise(shape: tuple[int, ...], offset: float, *place: int) -> Tensor:
-    """Noise for one sample [C, h, w] at (seed, step, slot); with an offset, one more number for each channel."""
+    """Draw the noise of one sample [C, h, w] at (seed, step, slot); an offset adds a random number per channel."""
     noise = normal(shape, place[0], "noise", *place[1:])
     if offset > 0.0:
         noise = noise + offset * normal((shape[0], 1, 1), place[0], "offset", *place[1:])
@@ -65,7 +65,7 @@ def draw_noise(shape: tuple[int, ...], offset: float, *place: int) -> Tensor:
 def add_noise(
     batch: Batch, schedule: NoiseSchedule, loss: LossConfig, seed: int, step: int, device: torch.device
 ) -> Noised:
-    """Draw the noise and timestep of every sample and mix them in, on ``device``."""
+    """Draw noise and timesteps for every sample, and noise the latents, on ``device``."""
     shape = tuple(batch.latents.shape[1:])
     noise = torch.stack([draw_noise(shape, loss.noise_offset, seed, step, slot) for slot in batch.slots])
     t = torch.tensor([int(uniform(seed, "timestep", step, slot) * schedule.steps) for slot in batch.slots])
@@ -74,20 +74,20 @@ def add_noise(
 
 
 def moved(value: Tensor, device: torch.device) -> Tensor:
-    """On the device; a GPU copies from pinned memory while the program goes on."""
+    """Move a tensor to the device; copies to a GPU use pinned memory and do not block."""
     if device.type != "cuda" or value.device.type != "cpu":
         return value.to(device)
     return (value if value.is_pinned() else value.pin_memory()).to(device, non_blocking=True)
 
 
 def noised(x0: Tensor, noise: Tensor, t: Tensor, schedule: NoiseSchedule, gamma: float | None) -> Noised:
-    """x_t, target and loss weight of x0 and noise [B, C, h, w] at timesteps t [B], all on one device."""
+    """Return x_t, target and loss weight for x0 and noise [B, C, h, w] at timesteps t [B], all on one device."""
     weight = schedule.loss_weight(t, gamma, x0)
     return Noised(schedule.add_noise(x0, noise, t), schedule.target(x0, noise, t), t, weight)
 
 
 def sample_losses(network: nn.Module, batch: Batch, noised: Noised) -> Tensor:
-    """Weighted mean squared error of each sample, [B] float32; with masks, the mean over what they leave."""
+    """Return the weighted mean squared error of each sample, [B] float32; with masks, the masked mean."""
     ids = None if batch.time_ids is None else moved(batch.time_ids, noised.x.device)
     output = network(noised.x, noised.t, batch.captions, ids)
     error = (output.float() - noised.target).square()
@@ -97,11 +97,11 @@ def sample_losses(network: nn.Module, batch: Batch, noised: Noised) -> Tensor:
 
 
 def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
-    """sum(m * error) / sum(m) of each sample, [B], so that a small opaque part counts as much as a whole picture.
+    """Return sum(m * error) / sum(m) of each sample, [B]: a small opaque part counts as much as a full picture.
 
     Args:
         error: [B, C, h, w].
-        mask: m, [B, 1, h, w]; where it is 0 everywhere, so is the mean.
+        mask: m, [B, 1, h, w]; the mean is 0 if the mask is 0 everywhere.
     """
     counted = (mask.flatten(1).sum(1) * error.shape[1]).clamp_min(torch.finfo(error.dtype).tiny)
     return (mask * error).flatten(1).sum(1) / counted
@@ -109,13 +109,13 @@ def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Stepper:
-    """Everything a step needs that stays the same.
+    """Runs optimization steps; holds everything that does not change between steps.
 
     Attributes:
         network: as accelerate prepared it.
         optimizer: as accelerate prepared it.
-        global_batch: samples of a step over all processes: what the loss is averaged over.
-        micro_batch: samples of one forward pass.
+        global_batch: samples per step over all processes; the loss is averaged over them.
+        micro_batch: samples per forward pass.
     """
 
     accelerator: Accelerator
@@ -129,15 +129,15 @@ class Stepper:
     max_grad_norm: float
 
     def run(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Move the weights once.
+        """Do one optimization step.
 
         Args:
             batch: this process's samples of the step.
             step: counted from 0.
 
         Returns:
-            This process's part of the mean loss (the parts of all processes add up to it), and the gradient's norm
-            before clipping, both without waiting for the device.
+            This process's part of the mean loss (the parts of all processes sum to it), and the gradient norm before
+            clipping; neither waits for the device.
         """
         pieces = batch.split(self.micro_batch)
         total = torch.zeros((), device=self.accelerator.device)
@@ -146,13 +146,13 @@ class Stepper:
                 total += self._backward(piece, step)
         total += self._backward(pieces[-1], step)
         norm: Any = self.accelerator.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # sharded weights have a sharded norm
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # the norm of sharded weights is sharded
         self.optimizer.step()
         self.optimizer.zero_grad()
         return total, torch.as_tensor(norm)
 
     def _backward(self, piece: Batch, step: int) -> Tensor:
-        """Add the piece's part of the gradient; times the processes, because wrappers average over them."""
+        """Add a piece's gradient, scaled by the number of processes because wrappers average over them."""
         noised = add_noise(piece, self.schedule, self.loss, self.seed, step, self.accelerator.device)
         part = sample_losses(self.network, piece, noised).sum() / self.global_batch
         self.accelerator.backward(part * self.accelerator.num_processes)

@@ -1,4 +1,4 @@
-"""Losses and gradient norms that wait on the device until they are written down, so that no step waits for them."""
+"""Collect losses and gradient norms on the device until the next log, so that no step waits for the device."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ from gcfg_core.errors import InputError
 
 @dataclass
 class StepNumbers:
-    """The numbers of the steps since they were last taken."""
+    """The numbers of the steps since the last call of `take`."""
 
     steps: list[int] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     numbers: list[Tensor] = field(default_factory=list)
 
     def add(self, step: int, rate: float, loss: Tensor, norm: Tensor) -> None:
-        """Keep a step's learning rate, this process's part of its loss, and its gradient's norm."""
+        """Add a step's learning rate, this process's part of its loss, and its gradient norm."""
         self.steps.append(step)
         self.rates.append(rate)
         self.numbers.append(torch.stack([loss.float(), norm.to(loss.device).float()]))
 
     def take(self, accelerator: Accelerator) -> list[dict[str, Any]]:
-        """The rows for the log, losses summed over the processes; all of them must call this at the same step.
+        """Return the rows for the log, with losses summed over the processes. All processes call this at the same step.
 
-        A gradient that is no number has no norm in its row where the loss is scaled (fp16): such steps are left out.
+        With loss scaling (fp16) a step with a non-finite gradient is skipped; its norm is None.
 
         Raises:
-            InputError: a loss that is no number, or a gradient that has moved the weights to where there are none.
+            InputError: a loss is not finite, or a gradient is not finite without loss scaling.
         """
         if not self.steps:
             return []
@@ -50,6 +50,6 @@ class StepNumbers:
                 if name == "loss" or accelerator.scaler is None:
                     raise InputError(f"{said} of step {row['step']}", "a finite number", str(row[name]),
                                      "Lower the learning rate, or take --precision bf16 or fp32; "
-                                     "the same command goes on from the last checkpoint, if there is one.")  # fmt: skip
+                                     "the same command continues from the last checkpoint, if any.")  # fmt: skip
                 row[name] = None
         return rows

@@ -1,4 +1,4 @@
-"""Ending a run between two steps when it is asked to: SIGTERM from a scheduler, Ctrl-C from a person."""
+"""End a run between two steps after a signal: SIGTERM from a job scheduler, or Ctrl-C."""
 
 import signal
 import sys
@@ -11,20 +11,20 @@ from accelerate import Accelerator
 
 from ..console.endings import Interrupted
 
-REPEAT = 3.0  # seconds; Ctrl-C reaches a process from its terminal, and once more from torchrun
-ASK_EVERY = 5.0  # seconds; torchrun sends SIGKILL 30 s after SIGTERM, and a checkpoint has to be written before
+REPEAT = 3.0  # seconds; a process gets Ctrl-C from its terminal and again from torchrun
+ASK_EVERY = 5.0  # seconds; torchrun sends SIGKILL 30 s after SIGTERM, and the checkpoint must be written by then
 
 
 class Stop:
-    """While the block runs, the first signal is remembered; a later one ends the program at once.
+    """While the block runs, remember the first signal; a later signal ends the program at once.
 
-    One that comes within `REPEAT` seconds is the same request, delivered twice.
+    A second signal within `REPEAT` seconds counts as the same request, delivered twice.
 
     Args:
-        step: steps done before.
+        step: steps done so far.
 
     Attributes:
-        signal: the number of the one that came, 0 before.
+        signal: number of the first signal, 0 before.
     """
 
     def __init__(self, step: int = 0) -> None:
@@ -44,19 +44,19 @@ class Stop:
             signal.signal(name, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        """Nothing else: it may come while the loop itself is writing."""
+        """Only store the signal, because it may interrupt the loop while it writes."""
         if not self.signal:
             self.signal, self._came = number, time.monotonic()
         elif time.monotonic() - self._came > REPEAT:
-            raise Interrupted(number, "stopped without saving; the same command goes on from the last checkpoint")
+            raise Interrupted(number, "stopped without saving; the same command continues from the last checkpoint")
 
     def agreed(self, accelerator: Accelerator, step: int, due: bool) -> int:
-        """The signal by which any process was asked, 0 for none; all must call this after every step.
+        """Return the signal that any process received, 0 for none. All processes call this after every step.
 
         Args:
             step: steps done.
-            due: ask the other processes at this step in any case; without, after a number of steps that all have
-                agreed on, about `ASK_EVERY` seconds of them.
+            due: ask the other processes at this step in any case; else only about every `ASK_EVERY` seconds, at a
+                step that all have agreed on.
         """
         if self.signal and not self._announced:
             print("\nstopping after this step; once more to stop without saving", file=sys.stderr, flush=True)

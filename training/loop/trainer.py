@@ -1,4 +1,4 @@
-"""The loop: step after step, with what has to be written down between them."""
+"""The training loop, with logging, checkpoints, validation and samples between the steps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,13 +41,13 @@ class Trainer:
 
     Attributes:
         network, optimizer: as accelerate prepared them.
-        averages: of the network's weights.
-        frozen: null-text constants that are not trained, by their names in the UNet.
-        paint: draws a picture [3, H, W] from 0 to 1 of weights at a step, or gives None where that fails; None in all
-            but the first process.
+        averages: moving averages of the network's weights.
+        frozen: null-text constants that are not trained, by name in the UNet.
+        paint: makes the sample grid [3, H, W] from 0 to 1 of weights at a step, None if it fails; the attribute is None
+            in all but the first process.
         step: optimization steps done.
         stopped_by: the signal that ended `run` before its last step, 0 for none.
-        unseen: what the record wants to see at this step, a validation or samples, is still to be done.
+        review_pending: the validation or samples due at this step are not done yet.
     """
 
     config: RunConfig
@@ -66,16 +66,17 @@ class Trainer:
 
     @property
     def folder(self) -> Path:
-        """Of the run."""
+        """The run's folder."""
         return Path(self.config.output)
 
     @property
     def images(self) -> int:
-        """Samples of a step over all processes."""
+        """Samples per step over all processes."""
         return global_batch(self.config.loop, self.accelerator)
 
     def resume(self) -> None:
-        """Go on from the newest whole checkpoint, if there is one; torn ones are set aside and told."""
+        """Continue from the newest complete checkpoint, if there is one; set damaged checkpoints aside and print
+        which."""
         path, review_pending = agree(self.accelerator, lambda: _recover(self.folder / CHECKPOINTS))
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
@@ -85,13 +86,13 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def run(self) -> bool:
-        """Train up to the last step, or until a signal asks to stop; the state is saved either way.
+        """Train to the last step, or until a signal asks to stop; save the state in both cases.
 
         Returns:
-            Whether the last step was reached.
+            True if the last step was reached.
 
         Raises:
-            InputError: a checkpoint could not be written, or the loss is no number any more.
+            InputError: a checkpoint could not be written, or the loss is not finite.
         """
         config, rank, world = self.config, self.accelerator.process_index, self.accelerator.num_processes
         stepper = self._stepper()
@@ -121,7 +122,7 @@ class Trainer:
                     self.save(metrics)
                     saved = self.step
                 if self.review_pending and (not self.stopped_by or self.step >= steps):
-                    self._review(metrics)  # one that is asked to stop looks when it goes on, if it does
+                    self._review(metrics)  # after a request to stop, the review waits until the run continues
                 if self.stopped_by:
                     break
             metrics.steps(self.step_numbers.take(self.accelerator))
@@ -130,10 +131,10 @@ class Trainer:
         return self.step >= steps
 
     def save(self, metrics: Metrics) -> None:
-        """Write a checkpoint; all processes take part, the first one writes.
+        """Write a checkpoint. All processes take part; the first writes.
 
         Raises:
-            InputError: it could not be written; the one before is whole.
+            InputError: the checkpoint could not be written; the previous checkpoint is intact.
         """
         metrics.flush()
         state = {
@@ -155,14 +156,14 @@ class Trainer:
         return self._every(record.sample_every) or self._every(record.validate_every) and self.config.loop.held_out > 0
 
     def _review(self, metrics: Metrics) -> None:
-        """Validate and sample where their time has come; the checkpoint of this step is told when that is done."""
+        """Validate and sample if due, then mark this step's checkpoint as reviewed."""
         record = self.config.record
         if self._every(record.validate_every) and self.config.loop.held_out:
-            found = validate(
+            losses = validate(
                 self.accelerator, self.network, self.averages, self.feed.held_out(), self.base.schedule,
                 self.config.loop.seed, max(1, self.config.loop.batch_size // 2),
             )  # fmt: skip
-            metrics.numbers(self.step, found)
+            metrics.numbers(self.step, losses)
             metrics.pause()
 
         if self._every(record.sample_every):
@@ -180,9 +181,10 @@ class Trainer:
             metrics.picture(self.step, "samples", picture)
 
     def result_weights(self) -> tuple[dict[str, Tensor], str]:
-        """The weights a run is for and the name of the average they are; all processes take part.
+        """Return the weights to export, and the name of their average. All processes take part.
 
-        By their names in the network, on the CPU: the first average, or the weights themselves ("") where none is kept.
+        The weights are on the CPU, by name in the network: the first average, or the last weights ("") if no average is
+        kept.
         """
         names = self.averages.names
         if not names:
@@ -216,10 +218,10 @@ def open_trainer(
     network: Network,
     frozen: Mapping[str, Tensor] | None = None,
 ) -> Trainer:
-    """Put a network on the machine, with its optimizer and averages; the arguments are as in `Trainer`.
+    """Move a network to the device and create its optimizer and averages. Arguments as in `Trainer`.
 
     Raises:
-        InputError: an optimizer or average that cannot be had.
+        InputError: the optimizer or an average is not available.
     """
     wanted = profiles(config.ema)
     unet: Any = network.unet
@@ -240,7 +242,7 @@ def open_trainer(
 
 
 def _recover(folder: Path) -> tuple[str | None, bool]:
-    """The newest whole checkpoint, and whether what was to be seen at its step is still to be."""
+    """Return the newest complete checkpoint, and whether its step's review is still pending."""
     path, sentences = recover(folder)
     for sentence in sentences:
         print(sentence, flush=True)

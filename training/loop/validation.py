@@ -1,4 +1,4 @@
-"""The loss on pictures that are not trained on: the same noise and timesteps every time, so that numbers compare."""
+"""The loss on held-out pictures, with the same noise and timesteps every time, so that values are comparable."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ..state.ema import WEIGHTS, Averages
 from ..state.names import VALIDATION
 from .step import Batch, noised, sample_losses
 
-LEVELS = 4  # noise levels for each picture, one in each quarter of the schedule
+LEVELS = 4  # noise levels per picture, one in each quarter of the noise schedule
 
 
 @torch.no_grad()
@@ -24,18 +24,18 @@ def held_out_loss(
     seed: int,
     together: int = 1,
 ) -> float:
-    """Mean squared error over held-out pictures at fixed noise, unweighted; all processes take part.
+    """Return the unweighted mean squared error over held-out pictures at fixed noise. All processes take part.
 
     Args:
         network: as accelerate prepared it.
-        pictures: one a batch, its slot counting it.
-        together: pictures of one size in a forward pass; the passes are the same however many processes share them.
+        pictures: a batch each; its slot is its index.
+        together: pictures of one size per forward pass; the passes do not depend on the number of processes.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
     passes = _passes(pictures, together)
     total = torch.zeros((), dtype=torch.float64)
     for first in range(0, len(passes), world):
-        some = passes[min(first + rank, len(passes) - 1)]  # sharded weights need every process at every pass
+        some = passes[min(first + rank, len(passes) - 1)]  # sharded weights need every process in every pass
         loss = _loss(network, some, schedule, seed, accelerator.device)
         if first + rank < len(passes):
             total += loss
@@ -44,7 +44,7 @@ def held_out_loss(
 
 
 def _passes(pictures: Sequence[Batch], together: int) -> list[list[Batch]]:
-    """Pictures of one size, at most ``together``, in their order."""
+    """Group pictures of one size, at most ``together``, in order."""
     sizes: dict[tuple[int, ...], list[Batch]] = {}
     for picture in pictures:
         sizes.setdefault(tuple(picture.latents.shape), []).append(picture)
@@ -54,7 +54,7 @@ def _passes(pictures: Sequence[Batch], together: int) -> list[list[Batch]]:
 def _loss(
     network: nn.Module, pictures: Sequence[Batch], schedule: NoiseSchedule, seed: int, device: torch.device
 ) -> Tensor:
-    """The sum of the pictures' losses, each the mean over its levels."""
+    """Return the sum of the pictures' losses, each a mean over its noise levels."""
     shape = tuple(pictures[0].latents.shape[1:])
     slots = [picture.slots[0] for picture in pictures for _ in range(LEVELS)]
     places = [(picture.slots[0], level) for picture in pictures for level in range(LEVELS)]
@@ -78,9 +78,9 @@ def validate(
     seed: int,
     together: int = 1,
 ) -> dict[str, float]:
-    """`held_out_loss` of the weights and of each of their averages, as {"validation/weights": ..., ...}."""
-    found = {f"{VALIDATION}{WEIGHTS}": held_out_loss(accelerator, network, pictures, schedule, seed, together)}
+    """Return `held_out_loss` of the weights and of each average, as {"validation/weights": ..., ...}."""
+    losses = {f"{VALIDATION}{WEIGHTS}": held_out_loss(accelerator, network, pictures, schedule, seed, together)}
     for name in averages.names:
         with averages.applied(name):
-            found[f"{VALIDATION}{name}"] = held_out_loss(accelerator, network, pictures, schedule, seed, together)
-    return found
+            losses[f"{VALIDATION}{name}"] = held_out_loss(accelerator, network, pictures, schedule, seed, together)
+    return losses

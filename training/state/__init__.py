@@ -1,1 +1,1 @@
-"""The state of a run, on disk and in memory: checkpoints, averages, records."""
+"""A run's state, on disk and in memory: checkpoints, averages, the run record."""

@@ -1,4 +1,4 @@
-"""The kept checkpoint with the lowest loss on held-out pictures."""
+"""Find the kept checkpoint with the lowest validation loss."""
 
 import json
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from .names import METRICS, VALIDATION
 
 @dataclass(frozen=True)
 class Best:
-    """The kept checkpoint that validated best.
+    """The kept checkpoint with the lowest validation loss.
 
     Attributes:
         step: of the checkpoint.
-        average: whose loss this is, such as "ema-0.05", or "weights".
-        loss: mean squared error on the held-out pictures.
-        of: kept checkpoints that were validated.
+        average: the validated average, for example "ema-0.05", or "weights".
+        loss: its mean squared error on the held-out pictures.
+        of: number of kept checkpoints that were validated.
     """
 
     step: int
@@ -27,21 +27,21 @@ class Best:
     of: int
 
     def text(self) -> str:
-        """For people; nothing where there is no choice."""
+        """Return a line for people; empty if only one checkpoint was validated."""
         if self.of < 2:
             return ""
         return f"step {self.step} validated best of {self.of} kept checkpoints ({self.average} {self.loss:.4g})"
 
     def as_json(self) -> dict[str, Any]:
-        """For run.json."""
+        """Return the entry for run.json."""
         return {"step": self.step, "average": self.average, "validation": self.loss}
 
 
 def best_kept(folder: Path, average: str) -> Best | None:
-    """The kept checkpoint of a run's folder at whose step an average validated best, None where none was validated.
+    """Return the kept checkpoint with an average's lowest validation loss, or None if no kept checkpoint was validated.
 
-    A run validates at multiples of validate_every, and saves at those of save_every: a checkpoint at whose step there
-    was no validation does not take part. Of equal losses the newest wins.
+    A run validates at multiples of validate_every and saves at multiples of save_every; only checkpoints of steps that
+    have both count. The newest of equal losses wins.
     """
     losses = dict(_losses(folder / METRICS, f"{VALIDATION}{average}"))
     kept = [step for step in map(step_of, checkpoints(folder / CHECKPOINTS)) if step in losses]
@@ -52,7 +52,7 @@ def best_kept(folder: Path, average: str) -> Best | None:
 
 
 def _losses(path: Path, name: str) -> Iterator[tuple[int, float]]:
-    """Steps and the number of this name; lines that are torn or have none are left out."""
+    """Yield (step, loss) from the metrics file; skip torn lines and lines without this number."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

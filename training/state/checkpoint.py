@@ -1,7 +1,9 @@
 """Checkpoints on disk: RUN/checkpoints/step-00001234/ with tensors (safetensors), state.json and manifest.json.
 
-A checkpoint is written to a folder of another name, flushed and renamed, and old ones go only after that: whenever the
-process dies, the last whole one is still there. The manifest holds the hash of every file, so a torn one is seen.
+A checkpoint is written to a temporary folder, flushed and renamed; only then are old checkpoints removed. So a complete
+checkpoint remains whenever the process dies. The manifest has the hash of every file, which reveals damage.
+
+The review of a step is its validation and its sample grid, if they are due. It comes after the checkpoint of the step.
 """
 
 import contextlib
@@ -23,21 +25,21 @@ from gcfg_core.errors import InputError
 
 from ..durable import sha256_of
 
-CHECKPOINTS = "checkpoints"  # the folder of them in a run's
+CHECKPOINTS = "checkpoints"  # folder name in the run's folder
 STEP, MANIFEST, STATE = "step-", "manifest.json", "state.json"
-REVIEWED = "seen"  # a file beside the others, once what was to be seen at this step has been written down
-REVIEW_PENDING = "unseen"  # in the state: something was to be seen at this step
+REVIEWED = "seen"  # marker file: the review of this step is done
+REVIEW_PENDING = "unseen"  # key in state.json: a review was due at this step
 SAVING, TORN, OLD = ".partial-", "torn-", ".old-"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a run goes on from.
+    """The saved state of a run at one step.
 
     Attributes:
         step: optimization steps done.
-        tensors: {"weights": {name: tensor}, "optimizer": ..., one for each average}, all on the CPU.
-        state: the rest, anything JSON holds.
+        tensors: {"weights": {name: tensor}, "optimizer": ..., and each average by its name}, all on the CPU.
+        state: other JSON values.
     """
 
     step: int
@@ -46,13 +48,13 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int, keep_steps: Collection[int] = ()) -> Path:
-    """Write a checkpoint, then remove the oldest so that ``keep_last`` and those of ``keep_steps`` stay.
+    """Write a checkpoint, then remove old ones except the newest ``keep_last`` and those at ``keep_steps``.
 
     Returns:
-        Its folder.
+        The checkpoint's folder.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written; the checkpoints before are as they were.
+        InputError: the disk is full or the folder is not writable; earlier checkpoints are unchanged.
     """
     target = folder / f"{STEP}{checkpoint.step:08d}"
     partial = folder / f"{SAVING}{uuid.uuid4().hex}"
@@ -63,8 +65,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int, keep_
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         whole = latest_checkpoint(folder)
-        kept = f"{whole.name} is whole" if whole else "there is none before it"
-        raise InputError(str(target), "a checkpoint written whole", f"{error}",
+        kept = f"{whole.name} is complete" if whole else "there is no earlier checkpoint"
+        raise InputError(str(target), "a checkpoint written completely", f"{error}",
                          f"Free some space and give the same command again: {kept}.") from error  # fmt: skip
     prune(folder, keep_last, keep_steps)
     return target
@@ -83,7 +85,7 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _move_in(partial: Path, target: Path) -> None:
-    """Rename to the final name; a checkpoint of this step that is there already goes aside first."""
+    """Rename a folder to its final name, after setting an existing checkpoint of this step aside."""
     if target.exists():
         os.replace(target, _aside(target))
     os.replace(partial, target)
@@ -91,37 +93,37 @@ def _move_in(partial: Path, target: Path) -> None:
 
 
 def _aside(path: Path) -> Path:
-    """Another name for a checkpoint that is to go, from which `recover` knows its own."""
+    """Return the name for a checkpoint that will be deleted; `recover` recognizes it."""
     return path.with_name(f"{OLD}{path.name}-{uuid.uuid4().hex}")
 
 
 def mark_reviewed(folder: Path, step: int) -> None:
-    """Note in the checkpoint of a step, where there is one, that validation and samples of this step are done."""
+    """Save a marker in the checkpoint of a step, if there is one: validation and samples are done."""
     with contextlib.suppress(FileNotFoundError):
         (folder / f"{STEP}{step:08d}" / REVIEWED).touch()
 
 
 def is_review_pending(path: Path) -> bool:
-    """Whether something was to be seen at the step of a whole checkpoint, and `mark_seen` was not called for it."""
+    """True if a complete checkpoint's step was due for review and `mark_reviewed` was not called for it."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
     return bool(state.get(REVIEW_PENDING)) and not (path / REVIEWED).exists()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The content of a checkpoint whose files are known to be whole."""
+    """Read a checkpoint that is known to be complete."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
     tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
     return Checkpoint(state.pop("step"), tensors, state)
 
 
 def fault_of(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, or None when all are there and whole."""
+    """Return what is wrong with a checkpoint's files, or None if they are complete."""
     try:
         files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
         for name, noted in files.items():
             file = path / name
             if file.stat().st_size != noted["bytes"] or sha256_of(file) != noted["sha256"]:
-                return f"{name} is not what the manifest says"
+                return f"{name} differs from the manifest"
     except OSError as error:
         return f"{Path(error.filename or path).name}: {error.strerror or error}"
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -130,29 +132,29 @@ def fault_of(path: Path) -> str | None:
 
 
 def step_of(path: Path) -> int:
-    """The step in a checkpoint folder's name."""
+    """Return the step in a checkpoint folder's name."""
     return int(path.name.removeprefix(STEP))
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoint folders there are, whole or not, oldest first."""
+    """List the checkpoint folders, complete or not, oldest first."""
     found = folder.glob(f"{STEP}*")
     return sorted(path for path in found if path.is_dir() and path.name.removeprefix(STEP).isdecimal())
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint."""
+    """Return the newest complete checkpoint."""
     return next((path for path in reversed(checkpoints(folder)) if fault_of(path) is None), None)
 
 
 def recover(folder: Path) -> tuple[Path | None, list[str]]:
-    """Make a checkpoint folder ready to go on from.
+    """Prepare the checkpoint folder for resuming.
 
-    Removes what an interrupted save left, puts back what it had set aside, and gives torn checkpoints another name;
-    they are removed when the run has come past them.
+    Remove leftovers of an interrupted save, restore checkpoints that it had set aside, and rename damaged checkpoints;
+    these are deleted once the run has passed their steps.
 
     Returns:
-        The newest whole checkpoint, and one sentence for each torn one that was newer.
+        The newest complete checkpoint, and a sentence for each newer damaged checkpoint.
     """
     for leftover in folder.glob(f"{SAVING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -174,7 +176,7 @@ def recover(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def _remove_torn(folder: Path, step: int) -> None:
-    """Remove torn checkpoints of steps up to this one."""
+    """Delete damaged checkpoints of steps up to this step."""
     for torn in folder.glob(f"{TORN}{STEP}*"):
         own = torn.name.removeprefix(TORN + STEP).partition("-")[0]
         if own.isdecimal() and int(own) <= step:
@@ -182,8 +184,8 @@ def _remove_torn(folder: Path, step: int) -> None:
 
 
 def prune(folder: Path, keep_last: int, keep_steps: Collection[int] = ()) -> None:
-    """Remove all but the newest ``keep_last`` checkpoints and those of ``keep_steps``; each gets another name first, so
-    that none is ever half."""
+    """Delete all but the newest ``keep_last`` checkpoints and those at ``keep_steps``. Each is renamed first, so that
+    no half-deleted checkpoint is ever visible."""
     for path in checkpoints(folder)[:-keep_last]:
         if step_of(path) in keep_steps:
             continue

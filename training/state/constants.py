@@ -1,4 +1,4 @@
-"""Where a null-text run starts: constants from a prepared file, or measured once and kept in the run's folder."""
+"""constants.safetensors: a run's null-text constants, measured once and kept in the run's folder."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ CONSTANTS = "constants.safetensors"
 
 
 def kept_constants(folder: Path, measure: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The constants of a run, by the names of their parameters: measured the first time, read back ever after.
+    """Return a run's constants by parameter name: measure them the first time, later read them back.
 
     Args:
         folder: of the run.
-        measure: gives the constant of each layer, [1, 1, C], under the path of its `attn2`.
+        measure: returns the constant of each layer, [1, 1, C], by the path of its `attn2`.
 
     Raises:
-        InputError: they cannot be written, or the file there is damaged.
+        InputError: the file cannot be written, or is damaged.
     """
     path = folder / CONSTANTS
     if not path.exists():
@@ -36,10 +36,10 @@ def kept_constants(folder: Path, measure: Callable[[], Mapping[str, Tensor]]) ->
 
 
 def read_constants(folder: Path) -> dict[str, Tensor]:
-    """The constants that `kept_constants` has kept; nothing is ever written.
+    """Read the constants that `kept_constants` wrote; write nothing.
 
     Raises:
-        InputError: there are none, or the file there is damaged.
+        InputError: the file is missing or damaged.
     """
     path = folder / CONSTANTS
     try:

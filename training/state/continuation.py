@@ -1,4 +1,4 @@
-"""The way to train on from a run with settings that it cannot be continued with."""
+"""How to train on from a run's result with settings that the run itself cannot be continued with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,11 @@ from .names import WORLD
 
 
 def continuation(folder: Path, record: Mapping[str, Any]) -> str:
-    """A sentence that names it; empty for a run whose result nothing can start from.
+    """Return a sentence that says how; empty if nothing can start from the run's result.
 
     Args:
         folder: of the run.
-        record: the content of its run.json.
+        record: content of its run.json.
     """
     again = "To train on from it with other settings, give another --output and"
     if READS_TEXT.get(record.get("config", {}).get("model", {}).get("kind")):

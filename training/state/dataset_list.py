@@ -1,4 +1,4 @@
-"""pictures.json: the pictures that a run began with, so that a run that is continued can say which ones changed."""
+"""pictures.json: the pictures at the start of a run, to say which changed when the run is continued."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ from ..data.plugins import PLUGINS
 from ..durable import write_bytes
 
 LIST = "pictures.json"
-Entries = dict[str, tuple[str, str | None]]  # by name: hashes of the file and of its caption
+Entries = dict[str, tuple[str, str | None]]  # name -> hashes of the file and of its caption
 
 
 def write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
-    """Write the list into a run's folder.
+    """Write the list into the run's folder.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the list could not be written.
     """
     write_bytes(folder / LIST, (json.dumps(_entries(pictures), indent=0) + "\n").encode())
 
 
 def changes(folder: Path, pictures: Sequence[Picture]) -> str | None:
-    """What is not as it was when the run began: how many pictures, and a few names; None where that is not known."""
+    """Say how many pictures changed since the run began, with some names; None if the list is missing or damaged."""
     try:
         kept = json.loads((folder / LIST).read_text(encoding="utf-8"))
         before: Entries = {name: (file, caption) for name, (file, caption) in kept.items()}
@@ -53,11 +53,14 @@ def _hash(caption: str | None) -> str | None:
 
 
 def newly_read(pictures: Sequence[Picture], before: object) -> tuple[str, str] | None:
-    """What is new and what to do about it, where pictures of some packages' formats are all that is; None elsewhere.
+    """Explain a changed picture set by newly installed image packages; None if that does not explain it.
 
     Args:
-        pictures: those that are there now.
-        before: hash of the pictures that the run began with.
+        pictures: the present pictures.
+        before: hash of the pictures at the start of the run.
+
+    Returns:
+        The change and its remedy, as texts.
     """
     formats = {picture.format for picture in pictures}
     plugins = [plugin for plugin in PLUGINS if plugin.is_needed and plugin.format in formats]

@@ -1,9 +1,9 @@
-"""Moving averages of the weights, in float32, beside the weights that are trained.
+"""Moving averages of the trained weights, in float32.
 
 Power function (EDM2, arXiv 2312.02696, Eq. 1 to 5):   avg_t = beta_t * avg_{t-1} + (1 - beta_t) * w_t
                                                      beta_t = (1 - 1/t)^(gamma + 1)
-where gamma follows from sigma_rel, the width of the profile as a part of the run's length. Constant: beta_t is `decay`
-after a warm-up, min(decay, (1 + t) / (warmup + t)).
+gamma follows from sigma_rel, the profile's width relative to the run's length. Constant decay with a warm-up:
+beta_t = min(decay, (1 + t) / (warmup + t)).
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,12 +26,12 @@ WEIGHTS = "weights"  # the last weights themselves, where the name of an average
 
 @dataclass(frozen=True)
 class Profile:
-    """How fast an average forgets.
+    """The decay of an average.
 
     Attributes:
-        name: of its tensors' file: "ema-0.05" for sigma_rel 0.05, "ema" for a constant one.
+        name: of its tensor file: "ema-0.05" for sigma_rel 0.05, "ema" for a constant decay.
         gamma: exponent of the power function; None for a constant decay.
-        decay, warmup: of the constant one.
+        decay, warmup: of the constant decay.
     """
 
     name: str
@@ -40,22 +40,22 @@ class Profile:
     warmup: int = 10
 
     def beta(self, t: int) -> float:
-        """Weight of the old average at step t, counted from 1; the first step copies the weights."""
+        """Return the weight of the old average at step t (from 1); the first step copies the weights."""
         if self.gamma is not None:
             return (1.0 - 1.0 / t) ** (self.gamma + 1.0)
         return 0.0 if t == 1 else min(self.decay, (1.0 + t) / (self.warmup + t))
 
 
 def sigma_rel_of(gamma: float) -> float:
-    """Relative width of a power function profile (EDM2, Algorithm 2): sqrt((g+1) / ((g+2)^2 (g+3)))."""
+    """Return the relative width of a power function profile (EDM2, Algorithm 2): sqrt((g+1) / ((g+2)^2 (g+3)))."""
     return ((gamma + 1.0) / ((gamma + 2.0) ** 2 * (gamma + 3.0))) ** 0.5
 
 
 def gamma_of(sigma_rel: float) -> float:
-    """The exponent whose profile has this relative width, the largest root of (g+2)^2 (g+3) = (g+1) / sigma_rel^2.
+    """Return the exponent for a relative width: the largest root of (g+2)^2 (g+3) = (g+1) / sigma_rel^2.
 
     Raises:
-        InputError: a width that no power function with gamma >= 0 has.
+        InputError: no power function with gamma >= 0 has this width.
     """
     if not 0.0 < sigma_rel < WIDEST:
         raise InputError(
@@ -66,35 +66,35 @@ def gamma_of(sigma_rel: float) -> float:
 
 
 def power_profile(sigma_rel: float) -> Profile:
-    """The power function profile of a relative width, named after it."""
+    """Return the power function profile of a relative width, named after it."""
     return Profile(f"ema-{sigma_rel:g}", gamma=gamma_of(sigma_rel))
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by name."""
+    """Return the trained parameters by name."""
     return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 
 def local(value: Any) -> Tensor:
-    """The part of a parameter that this process holds: all of it, unless it is sharded (FSDP)."""
+    """Return this process's part of a parameter: all of it unless it is sharded (FSDP)."""
     data = value.detach()
     return data.to_local() if hasattr(data, "to_local") else data
 
 
 def shard_again(module: nn.Module) -> None:
-    """Drop whole copies of sharded weights (FSDP) that a forward pass without a backward pass has left: they would hide
-    what is put into the shards."""
+    """Drop full copies of sharded weights (FSDP) that a forward pass without backward left; they would hide later
+    changes to the shards."""
     for part in module.modules():
         if isinstance(part, FSDPModule):
             part.reshard()
 
 
 class Averages:
-    """One or more averages of a module's trained parameters; under FSDP each process keeps those of its shards.
+    """Moving averages of a module's trained parameters; under FSDP each process averages its shards.
 
     Args:
         module: the module, already on its device and wrapped.
-        profiles: one for each average; none at all is allowed.
+        profiles: of each average; may be empty.
     """
 
     def __init__(self, module: nn.Module, profiles: Iterable[Profile]) -> None:
@@ -113,14 +113,14 @@ class Averages:
 
     @torch.no_grad()
     def update(self, t: int) -> None:
-        """Take in the weights after step t, counted from 1."""
+        """Update every average with the weights after step t (from 1)."""
         weights = [w.float() for w in self._weights]
         for profile in self.profiles:
             torch._foreach_lerp_(self._shadows[profile.name], weights, 1.0 - profile.beta(t))
 
     @contextmanager
     def applied(self, name: str) -> Iterator[None]:
-        """Put an average into the module while the block runs; the weights come back to the bit."""
+        """Put an average into the module while the block runs; afterwards restore the exact weights."""
         kept = [w.clone() for w in self._weights]
         self._put(self._shadows[name])
         try:
@@ -130,7 +130,7 @@ class Averages:
 
     @torch.no_grad()
     def take(self, name: str) -> None:
-        """Make what the module holds now the average of this name: how a checkpoint is read back."""
+        """Set the average of this name to the module's present weights, to restore a checkpoint."""
         for shadow, weight in zip(self._shadows[name], self._weights, strict=True):
             shadow.copy_(weight)
 

@@ -1,7 +1,7 @@
-"""The state of a run as plain tensors, and back; every process takes part, as sharded weights (FSDP) demand.
+"""Convert a run's state to plain tensors and back. All processes take part because weights may be sharded (FSDP).
 
-Names are those of the bare network, whatever wraps it (DDP, FSDP, torch.compile): a checkpoint of two processes goes on
-with one and the other way round.
+Names are those of the bare network, whatever wraps it (DDP, FSDP, torch.compile), so a run can continue with another
+number of processes.
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ SCALER, OPTIMIZER = "scaler", "optimizer"
 def gather(
     accelerator: Accelerator, network: nn.Module, optimizer: Any, averages: Averages, step: int, **state: Any
 ) -> Checkpoint:
-    """Everything a run goes on from, on the CPU; other processes than the first get empty tensors' dicts under FSDP.
+    """Collect the whole state of a run on the CPU; under FSDP only the first process gets the tensors.
 
     Args:
         network, optimizer: as accelerate prepared them.
         averages: of the network's weights.
         step: optimization steps done.
-        state: what else a run goes on from, anything that JSON can hold.
+        state: further JSON values to store.
     """
     tensors = {"weights": trained_weights(network)}
     for name in averages.names:
@@ -57,10 +57,10 @@ def restore(
     checkpoint: Checkpoint,
     layout: StateLayout,
 ) -> None:
-    """Put a checkpoint back; the opposite of `gather`. ``layout`` is that of the optimizer's state.
+    """Load a checkpoint, the inverse of `gather`. ``layout`` is that of the optimizer's state.
 
     Raises:
-        InputError: it is not of this network, optimizer or averages.
+        InputError: the checkpoint does not fit this network, optimizer or averages.
     """
     kept = {**checkpoint.tensors["optimizer"], **checkpoint.state.get(OPTIMIZER, {})}
     restore_optimizer(network, _bare(optimizer), kept, checkpoint.step, layout, exactly=accelerator.scaler is None)
@@ -73,7 +73,7 @@ def restore(
 
 
 def trained_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The trained weights by their names in the bare network, whole and on the CPU, as copies."""
+    """Return copies of the trained weights, unsharded, on the CPU, by their names in the bare network."""
     shard_again(network)
     return {
         name: value.clone().contiguous()
@@ -85,7 +85,7 @@ def trained_weights(network: nn.Module) -> dict[str, Tensor]:
 def _put_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
     left = set_model_state_dict(network, dict(weights), options=WRITE)
     trained = {name for name, value in network.named_parameters() if value.requires_grad}
-    # Frozen weights are in no checkpoint. Wrappers put their own words before and into the names of parameters.
+    # Checkpoints have no frozen weights. Wrappers add prefixes and infixes to parameter names.
     missing = [name for name in left.missing_keys if any(name in full for full in trained)]
     if left.unexpected_keys or missing:
         odd = [*left.unexpected_keys, *missing][0]

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """One run at a time in a folder, and nothing in it of a process that was killed while it wrote."""
+=======
+"""A lock on a run's folder: one run at a time."""
+>>>>>>> twords
 
 import os
 import re
@@ -21,7 +25,7 @@ REPLACED = re.compile(rf"\.(?P<name>.+)\.{HEX}\.old")  # a world that waits for 
 
 
 class RunLock:
-    """Holds a run's folder from `take` until the block ends, or the process does, however it ends."""
+    """Holds the lock on a folder from `take` until the block or the process ends."""
 
     def __init__(self) -> None:
         self._lock: FileLock | None = None
@@ -35,23 +39,23 @@ class RunLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether `take` took it; not on a disk without locks."""
+        """True if `take` got the lock; False on a disk without locks."""
         return self._lock is not None
 
     def take(self, folder: Path) -> None:
-        """Take the folder, which must be there; the first process of a run alone does so.
+        """Lock an existing folder; only the first process of a run calls this.
 
         Raises:
-            InputError: another run has it.
+            InputError: another run holds the lock.
         """
         lock = FileLock(folder / LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise InputError("output", "a folder that no other process trains in", f"{folder}, where one does",
+            raise InputError("output", "a folder that no other process trains in", f"{folder}, which is in use",
                              "Wait for it, or give another folder.") from None  # fmt: skip
         except (OSError, NotImplementedError):
-            return  # a disk without locks: go on without
+            return  # this disk has no locks: continue without
         self._lock = lock
 
 

@@ -1,5 +1,5 @@
-"""Names in a run's folder that also those read who need none of the trainer's libraries."""
+"""File names in a run's folder, importable without the trainer's libraries."""
 
 RECORD, METRICS = "run.json", "metrics.jsonl"
-VALIDATION = "validation/"  # begins the names of losses on held-out pictures
-WORLD = "world"  # the folder of a result that is one
+VALIDATION = "validation/"  # prefix of the losses on held-out pictures
+WORLD = "world"  # folder of the result, if that is a world

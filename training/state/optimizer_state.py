@@ -1,7 +1,7 @@
-"""An optimizer's state as flat names for a checkpoint, and back: tensors, and the rest as JSON holds it.
+"""Convert an optimizer's state to flat names for a checkpoint and back: tensors, and JSON values.
 
-"exp_avg/unet.conv_in.weight" is a value of one parameter; what an optimizer nests (bitsandbytes its 8-bit state) has
-more parts before the parameter's name.
+"exp_avg/unet.conv_in.weight" is a value of one parameter. Nested state (bitsandbytes' 8-bit state) has more parts
+before the parameter's name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ OTHER_RUN = "The checkpoint is of another run or was damaged; give another outpu
 
 
 def gather_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors on the CPU, and other values, by flat names; under FSDP empty in all but the first process."""
+    """Return tensors on the CPU, and other values, by flat names; under FSDP empty in all processes but the first."""
     gathered: Any = get_optimizer_state_dict(network, optimizer, options=READ)
     values = dict(_flat(gathered.get("state", {})))
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in values.items():
         if isinstance(value, Tensor):
-            shared = value.data_ptr() in seen  # bitsandbytes has one map of 8-bit values for all parameters
+            shared = value.data_ptr() in seen  # bitsandbytes shares one quantization map
             tensors[name] = value.clone().contiguous() if shared else value.contiguous()
             seen.add(value.data_ptr())
     return tensors, {name: value for name, value in values.items() if name not in tensors}
@@ -46,16 +46,16 @@ def restore_optimizer(
     layout: StateLayout,
     exactly: bool = True,
 ) -> None:
-    """Put a state back; the opposite of `gather_optimizer`.
+    """Load a state, the inverse of `gather_optimizer`.
 
     Args:
-        values: tensors and the rest, by flat names.
-        step: optimization steps done, which every parameter's own count must be.
+        values: tensors and other values by flat names.
+        step: optimization steps done; every parameter's step counter must equal it.
         layout: of the state.
-        exactly: False where steps may have been skipped (fp16), so that counts may be lower.
+        exactly: False if steps may have been skipped (fp16), so that counters may be lower.
 
     Raises:
-        InputError: the state of a parameter is missing, too much, of another shape, or of another step.
+        InputError: a parameter's state is missing, unknown, of another shape, or of another step.
     """
     fresh: Any = get_optimizer_state_dict(network, optimizer, options=WHOLE)
     _check(dict(_flat(fresh["state"])), values, step, layout, exactly)
@@ -74,7 +74,7 @@ def restore_optimizer(
 
 
 def _flat(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value by its flat name."""
+    """Yield every value under its flat name."""
     for name, kinds in state.items():
         waiting = [((str(kind),), value) for kind, value in kinds.items()]
         while waiting:
@@ -88,7 +88,7 @@ def _flat(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _check(fresh: Mapping[str, Any], values: Mapping[str, Any], step: int, layout: StateLayout, exactly: bool) -> None:
     odd = sorted(fresh.keys() ^ values.keys())
     if odd:
-        got = f"{'none' if odd[0] in fresh else 'one too many'}: {odd[0]}"
+        got = f"{'no' if odd[0] in fresh else 'an unknown'} {odd[0]}"
         raise InputError("optimizer", "the state of every trained parameter", got, OTHER_RUN)
     for key, value in values.items():
         if isinstance(value, Tensor) and value.shape != fresh[key].shape:
@@ -99,8 +99,8 @@ def _check(fresh: Mapping[str, Any], values: Mapping[str, Any], step: int, layou
 
 
 def _laid_out(value: Any, parameter: Tensor) -> Any:
-    """A tensor of a parameter's shape in the parameter's memory layout (--channels-last), which kernels that go through
-    both side by side take for granted; shards are copied into their own."""
+    """Return a tensor of a parameter's shape in the parameter's memory layout (--channels-last), which fused kernels
+    require. Sharded parameters are left to torch."""
     if not isinstance(value, Tensor) or value.shape != parameter.shape or hasattr(parameter, "to_local"):
         return value
     return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)

@@ -1,4 +1,4 @@
-"""run.json: everything that is needed to repeat a run, and what a run that is continued must agree with."""
+"""run.json: the settings and hashes of a run, to repeat it and to check that it is continued with the same."""
 
 import json
 import platform
@@ -28,7 +28,7 @@ from .run_paths import FOLDER
 
 HASH = re.compile("[0-9a-f]{64}")
 PACKAGES = ("torch", "diffusers", "accelerate", "peft", "safetensors", "pillow", "numpy")
-# Settings that change no result beyond rounding: where things are, how fast they go, what is written down.
+# Settings that change results by rounding at most: paths, speed, what is read. A continued run may change them.
 FREE = {
     "base", "output", "data.images", "data.cache", "data.workers", "data.max_pixels", "data.min_side", "model.start",
     "model.tokenizer", "model.vae", "model.variant", "loop.batch_size", "loop.accumulation",
@@ -37,15 +37,15 @@ FREE = {
 
 
 def result_settings(config: RunConfig, base: Base, data: str, global_batch: int) -> dict[str, Any]:
-    """Every setting that results depend on, by its dotted name; files are named by their content.
+    """Return every setting that results depend on, by dotted name; files are identified by their hash.
 
     Args:
-        base: that is trained.
-        data: hash of the pictures.
-        global_batch: samples of a step over all processes.
+        base: the run's base.
+        data: hash of pictures and captions.
+        global_batch: samples per step over all processes.
 
     Raises:
-        InputError: `start` cannot be read.
+        InputError: the start file cannot be read.
     """
     settings: dict[str, Any] = {"images": data, "base": base.sha256, "global_batch": global_batch}
     settings["start"] = _start(config.model.start)
@@ -53,13 +53,13 @@ def result_settings(config: RunConfig, base: Base, data: str, global_batch: int)
 
 
 def given_settings(config: RunConfig) -> dict[str, Any]:
-    """Those of `result_settings` that the configuration alone says."""
+    """Return the part of `result_settings` that follows from the configuration alone."""
     settings: dict[str, Any] = {}
     for section, values in config.model_dump(mode="json").items():
         if isinstance(values, dict) and section != "record":
             settings |= {f"{section}.{key}": value for key, value in values.items() if f"{section}.{key}" not in FREE}
     if config.optimizer.lr_schedule == "constant":
-        del settings["loop.steps"]  # such a run may be made longer
+        del settings["loop.steps"]  # a run with a constant rate may be extended
     if optimizer_of(config.optimizer.optimizer).state.in_blocks:
         settings["loop.channels_last"] = config.loop.channels_last
     return settings
@@ -80,17 +80,17 @@ def open_record(
     facts: Mapping[str, Any],
     pictures: Sequence[Picture] = (),
 ) -> None:
-    """Write run.json, or check that the one that is there is of the same run.
+    """Write run.json, or check that the existing run.json belongs to the same run.
 
-    One that is there binds nobody before the run's first checkpoint: settings that turned out not to work, or not to
-    fit into memory, can be corrected.
+    Before the first checkpoint an existing run.json is replaced, so that settings which fail or do not fit into memory
+    can be corrected.
 
     Args:
         folder: of the run.
         config: all settings.
-        settings: of `result_settings`.
-        facts: more about the run, for people.
-        pictures: of the run; those that it began with are noted beside.
+        settings: from `result_settings`.
+        facts: further facts for people.
+        pictures: the run's pictures, listed in pictures.json.
 
     Raises:
         InputError: the run there has other settings.
@@ -98,47 +98,46 @@ def open_record(
     check_record(folder, settings, pictures)
     record = _kept_record(folder)
     if not _is_binding(folder, record) and record.get("settings") != _plain(settings):
-        (folder / CONSTANTS).unlink(missing_ok=True)  # of the run that did not come to its first checkpoint
+        (folder / CONSTANTS).unlink(missing_ok=True)  # left by a run that did not reach its first checkpoint
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = {"format": 1, "started": started, "settings": _plain(settings)}
         write_pictures(folder, pictures)
-    record["settings"] = {**_plain(settings), **record["settings"]}  # what an older version did not note
+    record["settings"] = {**_plain(settings), **record["settings"]}  # settings that an older version did not record
     place = {FOLDER: str(Path.cwd()), "versions": versions()}
     record |= {"config": config.model_dump(mode="json"), **place, **facts}
     write_json(folder / RECORD, record)
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder is a run's."""
+    """True if the folder belongs to a run."""
     return (folder / RECORD).exists()
 
 
 def _kept_record(folder: Path) -> dict[str, Any]:
-    """The content of run.json, nothing before the run began; InputError for checkpoints that have lost theirs."""
+    """Return the content of run.json, or {} before the run begins; InputError if checkpoints exist without it."""
     if is_begun(folder):
         return read_record(folder)
     if checkpoints(folder / CHECKPOINTS):
-        raise InputError(str(folder / RECORD), "the record of the run whose checkpoints lie there", "none",
+        raise InputError(str(folder / RECORD), "the record of the run whose checkpoints lie there", "no file",
                          "Put it back to continue the run, or give another output folder.")  # fmt: skip
     return {}
 
 
 def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
-    """Whether there are steps that another setting would have made otherwise: a checkpoint, or a result."""
+    """True if a checkpoint or a result exists, whose settings must not change any more."""
     return bool(checkpoints(folder / CHECKPOINTS)) or "result" in record
 
 
 def check_record(
     folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = (), some: bool = False
 ) -> None:
-    """Raise InputError where the folder holds steps of a run that another setting, or other pictures, would end
-    differently.
+    """Raise InputError if the folder has steps of a run that other settings or pictures would end differently.
 
-    A setting that the version which began the run did not know yet had its default; what it did not note of the base
-    cannot be compared.
+    A setting that was unknown when the run began counts as its default; facts about the base that were not recorded are
+    not compared.
 
     Args:
-        some: these are not all settings of `result_settings`, but those that are known before more work is done.
+        some: ``settings`` are only a part of `result_settings`, for a check before more work is done.
     """
     record = _kept_record(folder)
     if not _is_binding(folder, record):
@@ -155,23 +154,24 @@ def check_record(
 
 
 def _refuse_pictures(folder: Path, record: Mapping[str, Any], before: Any, pictures: Sequence[Picture]) -> None:
-    """Raise InputError that says which pictures are others than those of a run; nothing where that is not known."""
-    found, remedy = changes(folder, pictures), "Put them back to continue it."
+    """Raise InputError that says which pictures changed; return if that is unknown."""
+    changed, remedy = changes(folder, pictures), "Put them back to continue it."
     if newly := newly_read(pictures, before):
-        found, remedy = newly
-    if found is not None:
-        raise InputError("images", f"the pictures that the run in {folder} began with", found,
+        changed, remedy = newly
+    if changed is not None:
+        raise InputError("images", f"the pictures that the run in {folder} began with", changed,
                          f"{remedy} {_alternative('images', folder, record)}")  # fmt: skip
 
 
 def _alternative(key: str, folder: Path, record: Mapping[str, Any]) -> str:
-    """A sentence: from the result of a run one can train on with other settings, but not with another network."""
+    """Return a sentence with another way: continue from the run's result with other settings (not with another
+    network)."""
     fixed = key == "base" or key.startswith((BASE, "model."))
     return ("" if fixed else continuation(folder, record)) or "Or give another output folder."
 
 
 def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What each of these settings is where nobody gives it; what has no default is as it is told."""
+    """Return the default of each setting; a setting without a default keeps its value."""
     defaults = dict(settings)
     for key in settings:
         section, _, name = key.partition(".")
@@ -183,10 +183,10 @@ def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The content of run.json.
+    """Read run.json.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: it is missing or damaged.
     """
     path = folder / RECORD
     try:
@@ -194,9 +194,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise _no_record(path, error.strerror or str(error)) from None
     except ValueError:
-        raise _no_record(path, "a damaged file (no JSON)") from None
+        raise _no_record(path, "a damaged file (not JSON)") from None
     if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("settings", "config")):
-        raise _no_record(path, "JSON without the settings of one")
+        raise _no_record(path, "JSON without settings")
     return record
 
 
@@ -205,17 +205,17 @@ def _no_record(path: Path, got: str) -> InputError:
 
 
 def add_facts(folder: Path, **facts: Any) -> None:
-    """Add facts to run.json, such as what came out."""
+    """Add facts to run.json, for example the result."""
     write_json(folder / RECORD, {**read_record(folder), **facts})
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON gives them back."""
+    """Convert to JSON and back, so that values compare equal to stored values."""
     return json.loads(json.dumps(settings))
 
 
 def _shown(value: Any) -> str:
-    """A setting for people: of a hash, its beginning."""
+    """Format a setting for people; a hash is shortened."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)
@@ -223,7 +223,7 @@ def _shown(value: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Python, system and the packages that results depend on."""
+    """Return the versions of Python, the system and the packages that results depend on."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     for package in PACKAGES:
         try:

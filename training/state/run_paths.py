@@ -1,18 +1,18 @@
-"""Paths that a run was started with, looked for from another folder."""
+"""Locate a run's files when it is opened from another folder than it was started in."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FOLDER = "folder"  # in run.json: where the run was started, which its relative paths begin at
+FOLDER = "folder"  # key in run.json: the working folder at the start, which relative paths refer to
 PATHS = (("base",), ("data", "images"), ("model", "start"), ("model", "tokenizer"), ("model", "vae"))
 
 
 def located_config(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's configuration. A relative path that leads nowhere from here begins where the run was started, if it
-    leads anywhere from there."""
+    """Return the recorded configuration with its paths located. A relative path that does not exist from here is taken
+    relative to the folder in which the run was started, if it exists there."""
     config, folder = dict(record["config"]), record.get(FOLDER)
-    if not isinstance(folder, str):  # of version 0.1.0
+    if not isinstance(folder, str):  # version 0.1.0 did not record it
         return config
     for *sections, name in PATHS:
         section = dict(config.get(sections[0], {})) if sections else config
