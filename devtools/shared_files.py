@@ -16,19 +16,19 @@ from devtools.suites import FOLDER
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the files where a folder is named; commands that tests start share nothing."""
+    """Share the files if the variable names a folder; commands that tests start share nothing."""
     named = os.environ.pop(FOLDER, None)
     if named:
         config.pluginmanager.register(SharedFiles(Path(named)))
 
 
 class SharedFiles:
-    """The files that this process has taken from a folder, and those that another has."""
+    """The test files that this process has taken from a folder, and those that another process has."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.taken: dict[Path, bool] = {}
-        """Whether the file is this process's, for each that it has come to."""
+        """Decisions so far: True for each file that this process runs."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -46,13 +46,13 @@ class SharedFiles:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """True, which skips the test without a word, where another process has its file."""
+        """Skip the test silently (return True) if another process has its file."""
         if item.path not in self.taken:
             self.taken[item.path] = self._take(item.path)
         return None if self.taken[item.path] else True
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Leave nothing to run where this process stops early (`-x`)."""
+        """Remove all entries if this process stops early (`-x`)."""
         if session.shouldfail or session.shouldstop:
             for entry in self.folder.glob("*"):
                 entry.unlink(missing_ok=True)

@@ -12,12 +12,12 @@ from devtools.environment import HOST, TRAINING, Environment, finish, run, start
 
 SHARING = ("-p", "devtools.shared_files")
 FOLDER = "GCFG_TEST_FILES"
-"""The variable that names the folder of test files which no process has taken yet, an entry each."""
+"""The variable that names the folder with an entry for each test file that no process has taken yet."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """One of the two suites while both run.
+    """A test suite while both run.
 
     Attributes:
         words: its command.
@@ -31,13 +31,13 @@ class Suite:
     threads: int
 
     def start(self, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-        """Run those of its files that no other process has taken."""
+        """Run the files that no other process has taken."""
         variables = {"OMP_NUM_THREADS": str(self.threads), FOLDER: str(self.folder)}
         return start(*self.words, *SHARING, environment=self.environment, output=output, **variables)
 
     @property
     def has_files_left(self) -> bool:
-        """Whether there are files that none has taken; False before its first process has listed them."""
+        """True if files are left that no process has taken; False before the first process has listed them."""
         return self.folder.is_dir() and any(self.folder.iterdir())
 
 
@@ -60,7 +60,7 @@ def run_suites(arguments: list[str]) -> list[int]:
 
 
 def _side_by_side(pack: Suite, training: Suite) -> list[int]:
-    """The suite that ends first leaves its half of the processor to a second process of the other suite.
+    """Run both; the suite that ends first leaves its half of the processor to a second process of the other suite.
 
     The terminal shows the pack's first process as it runs, and the others' output after it.
     """

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside, flushed to the disk, renamed."""
+"""Write files completely or not at all: write beside the target, flush to the disk, rename."""
 
 import contextlib
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path, partial: Path, wait: bool = True) -> Iterator[Path]:
-    """A new file to write into, which takes the place of ``target`` when the block ends well.
+    """Yield a new file to write into; it replaces ``target`` if the block succeeds.
 
     Args:
-        target: what is there stays whole until then.
+        target: an existing file is replaced only when the new file is complete.
         partial: the new file, beside it.
-        wait: for the disk. Without, a file is whole whenever a process dies, but may be torn after a power failure.
+        wait: wait for the disk. Otherwise the file survives the death of a process, but may be torn by a power failure.
 
     Raises:
-        OSError: it could not be written; what was there before still is.
+        OSError: writing failed; an existing file is unchanged.
     """
     try:
         yield partial
@@ -37,8 +37,10 @@ def flush_file(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk, without which a power failure can undo a rename; systems that cannot
-    open a folder do without."""
+    """Wait until the names in a folder are on the disk: without that, a power failure can undo a rename.
+
+    Does nothing on systems that cannot open a folder.
+    """
     with contextlib.suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The memory of the process that runs the tests: give back what is free, and measure the peak."""
+"""The memory of the test process: give free memory back, and measure the peak."""
 
 import ctypes
 import gc
@@ -7,40 +7,40 @@ import sys
 import psutil
 
 GROWTH = 512 << 20
-"""Bytes that a process may grow by before it gives back what is free: that takes a tenth of a second."""
+"""Growth in bytes after which a process gives free memory back, which takes a tenth of a second."""
 
 
 class Memory:
-    """Gives back free memory whenever this process has grown.
+    """Gives free memory back whenever this process has grown.
 
-    ComfyUI's models lie in reference cycles, and the C library keeps freed weights for later: without this, models of
-    tests that are over stay in memory.
+    ComfyUI's models are in reference cycles, and the C library keeps freed weights for later: without this, models of
+    finished tests stay in memory.
     """
 
     def __init__(self) -> None:
         self.settled = resident()
 
     def settle(self) -> None:
-        """Give back what is free, if the process has grown by `GROWTH`."""
+        """Give free memory back if the process has grown by `GROWTH`."""
         if resident() > self.settled + GROWTH:
             give_back()
             self.settled = resident()
 
 
 def resident() -> int:
-    """Bytes of memory that this process has now."""
+    """Return the bytes of memory that this process has now."""
     return psutil.Process().memory_info().rss
 
 
 def give_back() -> None:
-    """Give freed memory back to the system; models that nobody holds are freed first."""
+    """Give freed memory back to the system, after freeing unreferenced models."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak() -> int:
-    """The most bytes that this process has had; 0 where the system does not say."""
+    """Return the largest memory of this process in bytes; 0 if the system does not report it."""
     if sys.platform == "win32":
         return 0
     import resource

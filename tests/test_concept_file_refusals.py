@@ -24,6 +24,12 @@ def rewritten(path: Path, tensors: dict | None = None, **metadata: str | None) -
     return path
 
 
+def test_a_free_text_stands_after_the_name_also_in_another_process():
+    error = pickle.loads(pickle.dumps(ConceptFileError.saying("a.safetensors", "A tensor is missing. Copy it again.")))
+    assert type(error) is ConceptFileError and str(error) == "a.safetensors: A tensor is missing. Copy it again."
+    assert (error.name, error.expected, error.got) == ("a.safetensors", "", "")
+
+
 @pytest.mark.parametrize("version", ["2", "3.1"])
 def test_a_newer_format_is_refused(tmp_path, version):
     path = rewritten(concept_path(tmp_path, SD15), gcfg__format=version)

@@ -163,7 +163,7 @@ class TestErrors:
         ("inputs", "message"),
         [
             ({"start_percent": 0.8, "end_percent": 0.2}, r"start_percent (0.8) is after end_percent (0.2)"),
-            ({"curve": "keyframes", "keyframes": "half"}, "expected 'position:factor' such as '0.5:2', got 'half'"),
+            ({"curve": "keyframes", "keyframes": "half"}, "expected 'position:factor' like '0.5:2', got 'half'"),
             ({"weight": 1e6}, "weight: expected a number from -100 to 100, got 1000000.0"),
             ({"weight": float("nan")}, "weight: expected a number, got nan"),
             ({"weight": "2"}, "weight: expected a number, got '2'"),

@@ -1,8 +1,8 @@
-"""The families of networks that a concept or a base can be of, each one object that answers every question.
+"""The families of networks for concepts and bases, each an object that answers every question.
 
-A new family is an entry of `FAMILIES`. One whose network is another than Stable Diffusion's UNet also brings a
-`Network`: its layout, its tensors, and how its text attention becomes constants. What only one side needs to know
-stands in a table of that side, by the same names: text encoders of a checkpoint in training/base/single_file_text.py,
+A new family is an entry of `FAMILIES`. A family with another network than Stable Diffusion's UNet also needs a
+`Network`: its layout, its tensors, and how its text attention becomes constants. Facts that only one side needs are in
+a table of that side, under the same names: text encoders of a checkpoint in training/base/single_file_text.py,
 ComfyUI's models in nodes/loading/family_models.py.
 """
 
@@ -21,7 +21,7 @@ from .unet_tensors import Shapes, tensor_shapes
 
 NORM1_STD_OF_V = 0.09  # a v-prediction SD2 model's last norm1.bias spreads more than this, an epsilon one's less
 Answer = TypeVar("Answer")
-CUSTOM = "custom"  # the architecture of a network that is none of the public ones
+CUSTOM = "custom"  # the architecture of a network that is not a public model's
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Network:
 
     Attributes:
         diffusers: name of the class in diffusers.
-        is_of: whether a configuration is of this kind; the last of `NETWORKS` takes all, and refuses by name.
-        layout: reads a configuration; ConceptFileError where it is none of this kind.
-        shapes: every tensor of a layout by diffusers' names, null-text or not.
-        remove_text: puts a constant into the place of every layer that reads text.
+        is_of: True if a configuration is of this kind; the last of `NETWORKS` accepts all, and refuses by name.
+        layout: reads a configuration; ConceptFileError if it is not of this kind.
+        shapes: every tensor of a layout in diffusers' names, with text attention or null-text.
+        remove_text: replaces every layer that reads text by a constant.
         halvings: how often a layout halves the sides of its latents.
     """
 
@@ -50,16 +50,16 @@ class Family:
     """A family of networks, of any size.
 
     Attributes:
-        name: as files and messages have it.
+        name: in files and messages.
         network: the kind of network.
-        is_built_like: whether a layout is of this family.
-        config: the public model's own configuration, so that nothing has to be asked of a model hub.
+        is_built_like: True if a layout is of this family.
+        config: the public model's own configuration, so that no model hub is needed.
         latent_format: name of the class in comfy.latent_formats.
         latent_scale: factor of latents whose VAE has no configuration.
-        resolution: pixels of a side where the configuration names no size.
-        zero_pad: the first text encoder pads with 0 where no tokenizer says otherwise.
-        modelspec: ModelSpec's names of the public models, by what they predict.
-        unmarked_prediction: what a network predicts whose file does not say it.
+        resolution: pixels of a side if the configuration names no size.
+        zero_pad: the first text encoder pads with 0 unless a tokenizer says otherwise.
+        modelspec: ModelSpec's names of the public models, by prediction type.
+        unmarked_prediction: returns the prediction type of a network whose file does not name it.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Family:
 
 
 def _sd2_prediction(layout: UNetLayout, tensors: Mapping[str, Tensor]) -> str:
-    """By the spread of the last transformer's first norm, as in ComfyUI."""
+    """Decide by the spread of the last transformer's first norm, as in ComfyUI."""
     if layout.in_channels != 4:
         return "epsilon"
     depths = layout.up_depths
@@ -134,10 +134,10 @@ ARCHITECTURES = (*FAMILIES, CUSTOM)
 
 
 def of_each_family(table: dict[str, Answer]) -> dict[str, Answer]:
-    """A table with an answer for each family, as it is.
+    """Return the table itself, after a check that it has an answer for each family.
 
     Raises:
-        TypeError: an answer is missing, or of no family.
+        TypeError: an answer is missing, or its family does not exist.
     """
     odd = sorted(table.keys() ^ FAMILIES.keys())
     if odd:
@@ -146,15 +146,15 @@ def of_each_family(table: dict[str, Answer]) -> dict[str, Answer]:
 
 
 def network_of(config: Mapping[str, Any]) -> Network:
-    """The kind of network that a diffusers configuration describes."""
+    """Return the kind of network that a diffusers configuration describes."""
     return next(network for network in NETWORKS if network.is_of(config))
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """The family that a network of any size is built like.
+    """Return the family whose layout a network of any size has.
 
     Raises:
-        ConceptFileError: the configuration describes no network that is known.
+        ConceptFileError: the configuration describes an unknown network.
     """
     network = network_of(config)
     layout = network.layout(config)
@@ -162,26 +162,26 @@ def family_of(config: Mapping[str, Any]) -> Family:
 
 
 def layout_of(config: Mapping[str, Any]) -> UNetLayout:
-    """Everything that decides the tensors of a network.
+    """Return everything that decides the tensors of a network.
 
     Raises:
-        ConceptFileError: the configuration describes no network that is known.
+        ConceptFileError: the configuration describes an unknown network.
     """
     return network_of(config).layout(config)
 
 
 def shapes_of(config: Mapping[str, Any], null_text: bool) -> Shapes:
-    """Every tensor of a network by diffusers' names, null-text or not.
+    """Return the shape of every tensor of a network, by its name in diffusers.
 
     Raises:
-        ConceptFileError: the configuration describes no network that is known.
+        ConceptFileError: the configuration describes an unknown network.
     """
     network = network_of(config)
     return network.shapes(network.layout(config), null_text)
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:
-    """The name of the family whose public network this is exactly, or "custom"."""
+    """Name the family whose public network this is exactly, or return "custom"."""
     layout = layout_of(config)
     return next((name for name, family in FAMILIES.items() if family.network.layout(family.config) == layout), CUSTOM)
 
@@ -189,12 +189,12 @@ def architecture_of(config: Mapping[str, Any]) -> str:
 def guess_prediction_type(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> str:
-    """ "epsilon" or "v_prediction" of a bare state dict.
+    """Return the prediction type of a bare state dict: "epsilon" or "v_prediction".
 
-    Marker tensors and ModelSpec's metadata decide; without any, the family's `unmarked_prediction`.
+    Marker tensors decide first, then ModelSpec's metadata, then the family's `unmarked_prediction`.
 
     Raises:
-        ConceptFileError: the metadata names another kind of prediction.
+        ConceptFileError: the metadata names another prediction type.
     """
     marked = marked_prediction(tensors, metadata or {})
     if marked is None:

@@ -1,4 +1,4 @@
-"""A concept of any kind: how it is read and written, and what it is on its base model."""
+"""Reading, writing and applying concepts, whatever their kind."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,14 +20,14 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Form:
-    """What a concept of some kinds is in memory and in a file.
+    """The functions for concepts of one Python type, in memory and in a file.
 
     Attributes:
-        read: ConceptFileError where the file is none, or damaged.
-        write: a concept with more metadata; OSError or SafetensorError where it cannot be written.
-        on: the whole network that it is on a base with these tensors; ConceptFileError where they do not fit.
-        weights: the fields that hold its weights, whose precision may change.
-        constants: its null-text constants by their names.
+        read: raises ConceptFileError if the file is damaged or of another kind.
+        write: writes a concept with more metadata; OSError or SafetensorError if writing fails.
+        on: returns the whole network for a base with these tensors; ConceptFileError if they do not fit.
+        weights: the fields with its weights, whose precision may change.
+        constants: returns its null-text constants by name.
     """
 
     read: Callable[[Path], AnyConcept]
@@ -56,12 +56,12 @@ assert FORMS.keys() == KINDS.keys(), "a form for each kind of concept"
 
 
 def form_of(concept: AnyConcept) -> Form:
-    """The form of a concept in memory."""
+    """Return the form of a concept in memory."""
     return FORMS[concept.kind]
 
 
 def form_in(path: Path) -> Form:
-    """The form of a file, that of a whole network where it says nothing.
+    """Return the form of a file; that of a whole network if the file does not name its kind.
 
     Raises:
         ConceptFileError: the file is damaged.

@@ -1,4 +1,4 @@
-"""The kinds of concept by the names that files have, each one object that answers every question about it."""
+"""The kinds of concept by their names in files, each an object that answers every question about it."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class ConceptKind:
     """A kind of concept.
 
     Attributes:
-        name: as a file's metadata has it.
-        null_text: whether the model ignores text.
-        is_whole: whether the file is a whole network; otherwise it is used together with its base model.
-        modelspec: ModelSpec's word for it, by which other programs know it.
+        name: in a file's metadata.
+        null_text: True if the model ignores text.
+        is_whole: True if the file is a whole network; otherwise it is used together with its base model.
+        modelspec: ModelSpec's name for it, which other programs recognize.
     """
 
     name: str

@@ -47,8 +47,7 @@ def describe(concept: Concept, title: str) -> dict[str, str]:
 
 
 def _modelspec_name(architecture: str, prediction_type: str) -> str:
-    """ModelSpec's listing has the public models; what predicts v where the listed model does not is marked, as the
-    specification asks."""
+    """Return ModelSpec's name of a public model, with "-v" after it for v-prediction that ModelSpec does not list."""
     if architecture not in FAMILIES:
         return architecture
     names = FAMILIES[architecture].modelspec

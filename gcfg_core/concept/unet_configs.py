@@ -1,4 +1,4 @@
-"""The configurations of the public SD1.5, SD2 and SDXL, and that of any such UNet from its tensors' shapes."""
+"""Configurations of the public SD1.5, SD2 and SDXL, and of any UNet of these families from its tensors' shapes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -16,13 +16,14 @@ Scale = Tensor | float
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network of a DDPM schedule predicts, in the coordinates x_t = signal * x0 + deviation * eps, with
+    """The target of a DDPM network's prediction, in the coordinates x_t = signal * x0 + deviation * eps.
+
     signal^2 + deviation^2 = 1.
 
     Attributes:
-        target: the right answer from x0, eps, signal and deviation.
-        denoised: x0 from x_t, the network's output, signal and deviation.
-        snr: what an error of x0 counts at a signal-to-noise ratio, by which min-SNR weights divide (arXiv 2303.09556,
+        target: returns the correct prediction from x0, eps, signal and deviation.
+        denoised: returns x0 from x_t, the network's output, signal and deviation.
+        snr: the weight of an error of x0 at a signal-to-noise ratio, by which min-SNR weights divide (arXiv 2303.09556,
             Section 3.4).
     """
 

@@ -1,1 +1,1 @@
-"""Pictures by matplotlib, which only these modules import; nodes reach them through ``library``, which needs none."""
+"""Pictures made with matplotlib, which only these modules import; nodes load them through ``library``, without it."""

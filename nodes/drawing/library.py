@@ -1,4 +1,4 @@
-"""What nodes need of the drawing modules without importing matplotlib, which the pack loads without."""
+"""Access to the drawing modules for nodes, so that the pack loads without matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "directions": ("cosine", "between"),
     "cost": ("cost",),
 }
-"""The cost has the squares of every two terms beside it."""
+"""The panel of the cost has the squares of every two terms beside it."""
 
 SETTINGS = os.path.join("default", "comfy.settings.json")
 
@@ -40,7 +40,7 @@ def drawing(name: str) -> Any:
 
 
 def interface_theme() -> str:
-    """'light' or 'dark'. ComfyUI starts dark; servers with several users are taken as dark."""
+    """Return 'light' or 'dark'. ComfyUI starts dark; for servers with several users the answer is dark."""
     try:
         with open(os.path.join(folder_paths.get_user_directory(), SETTINGS), encoding="utf-8") as file:
             settings: Any = json.load(file)

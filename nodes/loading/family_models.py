@@ -1,4 +1,4 @@
-"""ComfyUI's model of each family of networks: its configuration's class, and the model that is built of it."""
+"""ComfyUI's model for each family of networks: the class of its configuration, and the model built from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...gcfg_core.concept.unet_layout import UNetLayout
 
 
 class FamilyModel(ABC):
-    """A family in ComfyUI; a subclass that leaves a question open cannot be made."""
+    """A family in ComfyUI; a subclass that leaves a question open cannot be instantiated."""
 
     @property
     @abstractmethod
@@ -24,11 +24,11 @@ class FamilyModel(ABC):
 
     @abstractmethod
     def empty(self, concept: Concept, layout: UNetLayout, config: Any, model_type: Any) -> Any:
-        """The model of an instance of `supported` without storage (meta device), its text layers still in it."""
+        """Build the model from an instance of `supported` without storage (meta device), with its text layers."""
 
 
 class PlainModel(FamilyModel):
-    """SD1.5 and SD2: nothing is given beside the text."""
+    """SD1.5 and SD2: the text is the only condition."""
 
     def __init__(self, supported: type) -> None:
         self._supported = supported
@@ -42,7 +42,7 @@ class PlainModel(FamilyModel):
 
 
 class SDXLModel(FamilyModel):
-    """SDXL, whose added embedding is a constant where the concept reads no text."""
+    """SDXL; its added embedding is a constant if the concept reads no text."""
 
     @property
     def supported(self) -> type:
@@ -59,7 +59,7 @@ class SDXLModel(FamilyModel):
 
 
 class NullTextSDXL(comfy.model_base.SDXL):
-    """SDXL whose added embedding (pooled text and size ids) is the one it was trained with, whatever it is given."""
+    """SDXL with a fixed added embedding (pooled text and size ids): that of its training, whatever the inputs are."""
 
     constant_adm: torch.Tensor  # [1, adm_in_channels]
 
@@ -68,7 +68,7 @@ class NullTextSDXL(comfy.model_base.SDXL):
 
 
 def constant_embedding(text_embeds: torch.Tensor, time_ids: torch.Tensor, time_id_dim: int) -> torch.Tensor:
-    """SDXL's added embedding [1, adm_in_channels] of a pooled text vector [1, D] and size ids [1, 6]."""
+    """Return SDXL's added embedding [1, adm_in_channels] of a pooled text vector [1, D] and size ids [1, 6]."""
     sizes = comfy.model_base.Timestep(time_id_dim)(time_ids.flatten()).flatten()
     return torch.cat([text_embeds, sizes[None]], dim=1)
 

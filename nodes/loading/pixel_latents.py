@@ -14,13 +14,14 @@ from ..comfyui.versions import remember_dtypes
 
 
 def _mean_of_block(block: int) -> list[list[float]]:
-    """What each channel adds to red, green and blue of a preview with one pixel a block: its colour's mean."""
+    """Return each channel's share of red, green and blue in a preview with one pixel per block: the mean of its
+    colour."""
     share = 1.0 / block**2
     return [[share * (channel // block**2 == colour) for colour in range(3)] for channel in range(3 * block**2)]
 
 
 class PixelBlocks2(comfy.latent_formats.LatentFormat):
-    """Latents whose places are blocks of 2 x 2 RGB pixels in -1 .. 1 (`gcfg_core.concept.pixel_latents`)."""
+    """Latents whose positions are blocks of 2 x 2 RGB pixels in -1 .. 1 (`gcfg_core.concept.pixel_latents`)."""
 
     latent_channels = pixel_channels(2)
     spacial_downscale_ratio = 2
@@ -28,7 +29,7 @@ class PixelBlocks2(comfy.latent_formats.LatentFormat):
 
 
 class PixelBlocks4(comfy.latent_formats.LatentFormat):
-    """Latents whose places are blocks of 4 x 4 RGB pixels in -1 .. 1."""
+    """Latents whose positions are blocks of 4 x 4 RGB pixels in -1 .. 1."""
 
     latent_channels = pixel_channels(4)
     spacial_downscale_ratio = 4
@@ -37,7 +38,7 @@ class PixelBlocks4(comfy.latent_formats.LatentFormat):
 
 PIXEL_BLOCKS = {format_.__name__: format_ for format_ in (PixelBlocks2, PixelBlocks4)}
 
-MARKER = "pixel_space_vae"  # the tensor by which ComfyUI's own loader knows its VAE of pixels one by one
+MARKER = "pixel_space_vae"  # the tensor by which ComfyUI's own loader recognizes its VAE of single pixels
 
 
 class PixelBlocksVAE(torch.nn.Module):

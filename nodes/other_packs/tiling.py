@@ -45,8 +45,7 @@ def check_tiling(plan: Plan, names: Sequence[str]) -> None:
 
 
 def _sharing_a_hint(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Yield pairs of predictions with different ControlNets that one tiling distinguishes only by their role in a
-    pair."""
+    """Yield pairs of predictions whose ControlNets one tiling would confuse, because their roles are equal."""
     roles = prediction_roles(plan)
     controlled = [j for j, prediction in enumerate(plan.predictions) if _controls(prediction)]
     for first, second in itertools.combinations(controlled, 2):

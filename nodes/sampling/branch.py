@@ -39,8 +39,7 @@ class Branch:
         conds: prediction index -> list of ComfyUI condition dicts.
         roles: prediction index -> COND for the positive side of a term, else UNCOND.
         pair: the (cond, uncond) among its predictions, on the base model the primary term's; empty without a pair.
-        carrier: the branch that is loaded on this branch's module, if that is another; carriers form no cycle, so that
-            clones are freed at once.
+        carrier: the other branch that is loaded on this branch's module, if any; no cycle, so clones are freed at once.
         is_shared: another branch uses the same module with other weights, options or objects.
         network_states: the state that patches keep on each module; shared by all branches on a module.
         weights: the exchange of weights in the shared module, for a branch that is not loaded itself.
@@ -100,12 +99,7 @@ class Branch:
         self.split = DeviceSplit(self.patcher, self.conds, self.model_options)
 
     def to_load(self) -> tuple[list[ModelPatcher], int]:
-        """Return the models to load for this branch: its own if it has no carrier, and those of its conditions, hooks
-        and patches.
-
-        Returns:
-            The models, and the bytes that the ControlNets among them ask for.
-        """
+        """Return the models to load, its own only if it has no carrier, and the bytes that their ControlNets need."""
         models, memory = comfy.sampler_helpers.get_additional_models(self.conds, self.patcher.model_dtype())
         models += comfy.sampler_helpers.get_additional_models_from_model_options(self.model_options)
         models += self.patcher.get_nested_additional_models()
@@ -199,8 +193,7 @@ class Branch:
         itself, so that no prediction depends on the rest of the graph.
 
         Args:
-            model_options, function: of the sampling run, for the base model; if there is a function, it is asked for
-                each prediction.
+            model_options, function: of the sampling run, for the base model; a function is called for each prediction.
         """
         device, origin = self.patcher.load_device, x.device
         x, sigma = x.to(device), sigma.to(device)
