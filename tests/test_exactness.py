@@ -9,7 +9,7 @@ from torch import Tensor
 from rigs.by_hand import coefficients, linear_sum
 from rigs.counter import count_forwards
 from rigs.graphs import chain, gcfg
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import FLAT, micro_cond, micro_model
 from rigs.probe import guided
 from rigs.random_graphs import RandomGraph, random_graph
 from rigs.singly import predictions_at, sigmas_of
@@ -22,13 +22,14 @@ LIMIT = 1e-5
 
 def flow_model(pack: Any, seed: int) -> Any:
     """A micro model on rectified-flow time, by core's ModelSamplingSD3 node."""
-    return pack.run("ModelSamplingSD3", model=micro_model(seed), shift=1.0)[0]
+    return pack.run("ModelSamplingSD3", model=micro_model(seed, unet=FLAT), shift=1.0)[0]
 
 
 @pytest.fixture(scope="module")
 def models(pack: Any) -> list:
     """eps, eps, v, v, and last flow; the first four share a noise schedule."""
-    return [micro_model(0), micro_model(1), micro_model(2, "v"), micro_model(3, "v"), flow_model(pack, 4)]
+    kinds = ("eps", "eps", "v", "v")
+    return [*(micro_model(seed, kind, FLAT) for seed, kind in enumerate(kinds)), flow_model(pack, 4)]
 
 
 @pytest.fixture(scope="module")

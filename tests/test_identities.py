@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, cfg, gcfg, norm_error, points
-from rigs.micro import micro_cond, micro_latent, micro_model
+from rigs.micro import FLAT, micro_cond, micro_latent, micro_model
 from rigs.probe import guided, sampled
 from rigs.tiny import load_tiny, tiny_cond, tiny_latent
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Should have t")  # torchsde, abo
 
 @pytest.fixture(scope="module")
 def setting() -> tuple:
-    return micro_model(0), micro_cond(1), micro_cond(2), micro_latent(3)
+    return micro_model(0, unet=FLAT), micro_cond(1), micro_cond(2), micro_latent(3)
 
 
 def sample(guider: comfy.samplers.CFGGuider, latent: dict, sampler: str, scheduler: str) -> Tensor:

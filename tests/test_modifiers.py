@@ -11,7 +11,7 @@ from gcfg_core.guidance.combine import rescale_result
 from gcfg_core.guidance.modifiers import Modifier, NormCap, Project, cap_norm, project_away
 from rigs.by_hand import ByHand
 from rigs.graphs import chain
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import FLAT, micro_cond, micro_model
 from rigs.probe import denoised, guided
 from rigs.random_graphs import RandomGraph, random_graph
 
@@ -99,7 +99,7 @@ class TestRescale:
 
 @pytest.fixture(scope="module")
 def models() -> list:
-    return [micro_model(0), micro_model(1), micro_model(2, "v")]
+    return [micro_model(0, unet=FLAT), micro_model(1, unet=FLAT), micro_model(2, "v", FLAT)]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(PICTURES) as archive:
         archive.extractall(folder)
     shutil.move(folder / "open" / "test", folder / "open" / "train")
-    for name, count in {"open": 128, "toon": 60, "pixel": 60}.items():
+    for name, count in {"open": 128, "toon": 24, "pixel": 24}.items():
         for path in sorted((folder / name / "train").glob("*.png"))[count:]:
             path.unlink()
     return folder

@@ -116,9 +116,20 @@ def test_metrics_go_back_to_the_checkpoint(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
+LONG: dict[str, Any] = {"loop": {"steps": 40}, "record": {"save_every": 1000}}
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that can be stopped on its way, without an interruption."""
+    folder = tmp_path_factory.mktemp("long")
+    run_toy(folder, **LONG)
+    return folder
+
+
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_ends_cleanly(tmp_path: Path, name: signal.Signals) -> None:
-    given = settings(tmp_path / "stopped", loop={"steps": 60}, record={"save_every": 1000})
+def test_a_signal_saves_and_ends_cleanly(tmp_path: Path, long: Path, name: signal.Signals) -> None:
+    given = settings(tmp_path / "stopped", **LONG)
     process = spawn(tmp_path / "stopped", given, delay=0.05)
     while not (tmp_path / "stopped" / "metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.05)
@@ -127,10 +138,9 @@ def test_a_signal_saves_and_ends_cleanly(tmp_path: Path, name: signal.Signals) -
     code, output = finish(process)
     assert code == 0 and "stopping after this step" in output, output
     assert f"stopped by {name.value} at" in output
-    assert 0 < int(final_tensors(tmp_path / "stopped")["step"]) < 60
-    run_toy(tmp_path / "stopped", loop={"steps": 60}, record={"save_every": 1000})
-    run_toy(tmp_path / "whole", loop={"steps": 60}, record={"save_every": 1000})
-    same(tmp_path / "whole", tmp_path / "stopped")
+    assert 0 < int(final_tensors(tmp_path / "stopped")["step"]) < LONG["loop"]["steps"]
+    run_toy(tmp_path / "stopped", **LONG)
+    same(long, tmp_path / "stopped")
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
