@@ -1,4 +1,4 @@
-"""What a text encoder and its tokenizer are, as hashes."""
+"""Hashes of a text encoder and of its tokenizer."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ PROBE = ["a photo of a cat", "Zwölf Boxkämpfer jagen Viktor, 1234 times!", "na
 
 
 def text_digest(text: TextEncoder) -> str:
-    """Changes when a weight of a text encoder does."""
-    modules: Any = [one.model for one in text.encoders] if isinstance(text, ClipText) else [text]
+    """Hash a text encoder's weights."""
+    modules: Any = [encoder.model for encoder in text.encoders] if isinstance(text, ClipText) else [text]
     return _joined([digest_of(module.state_dict()) for module in modules])
 
 
 def tokenizer_digest(text: TextEncoder) -> str:
-    """Changes when a vocabulary, the padding or the way in which texts are split does."""
+    """Hash a vocabulary, its padding and how it splits some test texts."""
     if isinstance(text, ClipText):
-        parts = [[one.tokenizer and one.tokenizer.get_vocab(), one.pad, _probe(one)] for one in text.encoders]
+        parts = [[e.tokenizer and e.tokenizer.get_vocab(), e.pad, _probe(e)] for e in text.encoders]
     else:
         tokenizer: Any = getattr(text, "tokenizer", None)
         parts = [[getattr(tokenizer, "words", None), getattr(tokenizer, "length", None)]]
