@@ -1,4 +1,4 @@
-"""Do work ahead in threads, in order, without doing all of it at once."""
+"""Compute results ahead of time in threads, in order, with a bounded queue."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,8 @@ Result = TypeVar("Result")
 
 
 def lookahead(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """``work`` of each item, in order, at most ``ahead`` of them waiting; what is not begun is dropped on a stop."""
+    """Yield ``work`` of each item in order, with at most ``ahead`` pending; pending work is cancelled when iteration
+    stops."""
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:

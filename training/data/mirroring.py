@@ -1,8 +1,8 @@
-"""Mirroring in words."""
+"""The mirroring setting in words."""
 
 
 def mirrored_text(flip: float) -> str:
-    """A probability of mirroring, for people."""
+    """Describe a probability of mirroring."""
     if 0.0 < flip < 1.0:
         return f"left to right with a probability of {flip:g}"
     return "left to right, always" if flip else "never"
