@@ -1,4 +1,4 @@
-"""Notes about a base, for the commands that have no plan to put them into."""
+"""Print notes about a base, for commands without a run summary."""
 
 import sys
 
@@ -6,6 +6,6 @@ from ..base.model import Base
 
 
 def print_notes(base: Base) -> None:
-    """Print the choices that were made while the base was read, a line each on stderr."""
+    """Print the choices made while reading the base, a line each on stderr."""
     for note in base.notes:
         print(f"note: {note}", file=sys.stderr)

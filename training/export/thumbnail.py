@@ -1,4 +1,4 @@
-"""A small picture of a concept, as text for the metadata of its file."""
+"""A small picture of a concept, as text for its file's metadata."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ QUALITY = 85
 
 
 def thumbnail_uri(picture: Image.Image, side: int = SIDE) -> str:
-    """A data URI of a JPEG no larger than ``side``, as `modelspec.thumbnail` wants it (ModelSpec 1.0.0)."""
+    """Return a JPEG data URI of at most ``side`` pixels for `modelspec.thumbnail` (ModelSpec 1.0.0)."""
     small = picture.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
