@@ -218,7 +218,7 @@ def test_other_files_by_name(tmp_path: Path, name: str, kind: str) -> None:
 )
 def test_files_that_hold_no_tensors(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
     (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, name, f"got {kind}", "no file of tensors", "diffusers folder", "world's folder")
+    refused(tmp_path / name, name, f"got {kind}", "not a file of tensors", "diffusers folder", "world's folder")
 
 
 @pytest.mark.parametrize("name", ["torn.ckpt", "torn.safetensors"])

@@ -263,7 +263,7 @@ def test_averages_that_are_not_there_or_not_whole(tensors: dict[str, Tensor], sa
         read_base(str(saved(tensors)), variant="ema")
     averages = averaged(tensors)
     del averages["model_ema.diffusion_modelout2bias"]
-    with pytest.raises(InputError, match="none named model_ema.diffusion_modelout2bias"):
+    with pytest.raises(InputError, match="no model_ema.diffusion_modelout2bias"):
         read_base(str(saved({**tensors, **averages})), variant="ema")
     with pytest.raises(InputError, match="ema or non_ema, got 'fp16'"):
         read_base(str(saved(tensors)), variant="fp16")

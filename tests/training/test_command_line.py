@@ -80,7 +80,7 @@ def test_help_names_the_flags_with_their_defaults(capsys: pytest.CaptureFixture[
     if command == "train":
         assert "learning rate (default: 1e-05)" in told and "143 after SIGTERM" in told
     if command == "evaluate":
-        assert "(required)" in told and "weight of the prompt; with a prompt 2.5" in told
+        assert "(required)" in told and "weight of the prompt; default with a prompt: 2.5" in told
 
 
 def test_a_presets_values_are_the_defaults_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_inspect_takes_a_run_and_says_what_other_folders_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"config": {}}))
-    assert "got a run that has written none yet. Let it reach" in refusal(capsys, "inspect", str(tmp_path))
+    assert "a run that has not written a concept file yet. Let it finish" in refusal(capsys, "inspect", str(tmp_path))
     write_concept(tmp_path / "cats.safetensors", concept())
     assert main(["inspect", str(tmp_path)]) == 0
     assert f"{tmp_path}/cats.safetensors\n" in capsys.readouterr().out

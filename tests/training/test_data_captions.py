@@ -92,7 +92,7 @@ def test_caption_files_are_sidecars_too(tmp_path: Path) -> None:
     assert _report(scan) == [
         "captions  2 found, 1 missing (trained as empty)",
         "  missing: 002.png",
-        f"  cannot be used: {tmp_path}/001.CAPTION: 001.txt beside it holds",
+        f"  cannot be used: {tmp_path}/001.CAPTION: 001.txt beside it is used",
     ]
 
 
@@ -149,7 +149,7 @@ def test_of_two_lists_in_a_folder_the_first_holds(tmp_path: Path) -> None:
     (tmp_path / "below" / "metadata.csv").write_text("file_name,text\n001.png,a bird\n")
     scan = scan_folder(data_config(tmp_path, captions="metadata"))
     assert list(_captions(scan).values()) == ["a cat", "a bird"]
-    assert [(p.path.name, p.reason) for p in scan.problems] == [("metadata.csv", "metadata.jsonl beside it holds")]
+    assert [(p.path.name, p.reason) for p in scan.problems] == [("metadata.csv", "metadata.jsonl beside it is used")]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_colour_has_one_name_and_others_are_refused(images: Path) -> None:
     with pytest.raises(ValueError) as caught:
         data_config(images, background="whitish")
     told = str(setting_error(caught.value, type(data_config(images))))  # type: ignore[arg-type]
-    assert "background: expected a colour such as white, black or #808080, got 'whitish'" in told
+    assert "background: expected a colour, for example white, black or #808080, got 'whitish'" in told
 
 
 def _cache(folder: Path, scan: Scan) -> LatentCache:

@@ -55,9 +55,9 @@ def test_the_second_average_of_a_run(given: Path, tmp_path: Path, capsys: pytest
     assert main(["export", str(run), str(out / "a.safetensors"), "--overwrite"]) == 0
     assert (out / "a.md").read_text() == "notes of mine" and "a.md: stays as it is" in capsys.readouterr().out
     for words, told in (
-        ([str(run), str(out / "a.safetensors")], "one that exists"),
+        ([str(run), str(out / "a.safetensors")], "which exists"),
         ([str(run), str(out / "d.safetensors"), "--average", "ema-0.7"], "average: expected ema-0.05 or ema-0.1 or"),
-        ([str(run), str(out / "a.SAFETENSORS")], "one that exists"),
+        ([str(run), str(out / "a.SAFETENSORS")], "which exists"),
         ([str(run), str(run / "d.safetensors")], "a place outside the run's folder"),
         ([str(run), str(out / "d.bin")], "a name that ends in .safetensors"),
         ([str(run), str(given / "images" / "d.safetensors")], "a place outside the pictures"),

@@ -111,7 +111,7 @@ def test_a_file_of_version_0_1_0_is_read_and_converted(
     write_as_version_0_1_0(old, lora)
     assert is_lora_concept(old) and lora_format(old) == 1
     assert (
-        main(["inspect", str(old)]) == 0 and "of no other program, which `convert` changes" in capsys.readouterr().out
+        main(["inspect", str(old)]) == 0 and "of no other program; `convert IN.safetensors" in capsys.readouterr().out
     )
     assert main(["convert", str(old), str(new), "--title", "Toons"]) == 0
     assert main(["inspect", str(new)]) == 0 and "ComfyUI's Load LoRA" in capsys.readouterr().out

@@ -124,13 +124,13 @@ def test_bad_input(folder: Path, tmp_path: Path, changes: dict[str, Any], word: 
 def test_an_output_that_exists_stays(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "start.safetensors"
     output.write_bytes(b"mine")
-    with pytest.raises(InputError, match="one that exists"):
+    with pytest.raises(InputError, match="which exists"):
         run(folder, output)
     assert output.read_bytes() == b"mine"
     run(folder, output, overwrite=True, count=1, levels=1)
     assert read_concept(output).null_text
     output.unlink()  # its report is there
-    with pytest.raises(InputError, match="start.report.json, one that exists"):
+    with pytest.raises(InputError, match="start.report.json, which exists"):
         run(folder, output)
     (tmp_path / "run.json").write_bytes(b"a run's")
     run(folder, tmp_path / "run.safetensors", count=1, levels=1)

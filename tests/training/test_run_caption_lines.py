@@ -53,7 +53,7 @@ def test_captions_that_no_model_reads_are_told(given: Path, tmp_path: Path, caps
     """T9: a null-text model reads none; without any, a text model learns the empty prompt alone."""
     assert train(given, tmp_path / "run", *TEXT) == 0
     alone = "the model learns to draw these pictures under the empty prompt alone"
-    assert f"captions  none are there: {alone}\n" in capsys.readouterr().out
+    assert f"captions  no picture has any: {alone}\n" in capsys.readouterr().out
     captioned(given, "a face")
     assert train(given, tmp_path / "run", "--dry-run", "--kind", "text") == 0
     assert f"captions  none are read: {alone}\n" in capsys.readouterr().out

@@ -76,7 +76,7 @@ def test_any_kept_step_can_be_exported(run: Path, tmp_path: Path, words: list[st
 
 @pytest.mark.parametrize(
     "words, told",
-    [(["--step", "1"], "step: expected 2 or 3 or 4, got 1. Name one that is kept; `train --keep-last`"),
+    [(["--step", "1"], "step: expected 2 or 3 or 4, got 1. Name a kept step; `train --keep-last`"),
      (["--step", "2", "--best"], "expected --step N or --best, got both"),
      (["--best", "--average", "ema-0.7"], "at whose step ema-0.7 was validated, got none")],
 )  # fmt: skip

@@ -142,7 +142,7 @@ def test_a_text_model_is_drawn_alone_under_its_own_prompt(world, capsys):
         assert drawn(source).tobytes() == expected.tobytes()
     assert drawn(str(folder), "--average", "ema-0.05").tobytes() == expected.tobytes()
     assert "another base" not in capsys.readouterr().err
-    with pytest.raises(InputError, match="w_concept: expected none for a model that reads text"):
+    with pytest.raises(InputError, match="w_concept: expected no weight for a model that reads text"):
         drawn(str(folder), "--w-concept", "1")
 
 
@@ -175,8 +175,8 @@ def test_bad_input_is_one_line(world):
         ([toons, "--base", place, "--w-control", "2"], "w_control: expected a prompt to weigh"),
         ([toons, "--base", place, "--output", "/proc/grid.png"], "output: expected a folder to write into"),
         ([toons, "--base", place, "--output", str(world / "no" / "grid.png")], "Make the folder first"),
-        ([place, "--base", toons], "--base: expected none beside .*world, got one"),
-        ([place, "--zero-terminal-snr"], "--zero-terminal-snr: expected none beside"),
+        ([place, "--base", toons], "--base: expected no value for .*world, which contains a world, got a value"),
+        ([place, "--zero-terminal-snr"], "--zero-terminal-snr: expected no value for"),
         ([toons, "--base", place, "--seed", "-1"], "seed: expected a number not below 0"),
         ([toons, "--base", place, "--seed", str(2**63)], "seed: expected a number below"),
         ([toons, "--base", place, "--device", "cuda:77"], "device: expected a device of this machine"),

@@ -1,4 +1,4 @@
-"""Put the parts of a Stable Diffusion base together, and check that they belong together."""
+"""Assemble the parts of a Stable Diffusion base, and check that they fit each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from .model import Base, Condition
 from .noise_schedule import NoiseSchedule
 from .weights import as_input_error, fill
 
-BELONG = "These parts are not one model's."
+BELONG = "These parts belong to different models."
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a base is made of.
+    """The parts of a base.
 
     Attributes:
         name: of the file or folder, for people.
-        config: of the UNet.
-        tensors: of the UNet in diffusers' names.
-        schedule: noise levels and what the network predicts.
+        config: the UNet's configuration.
+        tensors: the UNet's, in diffusers' names.
+        schedule: noise schedule and prediction type.
         codec: the VAE.
         text: the text encoders.
-        notes: choices made while it was read; see `Base`.
+        notes: choices made while reading; see `Base`.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Parts:
 
 
 def assemble(parts: Parts) -> Base:
-    """A base of its parts.
+    """Build a base from its parts.
 
     Raises:
-        InputError: a UNet outside the family of SD1.5, SD2 and SDXL, or parts that do not fit each other.
+        InputError: the UNet is not of SD1.5, SD2 or SDXL, or the parts do not fit each other.
     """
     config = plain_config(parts.config)
     layout = checked_layout(config, parts.name)
@@ -74,24 +74,22 @@ def assemble(parts: Parts) -> Base:
 
 
 def _precision(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """A note about weights that are stored in eight bits."""
+    """Return a note if the weights are stored in eight bits."""
     types = sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.element_size() == 1})
-    note = (
-        f"the UNet is stored as {', '.join(types)}, which rounds coarsely; train from the original where there is one"
-    )
+    note = f"the UNet is stored as {', '.join(types)}, which rounds coarsely; train from the original if you have it"
     return (note,) if types else ()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A UNet's configuration without diffusers' own marks and without what is not set."""
+    """Return a UNet's configuration without diffusers' private keys and unset values."""
     return {key: value for key, value in config.items() if not key.startswith("_") and value is not None}
 
 
 def checked_layout(config: Mapping[str, Any], name: str) -> UNetLayout:
-    """The layout of a UNet.
+    """Return the layout of a UNet.
 
     Raises:
-        InputError: it is outside the family of SD1.5, SD2 and SDXL.
+        InputError: the UNet is not of SD1.5, SD2 or SDXL.
     """
     known = network_of(config).diffusers
     kind = config.get("_class_name", known)
@@ -102,13 +100,13 @@ def checked_layout(config: Mapping[str, Any], name: str) -> UNetLayout:
 
 
 def empty_network(config: Mapping[str, Any]) -> Any:
-    """diffusers' network of a configuration without storage (meta device)."""
+    """Return diffusers' network for a configuration, without storage (meta device)."""
     with torch.device("meta"):
         return getattr(diffusers, network_of(config).diffusers).from_config(dict(config))
 
 
 def build_unet(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Any:
-    """diffusers' UNet2DConditionModel in float32 on the CPU, eval mode."""
+    """Return diffusers' UNet2DConditionModel in float32 on the CPU, in eval mode."""
     unet = empty_network(config)
     return fill(unet, tensors, f"{name}: UNet")
 
@@ -124,5 +122,5 @@ def _check(parts: Parts, layout: UNetLayout, null: Condition) -> None:
         if wanted != got:
             remedy = "Inpainting and editing models are not supported." if "channels" in what else BELONG
             if "channels" in what and layout.in_channels == layout.out_channels:
-                remedy = "The VAE is another family's: give one of this model's with --vae."
+                remedy = "The VAE belongs to another family: give this model's VAE with --vae."
             raise InputError(f"{parts.name}: {what}", str(wanted), str(got), remedy)

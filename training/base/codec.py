@@ -1,4 +1,4 @@
-"""The VAE of Stable Diffusion as a `LatentCodec`: float32, a few pictures at a time, never in tiles."""
+"""Stable Diffusion's VAE as a `LatentCodec`: float32, a few pictures at a time, never in tiles."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from gcfg_core.errors import InputError
 from ..device import full_float32
 from .weights import fill
 
-CHUNK = 4  # pictures in one pass: a VAE needs far more memory than a UNet on its latents
+CHUNK = 4  # pictures per pass: a VAE needs far more memory than the UNet
 
 
 def build_vae(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> AutoencoderKL:
-    """diffusers' AutoencoderKL in float32 on the CPU.
+    """Return diffusers' AutoencoderKL in float32 on the CPU.
 
     Args:
-        config: its configuration; keys with a leading underscore are left aside.
+        config: its configuration; keys with a leading underscore are ignored.
         tensors: in diffusers' names, old or new.
         name: of the file or folder, for messages.
 
     Raises:
-        InputError: another kind of VAE, or its tensors do not fit its configuration.
+        InputError: it is another kind of VAE, or the tensors do not fit the configuration.
     """
     kind = config.get("_class_name", "AutoencoderKL")
     if kind != "AutoencoderKL":
@@ -35,17 +35,17 @@ def build_vae(config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: st
     with torch.device("meta"):
         vae: Any = AutoencoderKL.from_config({k: v for k, v in config.items() if not k.startswith("_")})
     tensors = dict(tensors)
-    vae._fix_state_dict_keys_on_load(tensors)  # query -> to_q and the like, as older folders have them
+    vae._fix_state_dict_keys_on_load(tensors)  # renames old keys, for example query -> to_q
     vae.disable_tiling()
     return fill(vae, tensors, f"{name}: VAE").requires_grad_(False)  # type: ignore[return-value]
 
 
 class VaeCodec:
-    """Scaled latents: (z - shift_factor) * scaling_factor, as diffusers' pipelines have them.
+    """Scaled latents (z - shift_factor) * scaling_factor, as in diffusers' pipelines.
 
     Args:
         vae: diffusers' AutoencoderKL, float32.
-        chunk: how many pictures are encoded or decoded in one pass.
+        chunk: pictures per pass.
     """
 
     deviates = True
@@ -62,10 +62,11 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation [B, C, H / factor, W / factor], float32, of pixels [B, 3, H, W] from -1 to 1.
+        """Encode pixels [B, 3, H, W] from -1 to 1 to mean and standard deviation [B, C, H / factor, W / factor],
+        float32.
 
         Raises:
-            ValueError: H or W is no multiple of ``factor``.
+            ValueError: H or W is not a multiple of ``factor``.
         """
         if pixels.shape[-2] % self.factor or pixels.shape[-1] % self.factor:
             raise ValueError(f"pixels: expected sides that {self.factor} divides, got {list(pixels.shape)}")
@@ -80,7 +81,7 @@ class VaeCodec:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] from -1 to 1, float32, of scaled latents."""
+        """Decode scaled latents to pixels [B, 3, H, W] from -1 to 1, float32."""
 
         def decode(part: Tensor) -> Tensor:
             return self.vae.decode(part / self.scaling + self.shift).sample.clamp(-1.0, 1.0)  # type: ignore[union-attr]

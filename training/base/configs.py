@@ -1,6 +1,6 @@
-"""Configurations of the VAE and the CLIP text encoders of SD1.5, SD2 and SDXL, of any size, from tensor shapes.
+"""Infer the configurations of VAEs and CLIP text encoders of SD1.5, SD2 and SDXL, of any size, from tensor shapes.
 
-What a shape does not tell is the same in each family and is written here, so that no model hub is ever asked.
+Values that shapes do not show are constant in each family and written here, so no model hub is needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from gcfg_core.errors import InputError
 Shapes = Mapping[str, Sequence[int]]
 
 HEAD_WIDTH = 64  # channels of an attention head, in every CLIP text encoder of the three families
-SD2_LAYERS = 23  # OpenCLIP-H has 24; SD2 reads the 23rd through the final norm, so the last is never run
+SD2_LAYERS = 23  # OpenCLIP-H has 24; SD2 applies the final norm after layer 23 and never runs the last
 SD2_WIDTH = 1024
 
 
 def vae_config(shapes: Shapes, scale: float, name: str) -> dict[str, Any]:
-    """AutoencoderKL's configuration from shapes in ldm's names (encoder.down.0.block.0...).
+    """Return AutoencoderKL's configuration from shapes in ldm's names (encoder.down.0.block.0...).
 
     Raises:
-        InputError: these are not that autoencoder's tensors.
+        InputError: these are not an AutoencoderKL's tensors.
     """
     levels = _count(shapes, "encoder.down.{}.")
     if not levels or "encoder.conv_in.weight" not in shapes or "decoder.conv_in.weight" not in shapes:
@@ -43,11 +43,11 @@ def vae_config(shapes: Shapes, scale: float, name: str) -> dict[str, Any]:
 
 
 def clip_config(shapes: Shapes, open_clip: bool, name: str) -> dict[str, Any]:
-    """CLIPTextConfig's keys from shapes in transformers' names without "text_model.".
+    """Return CLIPTextConfig's keys from shapes in transformers' names without "text_model.".
 
     Args:
-        shapes: of the encoder, and of ``text_projection.weight`` [D, C] where it has one.
-        open_clip: it is OpenCLIP's H or bigG (plain gelu), not CLIP-L (quick gelu).
+        shapes: of the encoder, including ``text_projection.weight`` [D, C] if present.
+        open_clip: True for OpenCLIP's H or bigG (gelu), False for CLIP-L (quick gelu).
         name: of the file, for messages.
 
     Raises:
@@ -70,13 +70,13 @@ def clip_config(shapes: Shapes, open_clip: bool, name: str) -> dict[str, Any]:
         "hidden_act": "gelu" if open_clip else "quick_gelu",
         "layer_norm_eps": 1e-5,
         "bos_token_id": 0,
-        "eos_token_id": 2,  # transformers' sign for CLIP's own rule: the pooled token is the one with the highest id
+        "eos_token_id": 2,  # makes transformers pool at the token with the highest id, as CLIP does
         "pad_token_id": 1,
     }
 
 
 def sd2_layers(count: int, width: int) -> int:
-    """How many of SD2's text layers are run: all but the last, which some files leave out and tiny ones keep."""
+    """Return how many of SD2's text layers are run: all but the last, which some files omit and tiny models keep."""
     return min(count, SD2_LAYERS) if width == SD2_WIDTH else max(count - 1, 1)
 
 

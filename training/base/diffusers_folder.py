@@ -1,4 +1,4 @@
-"""A base from a folder as diffusers' pipelines save it: unet, vae, text_encoder(_2), tokenizer(_2), scheduler."""
+"""Read a base from a diffusers pipeline folder: unet, vae, text_encoder(_2), tokenizer(_2), scheduler."""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ CONFIG, INDEX = "config.json", "model_index.json"
 
 
 def read_folder(folder: Path, options: ReadOptions) -> Base:
-    """A base of SD1.5, SD2 or SDXL, of any size.
+    """Read a base of SD1.5, SD2 or SDXL, of any size.
 
     Raises:
-        InputError: the folder is incomplete, damaged or holds another kind of model.
+        InputError: the folder is incomplete, damaged or contains another kind of model.
     """
     if not (folder / "unet").is_dir():
         raise _no_unet(folder)
@@ -51,7 +51,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Base:
 
 
 def _no_unet(folder: Path) -> InputError:
-    """The error about a folder without unet/, which names the pipeline where it is another's."""
+    """Return the error about a folder without unet/; it names the pipeline if the folder has another kind."""
     got, remedy = "a folder without unet/", "Give the folder that holds unet/, vae/ and text_encoder/."
     index = folder / INDEX
     if index.is_file():
@@ -59,7 +59,7 @@ def _no_unet(folder: Path) -> InputError:
         got, remedy = f"a {kind} without unet/", "Only SD1.5, SD2 and SDXL can be trained."
     elif (folder / CONFIG).is_file():
         kind = read_json(folder / CONFIG).get("_class_name")
-        got, remedy = f"one part of it alone{f' ({kind})' if kind else ''}", "Give the folder above."
+        got, remedy = f"only one part of it{f' ({kind})' if kind else ''}", "Give the folder above."
     return InputError(str(folder), "a diffusers model folder", got, remedy)
 
 
@@ -75,7 +75,7 @@ def _stated(folder: Path) -> StatedSchedule:
 
 
 def _text(folder: Path, options: ReadOptions, variants: Variants, pooled: bool, zero_pad: bool) -> ClipText:
-    """The text encoders; ``zero_pad``: the first pads with 0 where no tokenizer says otherwise. SDXL's second does."""
+    """Read the text encoders. ``zero_pad``: without a tokenizer the first pads with 0; SDXL's second always does."""
     encoders = []
     for number in range(2 if pooled else 1):
         model = _encoder(folder, "text_encoder_2" if number else "text_encoder", variants, projection=number == 1)
@@ -85,7 +85,7 @@ def _text(folder: Path, options: ReadOptions, variants: Variants, pooled: bool, 
 
 
 def with_tokenizer(encoder: ClipEncoder, number: int, folder: Path | None, options: ReadOptions) -> ClipEncoder:
-    """The encoder with the tokenizer that the user named, or the one in the base's folder, or ComfyUI's, or none."""
+    """Add a tokenizer to the encoder: the user's, else the base folder's, else ComfyUI's, else none."""
     vocabulary = int(encoder.model.config.vocab_size)
     if options.tokenizer is not None:
         place, own = tokenizer_folder(options.tokenizer, number)

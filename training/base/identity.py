@@ -1,4 +1,4 @@
-"""A base as hashes: its text encoder, its tokenizer, and all that results depend on, by names as in run.json."""
+"""Hashes of a base: of its text encoder, its tokenizer and everything that results depend on, as in run.json."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ BASE = "base."  # begins the names of what results depend on
 
 
 def text_digest(text: TextEncoder) -> str:
-    """Changes when a weight of a text encoder does."""
-    modules: Any = [one.model for one in text.encoders] if isinstance(text, ClipText) else [text]
+    """Hash a text encoder's weights."""
+    modules: Any = [encoder.model for encoder in text.encoders] if isinstance(text, ClipText) else [text]
     return _joined([digest_of(module.state_dict()) for module in modules])
 
 
 def tokenizer_digest(text: TextEncoder) -> str:
-    """Changes when a vocabulary, the padding or the way in which texts are split does."""
+    """Hash a vocabulary, its padding and how it splits some test texts."""
     if isinstance(text, ClipText):
-        parts = [[one.tokenizer and one.tokenizer.get_vocab(), one.pad, _probe(one)] for one in text.encoders]
+        parts = [[e.tokenizer and e.tokenizer.get_vocab(), e.pad, _probe(e)] for e in text.encoders]
     else:
         tokenizer: Any = getattr(text, "tokenizer", None)
         parts = [[getattr(tokenizer, "words", None), getattr(tokenizer, "length", None)]]

@@ -1,4 +1,4 @@
-"""A base model in memory, whatever kind of file it came from."""
+"""A base model in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from .noise_schedule import NoiseSchedule
 NAME_TOKENIZER = (
     "Give --tokenizer DIR, a folder with CLIP's vocab.json and merges.txt such as ComfyUI's comfy/sd1_tokenizer"
 )
-"""What to do about a base that came without one; begins a sentence."""
+"""Remedy for a base without tokenizer; the beginning of a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """What a UNet is told beside x and t.
+    """The UNet's inputs beside x and t.
 
     Attributes:
         hidden_states: [B, T, C] text features.
-        pooled: [B, D] pooled text vector of SDXL, None elsewhere.
+        pooled: [B, D] pooled text vector of SDXL; else None.
         time_ids: [B, 6] size ids of SDXL (original height and width, crop top and left, target height and width).
     """
 
@@ -32,7 +32,7 @@ class Condition:
     time_ids: Tensor | None = None
 
     def repeated(self, batch: int) -> "Condition":
-        """A condition of batch 1 for a whole batch."""
+        """Expand a condition of batch 1 to a batch."""
         rest = [None if value is None else value.expand(batch, -1) for value in (self.pooled, self.time_ids)]
         return Condition(self.hidden_states.expand(batch, -1, -1), *rest)
 
@@ -41,7 +41,7 @@ class Condition:
         return Condition(*move)  # type: ignore[arg-type]
 
     def arguments(self) -> dict[str, Any]:
-        """As keyword arguments of diffusers' UNet2DConditionModel."""
+        """Return the keyword arguments of diffusers' UNet2DConditionModel."""
         if self.pooled is None:
             return {"encoder_hidden_states": self.hidden_states}
         added = {"text_embeds": self.pooled, "time_ids": self.time_ids}
@@ -49,13 +49,13 @@ class Condition:
 
 
 class LatentCodec(Protocol):
-    """From pictures to what the UNet sees, and back. Pixels are [B, 3, H, W] from -1 to 1, latents are scaled.
+    """Encodes pictures to latents and decodes them. Pixels are [B, 3, H, W] from -1 to 1; latents are scaled.
 
     Attributes:
-        channels: of a latent.
-        factor: pixels a latent pixel stands for, along each side.
-        digest: changes when the weights or the scaling change: the key of cached latents.
-        deviates: whether `encode` gives deviations; else they are 0.
+        channels: channels of a latent.
+        factor: pixels per latent pixel, along each side.
+        digest: hash of weights and scaling; part of the key of cached latents.
+        deviates: False if the deviations of `encode` are always 0.
     """
 
     channels: int
@@ -64,7 +64,7 @@ class LatentCodec(Protocol):
     deviates: bool
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the latents, each [B, C, h, w]."""
+        """Return mean and standard deviation of the latents, each [B, C, h, w]."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor: ...
@@ -73,10 +73,10 @@ class LatentCodec(Protocol):
 
 
 class TextEncoder(Protocol):
-    """From captions to a condition. For a world of our own it is a torch.nn.Module that can be trained."""
+    """Encodes captions to a condition. A small world's is a torch.nn.Module and can be trained."""
 
     def encode(self, captions: Sequence[str]) -> Condition:
-        """hidden_states and pooled for each caption; ``time_ids`` stays None."""
+        """Return hidden_states and pooled for each caption; ``time_ids`` stays None."""
         ...
 
     def to(self, device: torch.device | str) -> Any: ...
@@ -88,15 +88,15 @@ class Base:
 
     Attributes:
         name: of the file or folder, for people.
-        sha256: of the UNet's weights, so that a concept can tell what it came from.
+        sha256: of the UNet's weights; concept files record it.
         unet: diffusers' UNet2DConditionModel, float32 on the CPU, in eval mode.
-        config: its configuration, as `gcfg_core.unet_layout` reads it.
-        schedule: noise levels and what the network predicts.
-        codec: the VAE; for a world of our own, pixels as they are.
-        null: the empty prompt's condition, batch 1 (SDXL: with the size ids of an uncropped square picture).
-        text: the text encoder; None where the base brought no tokenizer or encoder for captions.
+        config: the UNet's configuration.
+        schedule: noise schedule and prediction type.
+        codec: the VAE; a small world's latents are the pixels.
+        null: condition of the empty prompt, batch 1 (SDXL: with the size ids of an uncropped square picture).
+        text: the text encoder; None if the base has no tokenizer or encoder.
         latent_format: name of the class in comfy.latent_formats.
-        notes: choices made while it was read that a user may not expect, a sentence each.
+        notes: choices made while reading that a user may not expect, a sentence each.
     """
 
     name: str
@@ -112,5 +112,6 @@ class Base:
 
     @property
     def side_step(self) -> int:
-        """Pixels that a picture's sides are a multiple of: the network halves its latents once between two levels."""
+        """Sides of a picture are multiples of this many pixels, because the network halves its latents between
+        levels."""
         return self.codec.factor * 2 ** network_of(self.config).halvings(layout_of(self.config))

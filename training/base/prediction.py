@@ -1,4 +1,4 @@
-"""What a base predicts and over which noise levels: told by the user, by its files, or guessed from its weights."""
+"""Decide a base's prediction type and noise schedule from the user's settings, its files, or its weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from gcfg_core.errors import InputError
 
 from .noise_schedule import NoiseSchedule, noise_schedule
 
-FOREIGN = ("EDM", "FlowMatch")  # schedulers whose noise levels are no discrete DDPM schedule
+FOREIGN = ("EDM", "FlowMatch")  # schedulers without a discrete DDPM noise schedule
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user said about a base; None where nothing.
+    """The user's settings about a base; None if not given.
 
     Attributes:
         prediction_type: "epsilon" or "v_prediction".
-        zero_terminal_snr: whether the schedule was rescaled to zero terminal SNR.
-        tokenizer: a folder of tokenizer files.
-        vae: a file or folder whose VAE takes the place of the base's own.
-        variant: of the weights where there are several: of a folder, the middle of its files' names, such as fp16 or
-            non_ema; of a single file, ema or non_ema.
+        zero_terminal_snr: True if the noise schedule was rescaled to zero terminal SNR.
+        tokenizer: folder of tokenizer files.
+        vae: file or folder of a VAE to use instead of the base's own.
+        variant: weights to read if there are several: for a folder the middle part of the file names, for example fp16
+            or non_ema; for a single file ema or non_ema.
     """
 
     prediction_type: str | None = None
@@ -36,11 +36,11 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class StatedSchedule:
-    """What the base's own files say.
+    """Facts about the noise schedule in the base's own files.
 
     Attributes:
-        scheduler: diffusers' scheduler configuration, empty where there is none.
-        prediction_type, zero_terminal_snr: None where nothing is said.
+        scheduler: diffusers' scheduler configuration, or {}.
+        prediction_type, zero_terminal_snr: None if not stated.
     """
 
     scheduler: Mapping[str, Any] = field(default_factory=dict)
@@ -49,10 +49,10 @@ class StatedSchedule:
 
 
 def stated_by_scheduler(config: Mapping[str, Any], name: str) -> StatedSchedule:
-    """What a diffusers scheduler configuration says.
+    """Return the facts in a diffusers scheduler configuration.
 
     Raises:
-        InputError: noise levels that are no DDPM schedule.
+        InputError: it is not a DDPM noise schedule.
     """
     kind = str(config.get("_class_name", ""))
     if kind.startswith(FOREIGN):
@@ -65,16 +65,16 @@ def stated_by_scheduler(config: Mapping[str, Any], name: str) -> StatedSchedule:
 def decide_schedule(
     options: ReadOptions, stated: StatedSchedule, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> NoiseSchedule:
-    """The base's schedule: the user's word goes before the files', and theirs before a guess.
+    """Return the base's noise schedule. The user's settings take precedence over the files, and these over a guess.
 
     Args:
-        options: the user's word.
-        told: the files'.
-        config: of the UNet.
-        tensors: of the UNet in diffusers' names, for the guess.
+        options: the user's settings.
+        stated: facts in the files.
+        config: the UNet's configuration.
+        tensors: the UNet's, in diffusers' names, for the guess.
 
     Raises:
-        InputError: a prediction type or a schedule that is not supported.
+        InputError: the prediction type or noise schedule is not supported.
     """
     prediction = options.prediction_type or stated.prediction_type or guess_prediction_type(config, tensors)
     zero = stated.zero_terminal_snr if options.zero_terminal_snr is None else options.zero_terminal_snr

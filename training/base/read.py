@@ -1,4 +1,4 @@
-"""Read a base model, whatever kind of file or folder it is in."""
+"""Read a base model from any kind of file or folder."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -10,14 +10,14 @@ from .prediction import ReadOptions
 from .single_file_kind import KINDS, refuse_other_files
 from .world_config import is_recipe
 
-OPTIONS = tuple(field.name for field in fields(ReadOptions))  # of `read_base`, by their names in all settings
+OPTIONS = tuple(field.name for field in fields(ReadOptions))  # arguments of `read_base`, named as in all settings
 
 
 def find_base(path: str) -> Path:
-    """Where a base is.
+    """Return the path of a base.
 
     Raises:
-        InputError: nothing is there, or a file that is not of tensors.
+        InputError: the path does not exist, or is a file without tensors.
     """
     if not Path(path).exists():
         raise InputError(path, KINDS, "nothing there", "Check the name; a model hub is never asked.")
@@ -35,19 +35,19 @@ def read_base(
     vae: str | None = None,
     variant: str | None = None,
 ) -> Base:
-    """A base in float32 on the CPU. Nothing is ever asked of a model hub.
+    """Read a base in float32 on the CPU. No model hub is ever contacted.
 
     Args:
         path: a diffusers folder or a single-file checkpoint (.safetensors, ldm's names) of SD1.5, SD2, SDXL or a
             fine-tune, or a world of our own.
-        prediction_type: "epsilon" or "v_prediction"; what the files say, or a guess, without.
-        zero_terminal_snr: whether its schedule has zero terminal SNR; what the files say without.
-        tokenizer: a folder of CLIP's tokenizer files, for captions; the diffusers folder's own without.
-        vae: a VAE's file or folder, in place of the base's own.
-        variant: of a folder's weights, such as fp16 or non_ema; of a single file's UNet, ema or non_ema.
+        prediction_type: "epsilon" or "v_prediction"; default: from the files, or guessed.
+        zero_terminal_snr: True if the noise schedule has zero terminal SNR; default: from the files.
+        tokenizer: folder of CLIP's tokenizer files, for captions; default: the diffusers folder's own.
+        vae: file or folder of a VAE to use instead of the base's own.
+        variant: weights to read: fp16, non_ema ... of a folder; ema or non_ema of a single file.
 
     Raises:
-        InputError: nothing is there, it is damaged, holds numbers that are not finite, or is another kind of model.
+        InputError: the base is missing, damaged, has non-finite weights, or is another kind of model.
     """
     place = find_base(path)
     from . import world
@@ -56,7 +56,7 @@ def read_base(
     if world.is_world(path):
         if options != ReadOptions():
             got = "prediction_type, zero_terminal_snr, tokenizer, vae or variant"
-            raise InputError(path, "a world alone", got, "A world says these itself; leave them out.")
+            raise InputError(path, "a world alone", got, "A world's files state them; leave them out.")
         return world.read_world(path)
     if place.is_dir():
         from .diffusers_folder import read_folder

@@ -1,6 +1,6 @@
-"""A base from one checkpoint file in ldm's names (SD1.5, SD2, SDXL), through diffusers' own conversions.
+"""Read a base from a single checkpoint file in ldm's names (SD1.5, SD2, SDXL), with diffusers' conversions.
 
-The configurations are ours or read from tensor shapes, so that nothing is asked of a model hub.
+Configurations are built in or inferred from tensor shapes, so no model hub is needed.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from .weights import as_input_error, check_finite
 
 
 def read_single_file(path: Path, options: ReadOptions) -> Base:
-    """A base of SD1.5, SD2 or SDXL, of any size that tensor shapes tell.
+    """Read a base of SD1.5, SD2 or SDXL, of any size that tensor shapes show.
 
     Raises:
         InputError: the file is damaged, incomplete or another kind of model.
@@ -64,13 +64,13 @@ def read_single_file(path: Path, options: ReadOptions) -> Base:
 
 
 def _stated(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StatedSchedule:
-    """Marker tensors, then ModelSpec's metadata."""
+    """Return the facts in marker tensors, then in ModelSpec metadata."""
     zero = True if MARKERS[1] in tensors else None
     return StatedSchedule(prediction_type=marked_prediction(tensors, metadata), zero_terminal_snr=zero)
 
 
 def _unet(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and tensors of the UNet in diffusers' names."""
+    """Return the UNet's configuration, and its tensors in diffusers' names."""
     part = {key: value for key, value in tensors.items() if key.startswith(UNET)}
     added = "text_time" if f"{UNET}label_emb.0.0.weight" in part else None
     stub = {"layers_per_block": _layers(part), "addition_embed_type": added}
@@ -80,7 +80,8 @@ def _unet(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tens
 
 
 def _layers(unet: Mapping[str, Tensor]) -> int:
-    """Residual blocks of the first level: the input blocks between the first convolution and the first downsampling."""
+    """Count the residual blocks of the first level: input blocks between the first convolution and the first
+    downsampling."""
     block = 1
     while f"{UNET}input_blocks.{block}.0.in_layers.0.weight" in unet:
         block += 1

@@ -1,4 +1,4 @@
-"""The text encoders of a checkpoint in ldm's names: CLIP-L, OpenCLIP-H, or SDXL's CLIP-L and OpenCLIP-bigG."""
+"""Read the text encoders of a checkpoint in ldm's names: CLIP-L, OpenCLIP-H, or SDXL's CLIP-L and OpenCLIP-bigG."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -15,15 +15,15 @@ from .configs import clip_config, sd2_layers
 CLIP_L = "cond_stage_model.transformer."
 OPEN_H = "cond_stage_model.model."
 SDXL_L, SDXL_G = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
-TEXT = ("cond_stage_model.", "conditioner.embedders.")  # how the names of text encoders begin
+TEXT = ("cond_stage_model.", "conditioner.embedders.")  # prefixes of text encoders
 LAYERS = "encoder.layers."
 
 
 def text_encoders(tensors: Mapping[str, Tensor], family: str, name: str) -> list[ClipEncoder]:
-    """The text encoders that this family's UNet reads, without tokenizers.
+    """Return the text encoders that this family's UNet reads, without tokenizers.
 
     Raises:
-        InputError: the file has none, or they are no CLIP encoders.
+        InputError: the file has no text encoders, or they are not CLIP's.
     """
     return ENCODERS[family](tensors, name)
 
@@ -54,14 +54,14 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _clip(tensors: Mapping[str, Tensor], prefix: str, name: str) -> ClipEncoder:
-    """CLIP-L; some fine-tunes leave "text_model." out of its names."""
+    """Read CLIP-L; some fine-tunes omit the prefix "text_model."."""
     converted = unwrapped(ldm.convert_ldm_clip_checkpoint(_part(tensors, prefix, name)), projection=False)
     config = clip_config(_shapes(converted), open_clip=False, name=name)
     return ClipEncoder(build_clip(config, converted, projection=False, name=f"{name}: {prefix}"), pad=None)
 
 
 def _open_clip(tensors: Mapping[str, Tensor], prefix: str, name: str, projection: bool) -> ClipEncoder:
-    """OpenCLIP-H without its last layer, or bigG with its projection, from OpenCLIP's own names."""
+    """Read OpenCLIP-H without its last layer, or bigG with its projection, from OpenCLIP's names."""
     part = _part(tensors, prefix, name)
     width = part.get(f"{prefix}token_embedding.weight")
     if width is None:
@@ -78,5 +78,5 @@ def _open_clip(tensors: Mapping[str, Tensor], prefix: str, name: str, projection
 
 
 def _layer(key: str) -> int:
-    """The layer a tensor belongs to, -1 for the embeddings and the final norm."""
+    """Return the layer of a tensor; -1 for the embeddings and the final norm."""
     return int(key.removeprefix(LAYERS).split(".")[0]) if key.startswith(LAYERS) else -1

@@ -1,4 +1,4 @@
-"""Tokenizer files of CLIP, where a base brings them, the user names them or ComfyUI has them."""
+"""Locate and read CLIP's tokenizer files: the base's, the user's or ComfyUI's."""
 
 import os
 from pathlib import Path
@@ -9,42 +9,42 @@ from transformers import CLIPTokenizer
 from gcfg_core.errors import InputError
 
 FILES = ("tokenizer.json", "vocab.json")
-COMFYUI = "comfy/sd1_tokenizer"  # in ComfyUI's folder: the vocabulary that CLIP-L and both OpenCLIP encoders share
+COMFYUI = "comfy/sd1_tokenizer"  # in ComfyUI's folder; CLIP-L and both OpenCLIP encoders share this vocabulary
 
 
 def is_tokenizer(folder: Path) -> bool:
-    """Whether CLIP's tokenizer files lie in this folder."""
+    """True if the folder contains CLIP's tokenizer files."""
     return any((folder / name).is_file() for name in FILES)
 
 
 def read_tokenizer(folder: Path, vocabulary: int) -> Any:
-    """transformers' CLIPTokenizer of a folder.
+    """Read transformers' CLIPTokenizer from a folder.
 
     Args:
         folder: with vocab.json and merges.txt, or tokenizer.json.
-        vocabulary: how many tokens the text encoder knows.
+        vocabulary: number of tokens of the text encoder.
 
     Raises:
-        InputError: no tokenizer there, a damaged one, or one with more tokens than the encoder knows.
+        InputError: the tokenizer is missing, damaged, or has more tokens than the encoder.
     """
     if not is_tokenizer(folder):
         remedy = "Name a folder of CLIP's tokenizer files."
         raise InputError(str(folder), "a folder with vocab.json and merges.txt", "none of them", remedy)
     try:
         tokenizer: Any = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # whatever transformers and its Rust part raise about a damaged file
+    except Exception as error:  # transformers and its Rust part raise anything about damaged files
         got = "files that cannot be read"
         raise InputError(str(folder), "CLIP's tokenizer", got, "Copy or download it again.") from error
     if len(tokenizer) > vocabulary:
-        got = f"one of {len(tokenizer)}"
+        got = str(len(tokenizer))
         raise InputError(str(folder), f"a vocabulary of at most {vocabulary} tokens", got, "It is another model's.")
     return tokenizer
 
 
 def comfyui_tokenizer() -> Path | None:
-    """ComfyUI's copy of CLIP's tokenizer files, where this pack lies in its custom_nodes or COMFYUI_PATH names it.
+    """Return ComfyUI's copy of CLIP's tokenizer files, if this pack lies in its custom_nodes or COMFYUI_PATH is set.
 
-    For single-file checkpoints, which bring none. No code of ComfyUI is run.
+    Single-file checkpoints need it, because they contain no tokenizer. No ComfyUI code is run.
     """
     pack = Path(__file__).absolute().parents[2]
     hosts = [Path(os.environ.get("COMFYUI_PATH") or pack.parent.parent), pack.parent.parent]
@@ -52,11 +52,11 @@ def comfyui_tokenizer() -> Path | None:
 
 
 def tokenizer_folder(named: str, number: int) -> tuple[Path, bool]:
-    """Where the tokenizer of text encoder ``number`` (0 or 1) lies in what the user named.
+    """Locate the tokenizer of text encoder ``number`` (0 or 1) in the folder that the user named.
 
     Returns:
-        The folder, and whether it is that very encoder's, so that its padding can be believed: a folder named directly
-        serves every encoder, which then pads as its family does.
+        The folder, and True if it belongs to this encoder, so that its padding applies. A folder named directly serves
+        every encoder, with the family's padding.
     """
     own = Path(named) / ("tokenizer_2" if number else "tokenizer")
     return (own, True) if is_tokenizer(own) else (Path(named), False)

@@ -1,4 +1,4 @@
-"""A VAE on its own, from a file or a folder."""
+"""Read a VAE from its own file or folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,15 +25,15 @@ DIFFUSERS = "encoder.down_blocks."
 
 
 def read_vae(path: Path, family: Family) -> AutoencoderKL:
-    """The VAE that the user names, in float32 on the CPU.
+    """Read the VAE that the user names, in float32 on the CPU.
 
     Args:
-        path: a file in ldm's names, with or without "first_stage_model." (a whole checkpoint too); one in diffusers'
-            names with its config.json beside it; or a diffusers folder of a VAE, or with vae/ in it.
-        family: gives the scale of latents where no configuration says it.
+        path: a file in ldm's names, with or without "first_stage_model." (also a full checkpoint); a file in diffusers'
+            names with config.json beside it; or a diffusers folder of a VAE, or with vae/ in it.
+        family: its latent scale is used if no configuration states it.
 
     Raises:
-        InputError: nothing is there, or it is no such VAE.
+        InputError: the path does not exist, or is not a VAE of this family.
     """
     if not path.exists():
         raise InputError(f"vae {path}", "a VAE's file or folder", "nothing there", "Check the name.")
@@ -56,15 +56,15 @@ def read_vae(path: Path, family: Family) -> AutoencoderKL:
 
 
 def vae_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's VAE without its prefix."""
+    """Return a checkpoint's VAE tensors without their prefix."""
     return {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
 
 
 def ldm_vae(part: Mapping[str, Tensor], family: Family, name: str) -> Any:
-    """diffusers' AutoencoderKL from tensors in ldm's names (encoder.down.0.block.0...).
+    """Return diffusers' AutoencoderKL from tensors in ldm's names (encoder.down.0.block.0...).
 
     Raises:
-        InputError: they are another autoencoder's.
+        InputError: the tensors belong to another autoencoder.
     """
     config = vae_config({key: tuple(value.shape) for key, value in part.items()}, family.latent_scale, name)
     stub = {"down_block_types": config["down_block_types"], "up_block_types": config["up_block_types"]}

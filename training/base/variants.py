@@ -1,4 +1,5 @@
-"""The variant of each part's weights in a diffusers folder: files such as diffusion_pytorch_model.fp16.safetensors."""
+"""Choose the variant of each part's weights in a diffusers folder, for example
+diffusion_pytorch_model.fp16.safetensors."""
 
 from pathlib import Path
 
@@ -15,12 +16,12 @@ class Variants:
     """Reads the parts of a folder, each in one variant.
 
     Args:
-        folder: of the model.
-        wanted: the variant that the user named: taken where a part has it, as diffusers does; None: files without a
-            variant's name, else the most exact ones.
+        folder: the model's folder.
+        wanted: variant that the user named, used for each part that has it, as in diffusers; None: files without a
+            variant's name, else the most precise variant.
 
     Raises:
-        InputError: no part has the wanted variant.
+        InputError: no part has this variant.
     """
 
     def __init__(self, folder: Path, wanted: str | None) -> None:
@@ -31,13 +32,13 @@ class Variants:
             there = {name for part in PARTS if (folder / part).is_dir() for name in folder_variants(folder / part)}
             if wanted not in there:
                 named = ", ".join(sorted(there - {""})) or "none"
-                raise InputError(f"variant of {folder.name}", named, repr(wanted), "Name a variant that is there.")
+                raise InputError(f"variant of {folder.name}", named, repr(wanted), "Name an existing variant.")
 
     def tensors(self, part: str) -> dict[str, Tensor]:
-        """The weights of a part.
+        """Return the weights of a part.
 
         Raises:
-            InputError: there are none, or they cannot be used.
+            InputError: the weights are missing or cannot be used.
         """
         there = folder_variants(self.folder / part)
         chosen = self.wanted if self.wanted in there else there[0]
@@ -45,6 +46,6 @@ class Variants:
         return folder_tensors(self.folder / part, chosen)
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence where parts that were read have no weights without a variant's name, and nobody named one."""
+        """Return a note if parts were read from a variant that nobody chose."""
         named = ", ".join(f"{part} {variant}" for part, variant in self._chosen.items() if variant)
-        return (f"weights by variant: {named} (--variant takes another)",) if named and self.wanted is None else ()
+        return (f"weights by variant: {named} (--variant chooses another)",) if named and self.wanted is None else ()

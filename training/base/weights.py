@@ -1,4 +1,4 @@
-"""Tensors of a model: find its files, read them without running code, and put them into a module."""
+"""Find a model's weight files, read them without running code, and load them into a module."""
 
 import json
 import re
@@ -17,14 +17,14 @@ from .single_file_kind import refuse_quantized
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 SUFFIXES = (r"\.safetensors", r"\.bin")
-# Names of a model's one file and of the index of its shards, with the variant in them; in the order of choice.
+# Names of a model's single file or of its shard index, with the variant; in order of preference.
 FILES = [
     re.compile(form.format(stem=stem, variant=r"(\.(?P<variant>[\w-]+))?", suffix=suffix))
     for suffix in SUFFIXES
     for stem in STEMS
     for form in (r"{stem}{variant}{suffix}", r"{stem}{suffix}\.index{variant}\.json")
 ]
-# Variants in the order of choice where a folder has no plain weights; others follow, the last one is not averaged.
+# Variants in order of preference if there are no plain weights; unknown variants come before the last.
 VARIANTS, LAST_VARIANT = ("fp32", "fp16", "bf16"), "non_ema"
 SHARD = re.compile(r"-\d{5}-of-\d{5}")
 AGAIN = "Copy or download it again."
@@ -32,7 +32,7 @@ AGAIN = "Copy or download it again."
 
 @contextmanager
 def as_input_error(name: str) -> Iterator[None]:
-    """Let what gcfg_core refuses be an InputError that begins with ``name``."""
+    """Raise errors of gcfg_core as InputErrors that begin with ``name``."""
     try:
         yield
     except ConceptFileError as error:
@@ -41,10 +41,10 @@ def as_input_error(name: str) -> Iterator[None]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Read a JSON object from a file.
 
     Raises:
-        InputError: no such file, or no JSON object in it.
+        InputError: the file is missing, or is not a JSON object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -58,16 +58,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def folder_tensors(folder: Path, variant: str) -> dict[str, Tensor]:
-    """Every tensor of a model folder as diffusers and transformers save it: whole or in shards, .safetensors before
-    .bin. Pickles are read with weights_only=True.
+    """Read every tensor of a model folder as diffusers and transformers save it: single file or shards, .safetensors
+    before .bin. Pickles are read with weights_only=True.
 
     Args:
-        folder: of one model.
-        variant: one of `folder_variants`.
+        folder: of a single model.
+        variant: from `folder_variants`.
 
     Raises:
-        InputError: a damaged file, a missing shard, a pickle that needs code, quantized weights, or numbers that are
-            not finite.
+        InputError: a file is damaged, a shard is missing, a pickle needs code, or weights are quantized or not finite.
     """
     tensors: dict[str, Tensor] = {}
     whole = _weight_files(folder)[variant]
@@ -80,10 +79,10 @@ def folder_tensors(folder: Path, variant: str) -> dict[str, Tensor]:
 
 
 def folder_variants(folder: Path) -> list[str]:
-    """The variants of a model folder's weights, the one to choose first; "" for files without a variant's name.
+    """List the variants of a model folder's weights, the preferred first; "" for files without a variant's name.
 
     Raises:
-        InputError: there are no weights.
+        InputError: the folder has no weights.
     """
     found = _weight_files(folder)
     if not found:
@@ -94,12 +93,12 @@ def folder_variants(folder: Path) -> list[str]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Raise InputError at the first tensor that holds NaN or an infinite number; it is named with how many of them."""
+    """Raise InputError at the first tensor with NaN or infinity; the message says how many values."""
     for key, value in tensors.items():
         if not value.is_floating_point() or value.numel() == 0:
             continue
         checked = value if value.element_size() > 1 else value.float()
-        if checked.sum(dtype=torch.float32).isfinite():  # NaN and infinity reach any sum: one pass, no copy
+        if checked.sum(dtype=torch.float32).isfinite():  # NaN and infinity propagate to the sum: one pass, no copy
             continue
         broken = int((~checked.isfinite()).sum())
         if broken:
@@ -108,7 +107,7 @@ def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
 
 
 def _weight_files(folder: Path) -> dict[str, Path]:
-    """The file of each variant, or the index of its shards."""
+    """Map each variant to its file, or to the index of its shards."""
     found: dict[str, Path] = {}
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     for pattern in FILES:
@@ -127,15 +126,15 @@ def _shards(index: Path) -> list[Path]:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Module:
-    """Give a module, which may stand on the meta device, float32 copies of its tensors; eval mode.
+    """Load float32 copies of tensors into a module, which may be on the meta device; set eval mode.
 
     Args:
-        module: whose state dict names exactly what it needs.
+        module: its state dict names exactly the needed tensors.
         tensors: of any floating point type.
         name: of the file or folder, for messages.
 
     Raises:
-        InputError: a tensor is missing, unknown or of another shape.
+        InputError: a tensor is missing, unknown or has another shape.
     """
     expected = module.state_dict()
     kind = type(module).__name__
@@ -146,7 +145,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Modu
     for key, value in expected.items():
         if tensors[key].shape != value.shape:
             got = f"shape {list(tensors[key].shape)}"
-            raise InputError(name, f"{key} of shape {list(value.shape)}", got, "Its configuration is another's.")
+            raise InputError(name, f"{key} of shape {list(value.shape)}", got, "The configuration is another model's.")
         if not tensors[key].is_floating_point():
             remedy = "Quantized models cannot be trained; give the original."
             raise InputError(name, f"{key} of a floating point type", str(tensors[key].dtype), remedy)

@@ -1,4 +1,4 @@
-"""A small world of our own as a base: a folder with world.json, unet.safetensors and text_encoder.safetensors."""
+"""Read a small world as a base: a folder with world.json, unet.safetensors and text_encoder.safetensors."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from .world_text import word_text
 
 
 def is_world(path: str | Path) -> bool:
-    """Whether `read_world` is the reader for this path: a world's folder, its world.json, or a recipe for a new one."""
+    """True if `read_world` accepts this path: a world's folder, its world.json, or a recipe for a new world."""
     return (_folder(path) / WORLD).is_file() or is_recipe(path)
 
 
 def read_world(path: str | Path) -> Base:
-    """A world as it was written, in float32 on the CPU, the text encoder frozen but trainable.
+    """Read a trained world in float32 on the CPU; its text encoder is frozen but can be trained.
 
     Raises:
-        InputError: it is damaged, its files do not belong together, or it is a recipe, which holds no weights yet.
+        InputError: the world is damaged, its files do not belong together, or it is a recipe without weights.
     """
     folder = _folder(path)
     if not (folder / WORLD).is_file():
-        raise InputError(str(path), "a trained world (a folder)", "a recipe for a new one",
+        raise InputError(str(path), "a trained world (a folder)", "a recipe for a new world",
                          f"Train it first: `{PROGRAM} train --kind text --train-text`.")  # fmt: skip
     with as_input_error(str(folder)):
         world = read_world_files(folder)

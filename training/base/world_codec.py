@@ -1,4 +1,4 @@
-"""The codec of a small world: latents are the pixels themselves, one by one or in blocks."""
+"""A small world's codec: latents are the pixels, singly or in blocks."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixel
 
 
 class PixelCodec:
-    """Pixels as they are, a `LatentCodec` without weights.
+    """A `LatentCodec` without weights: latents are rearranged pixels.
 
     Args:
-        block: side in pixels of what one place of a latent holds.
+        block: side of the pixel block in each latent pixel.
     """
 
     deviates = False
@@ -21,17 +21,18 @@ class PixelCodec:
         self.digest = "pixels" if block == 1 else f"pixels in blocks of {block}"
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The latents [B, 3 * block^2, H / block, W / block] of pixels [B, 3, H, W] as float32, and a deviation of 0.
+        """Rearrange pixels [B, 3, H, W] to latents [B, 3 * block^2, H / block, W / block], float32, with a deviation of
+        0.
 
         Raises:
-            ValueError: H or W is no multiple of the block.
+            ValueError: H or W is not a multiple of the block.
         """
         mean = to_latents(pixels.to(torch.float32), self.factor)
         return mean, torch.zeros_like(mean)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """The pixels of latents as float32, cut to -1 .. 1."""
+        """Return the pixels of latents as float32, clamped to -1 .. 1."""
         return to_pixels(latents.to(torch.float32), self.factor).clamp(-1.0, 1.0)
 
     def to(self, device: torch.device | str) -> "PixelCodec":

@@ -1,4 +1,4 @@
-"""A small world before training: a UNet and a text encoder with first weights, and a vocabulary from captions."""
+"""Create a small world before training: initial weights of UNet and text encoder, and a vocabulary from captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,15 +25,15 @@ from .world_text import WordText, new_word_text
 
 
 def new_world(config: WorldConfig, captions: Sequence[str], name: str = "world") -> Base:
-    """A base to be trained from nothing (kind "text", with its text encoder); the same arguments give the same bits.
+    """Create a base to train from scratch (kind "text", with its text encoder). Equal arguments give equal bits.
 
     Args:
         config: sizes and seed.
-        captions: of the training set, whose words become the vocabulary.
+        captions: of the training set; their words become the vocabulary.
         name: for people and messages.
 
     Raises:
-        InputError: sizes that do not fit each other, or captions without words.
+        InputError: sizes do not fit each other, or captions have no words.
     """
     unet_config = world_unet_config(config, name)
     text = _text(config, captions, name)
@@ -44,10 +44,10 @@ def new_world(config: WorldConfig, captions: Sequence[str], name: str = "world")
 
 
 def world_from_recipe(path: str | Path, captions: Sequence[str]) -> Base:
-    """`new_world` of a TOML or JSON file (`world_config.is_recipe`), named after it.
+    """Create a world from a TOML or JSON file (`world_config.is_recipe`), named after it.
 
     Raises:
-        InputError: it cannot be read, or what `new_world` refuses.
+        InputError: the file cannot be read, or `new_world` refuses it.
     """
     return new_world(read_world_config(path), captions, Path(path).stem)
 
@@ -55,20 +55,22 @@ def world_from_recipe(path: str | Path, captions: Sequence[str]) -> Base:
 def assemble_world(
     unet: Any, config: dict[str, Any], text: WordText, prediction_type: str, zero_terminal_snr: bool, name: str
 ) -> Base:
-    """A base of a world's parts, with the empty prompt's condition.
+    """Build a base from a world's parts, with the empty prompt's condition.
 
     Raises:
-        InputError: a schedule that cannot be, or parts that do not fit each other.
+        InputError: the noise schedule is impossible, or the parts do not fit each other.
     """
     with torch.no_grad():
         null = text.encode([""])
     width, wanted = null.hidden_states.shape[-1], config["cross_attention_dim"]
     if width != wanted:
-        raise InputError(f"{name}: width of the text features", str(wanted), str(width), "These parts are not one's.")
+        raise InputError(
+            f"{name}: width of the text features", str(wanted), str(width), "They are of different worlds."
+        )
     block = pixel_block(config["in_channels"])
     if block is None:
         formats = ", ".join(str(pixel_channels(block)) for block in PIXEL_FORMATS)
-        raise InputError(f"{name}: in_channels", f"one of {formats}", str(config["in_channels"]), "It is no world.")
+        raise InputError(f"{name}: in_channels", f"one of {formats}", str(config["in_channels"]), "It is not a world.")
     return Base(
         name=name,
         sha256=digest_of(unet.state_dict()),
@@ -83,15 +85,15 @@ def assemble_world(
 
 
 def world_unet_config(config: WorldConfig, name: str = "world") -> dict[str, Any]:
-    """diffusers' UNet2DConditionModel configuration of a world: SD1.5's kind of network over pixels.
+    """Return diffusers' UNet2DConditionModel configuration of a world: SD1.5's kind of network on pixels.
 
     Raises:
-        InputError: sizes that do not fit each other.
+        InputError: sizes do not fit each other.
     """
     levels, side = len(config.channels), config.block * 2 ** (len(config.channels) - 1)
     if len(config.attention) != levels:
-        raise InputError(f"{name}: attention", f"one for each of the {levels} levels", str(len(config.attention)),
-                         "Say true or false for each of `channels`.")  # fmt: skip
+        raise InputError(f"{name}: attention", f"a value for each of the {levels} levels", str(len(config.attention)),
+                         "Give true or false for each of `channels`.")  # fmt: skip
     if config.resolution % side:
         raise InputError(f"{name}: resolution", f"a multiple of {side}", str(config.resolution),
                          f"{levels} levels halve it {levels - 1} times, after blocks of {config.block}.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The text encoder of a small world: a `TextEncoder` that is a module and can be trained."""
+"""A small world's text encoder: a `TextEncoder` that is a module and can be trained."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ from .model import Condition
 
 
 class WordText(nn.Module):
-    """transformers' CLIPTextModel behind a word-level tokenizer.
+    """transformers' CLIPTextModel with a word-level tokenizer.
 
     Args:
         model: CLIPTextModel of the sizes in ``config``.
-        config: CLIPTextConfig's keys, as `gcfg_core.small_text_encoder.text_config` makes them.
-        tokenizer: its vocabulary and length.
+        config: CLIPTextConfig's keys, from `gcfg_core.world.text_encoder.text_config`.
+        tokenizer: vocabulary and length.
     """
 
     def __init__(self, model: Any, config: Mapping[str, Any], tokenizer: WordTokenizer) -> None:
@@ -31,19 +31,19 @@ class WordText(nn.Module):
         self.tokenizer = tokenizer
 
     def encode(self, captions: Sequence[str]) -> Condition:
-        """hidden_states [B, T, C] of captions, longer ones cut; differentiable, and no pooled vector."""
+        """Return hidden_states [B, T, C] of captions, cut to length; differentiable, without pooled vector."""
         ids = torch.tensor([self.tokenizer.encode(caption) for caption in captions])
         return Condition(self(ids.to(self.model.device)))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """The last hidden state after the final norm [B, T, C] of ids [B, T]."""
+        """Return the last hidden state after the final norm [B, T, C] for ids [B, T]."""
         return self.model(input_ids=ids).last_hidden_state
 
     def stored(self, weights: Mapping[str, Tensor] | None = None) -> SmallTextEncoder:
-        """As it is written to a file.
+        """Return the encoder in the form that is written to a file.
 
         Args:
-            weights: other values of some parameters, by their names in this module.
+            weights: values that replace some parameters, by name in this module.
         """
         tensors = {**self.state_dict(), **(weights or {})}
         bare = unwrapped({key.removeprefix("model."): value for key, value in tensors.items()}, projection=False)
@@ -51,17 +51,17 @@ class WordText(nn.Module):
 
 
 def word_text(stored: SmallTextEncoder, name: str) -> WordText:
-    """A stored text encoder as a frozen module in float32 on the CPU; ``name`` is for messages.
+    """Load a stored text encoder as a frozen module in float32 on the CPU; ``name`` is for messages.
 
     Raises:
-        InputError: its tensors do not fit its configuration.
+        InputError: the tensors do not fit the configuration.
     """
     model = build_clip(stored.config, stored.tensors, projection=False, name=name)
     return WordText(model, stored.config, stored.tokenizer).eval().requires_grad_(False)
 
 
 def new_word_text(config: Mapping[str, Any], tokenizer: WordTokenizer, seed: int) -> WordText:
-    """A text encoder whose first weights depend on the seed and the sizes alone; frozen, float32 on the CPU."""
+    """Create a text encoder; initial weights depend only on seed and sizes; frozen, float32 on the CPU."""
     known = CLIPTextConfig(**config)
     known.dtype = torch.float32
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Write a world's folder: built beside, flushed to the disk, renamed, so that it is there whole or not at all."""
+"""Write a world's folder completely or not at all: build it beside, flush it to the disk, rename it."""
 
 import os
 import shutil
@@ -35,23 +35,23 @@ def write_world(
     card: str = "",
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a base that `new_world` or `read_world` made, as it is now.
+    """Write a base from `new_world` or `read_world` as a folder.
 
     Args:
-        folder: a new or empty one, or a world's, which is replaced.
+        folder: new, empty, or a world's folder, which is replaced.
         base: the world.
-        weights: other values of its parameters, such as averages, by their names in a run's network: "unet.*",
-            "text.*"; the base's own where there is none.
-        title: a name for people; the folder's without it.
-        training: how it was trained, anything JSON can hold.
-        extra: more metadata of the UNet's file, such as a thumbnail.
-        card: text of a README.md beside it; one that is there already stays without.
+        weights: values that replace its parameters, for example averages, by name in a run's network: "unet.*",
+            "text.*"; other parameters are the base's own.
+        title: name for people; default: the folder's name.
+        training: facts about the training, as JSON values.
+        extra: more metadata for the UNet's file, for example a thumbnail.
+        card: text of its README.md; empty: keep an existing README.md.
         dtype: of the stored weights.
 
     Raises:
-        InputError: the base is no world, or the folder holds something else.
-        ConceptFileError: ``weights`` are not this world's.
-        OSError: it could not be written; what was there before still is.
+        InputError: the base is not a world, or the folder contains other files.
+        ConceptFileError: ``weights`` do not fit this world.
+        OSError: writing failed; an existing world is unchanged.
     """
     target = Path(folder).absolute()
     _check_target(target)
@@ -86,7 +86,7 @@ def _check_target(target: Path) -> None:
 def _parts(
     base: Base, weights: Mapping[str, Tensor], title: str, training: Mapping[str, Any], dtype: torch.dtype
 ) -> tuple[Concept, SmallTextEncoder]:
-    """What the two weight files will hold."""
+    """Return the content of the two weight files."""
     if not isinstance(base.text, WordText) or base.latent_format not in PIXEL_FORMATS.values():
         raise InputError(base.name, "a world of your own", "another kind of base", "Export a concept instead.")
     text = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
@@ -122,7 +122,7 @@ def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) ->
 
 
 def _swap(partial: Path, target: Path) -> None:
-    """Rename the new folder over the old one, which waits beside until the new one is in its place."""
+    """Rename the new folder over the old folder, which is deleted only afterwards."""
     if not target.exists():
         os.replace(partial, target)
     else:

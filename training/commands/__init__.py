@@ -1,1 +1,1 @@
-"""The commands of `python -m training`, one a file."""
+"""The commands of `python -m training`, one per file."""

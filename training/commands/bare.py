@@ -1,4 +1,4 @@
-"""A concept as a bare state dict, with what it takes to make a concept of it again."""
+"""Write a concept as a bare state dict, and the command that converts it back."""
 
 import shlex
 from pathlib import Path
@@ -13,29 +13,29 @@ from ..durable import write_json
 
 
 def write_bare(output: str, concept: Concept, overwrite: bool) -> str:
-    """Write the tensors of a concept alone, and beside them the UNet's configuration where they do not tell it.
+    """Write a concept's tensors alone, and the UNet's configuration beside them if tensor shapes do not show it.
 
     Returns:
-        What was written, what is not in it, and the command that makes a concept of it again.
+        Lines for people: written files, lost facts, and the command that converts it back.
 
     Raises:
-        ConceptFileError: the configuration's place is taken, or no such file can be written.
-        OSError, SafetensorError: it could not be written.
+        ConceptFileError: the configuration file exists, or the output's format is unknown.
+        OSError, SafetensorError: writing failed.
     """
-    config = None if _tells_itself(concept) else Path(output).with_suffix(".config.json")
+    config = None if _shapes_show_config(concept) else Path(output).with_suffix(".config.json")
     if config is not None and config.exists() and not overwrite:
-        raise ConceptFileError(str(config), "a new file", "one that exists", "Give another name, or --overwrite.")
+        raise ConceptFileError(str(config), "a new file", "an existing file", "Give another name, or --overwrite.")
     write_state_dict(output, concept.tensors)
     lines = [f"{output}: the tensors of a {concept.kind}, {concept.architecture}, alone"]
     if config is not None:
         write_json(config, dict(concept.config))
-        lines.append(f"{config}: the UNet's configuration, which the tensors do not tell")
-    lines += [f"not in it: {one}" for one in _lost(concept)]
+        lines.append(f"{config}: the UNet's configuration, which the tensors do not show")
+    lines += [f"not in it: {fact}" for fact in _lost(concept)]
     return "\n".join([*lines, f"back: {_command(output, concept, config)}"])
 
 
-def _tells_itself(concept: Concept) -> bool:
-    """Whether the network can be known from the tensors' shapes."""
+def _shapes_show_config(concept: Concept) -> bool:
+    """True if the tensors' shapes show the network's configuration."""
     try:
         inferred = infer_config({key: tuple(value.shape) for key, value in concept.tensors.items()})
     except ConceptFileError:
@@ -54,7 +54,7 @@ def _lost(concept: Concept) -> list[str]:
 
 
 def _command(output: str, concept: Concept, config: Path | None) -> str:
-    """The words that make a concept file of the bare one, with all that can be said about it."""
+    """Return the command that converts the bare file back, with all known facts."""
     words = ["python", "-m", "training", "convert", output, "CONCEPT.safetensors"]
     own = family_of(concept.config).latent_format
     values = {

@@ -1,5 +1,5 @@
-"""`python -m training convert IN OUT`: a bare UNet state dict, such as the authors' files, as format 1, and back; a
-LoRA concept of version 0.1.0 as a LoRA that other programs read. Needs torch."""
+"""`python -m training convert IN OUT`: convert a bare UNet state dict, for example the authors' files, to format 1 and
+back, or a LoRA concept of version 0.1.0 to a LoRA that other programs read. Needs only torch."""
 
 import argparse
 import dataclasses
@@ -21,46 +21,46 @@ from .bare import write_bare
 from .unet_config import CONFIG_HELP, read_config
 
 ABOUT = (
-    "Write a bare UNet state dict (.safetensors, .bin, .pt), such as the paper authors' files, as format 1; or with "
+    "Convert a bare UNet state dict (.safetensors, .bin, .pt), as the paper authors' files are, to format 1; or with "
     "--bare a format 1 file as the bare state dict that the authors' code loads. A LoRA concept of version 0.1.0 "
-    "becomes a LoRA that other programs read too."
+    "becomes a LoRA that other programs read."
 )
 Described = TypeVar("Described", Concept, LoraConcept)
-# What a bare state dict cannot hold.
+# Facts that a bare state dict cannot store.
 DESCRIBING = ("prediction_type", "zero_terminal_snr", "latent_format", "title", "base")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     parser = Arguments(f"{PROGRAM} convert", ABOUT)
     parser.add_argument("input", help="a UNet state dict in diffusers' names, null-text or not, or a format 1 file")
     parser.add_argument("output", help="the .safetensors file to write; with --bare also .bin or .pt")
-    parser.add_argument("--bare", action="store_true", help="write the tensors alone, as the authors' files have them")
+    parser.add_argument("--bare", action="store_true", help="write only the tensors, as in the authors' files")
     parser.add_argument("--prediction-type", choices=tuple(PREDICTION_TYPES), help="what the network predicts")
     parser.add_argument("--zero-terminal-snr", action=argparse.BooleanOptionalAction, default=None,
-                        help="whether it was trained with zero terminal SNR; what the file says without")  # fmt: skip
-    parser.add_argument("--latent-format", help="ComfyUI's name of the latent space, such as SD15 or SDXL")
-    parser.add_argument("--title", help="a name for people")
-    parser.add_argument("--base", help="the model it was made from")
+                        help="trained with zero terminal SNR; default: as the file says")  # fmt: skip
+    parser.add_argument("--latent-format", help="ComfyUI's name of the latent space, for example SD15 or SDXL")
+    parser.add_argument("--title", help="name for people")
+    parser.add_argument("--base", help="name of the base model")
     parser.add_argument("--overwrite", action="store_true", help="replace the output file")
     parser.add_argument("--config", help=CONFIG_HELP)
     return parser.read(arguments)
 
 
 def run(options: argparse.Namespace) -> str:
-    """Write any file that `inspect` understands as a concept file, or as a bare state dict; what was written and
+    """Write any file that `inspect` understands as a concept file or a bare state dict; return what was written and
     assumed.
 
     Raises:
-        ConceptFileError: the file cannot be used, or the output exists.
-        OSError, SafetensorError: it could not be written.
+        ConceptFileError: the input cannot be used, or the output exists.
+        OSError, SafetensorError: writing failed.
     """
     if Path(options.output).exists() and not options.overwrite:
-        raise ConceptFileError(options.output, "a new file", "one that exists", "Give another name, or --overwrite.")
+        raise ConceptFileError(options.output, "a new file", "an existing file", "Give another name, or --overwrite.")
     changes: dict[str, Any] = {key: value for key in DESCRIBING if (value := getattr(options, key)) is not None}
     if is_lora_concept(options.input) and not options.bare:
         lora = _described(read_lora_concept(options.input), changes, options)
@@ -80,10 +80,10 @@ def run(options: argparse.Namespace) -> str:
 
 
 def _described(concept: Described, changes: dict[str, Any], options: argparse.Namespace) -> Described:
-    """The concept with what the command line says of it, and where it came from if it does not say how it was trained.
+    """Return the concept with the facts from the command line, and with its source if it has no training facts.
 
     Raises:
-        ConceptFileError: zero terminal SNR of a network that predicts epsilon.
+        ConceptFileError: zero terminal SNR is combined with epsilon prediction.
     """
     concept = dataclasses.replace(concept, **changes)
     if concept.zero_terminal_snr and concept.prediction_type == "epsilon":
@@ -98,7 +98,7 @@ def _described(concept: Described, changes: dict[str, Any], options: argparse.Na
 
 
 def _refuse_description(described: list[str]) -> None:
-    """Raise ConceptFileError where something shall be said in a file that says nothing."""
+    """Raise ConceptFileError if facts are given for a bare state dict, which cannot store them."""
     if described:
         flag = f"--{described[0].replace('_', '-')}"
-        raise ConceptFileError("--bare", "no description, which a bare state dict cannot hold", flag, "Leave one out.")
+        raise ConceptFileError("--bare", "no description, which a bare state dict cannot hold", flag, "Leave it out.")

@@ -1,4 +1,4 @@
-"""`python -m training evaluate`: generated pictures against real ones, and against the training images."""
+"""`python -m training evaluate`: compare generated pictures with real pictures, and with the training images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,30 +28,30 @@ from .scene import SceneConfig, open_scene
 PROG = f"{PROGRAM} evaluate"
 ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
 RESULT, GENERATED_FOLDER = "evaluation.json", "generated"
-# What --run alone is drawn by.
+# Settings that only --run uses.
 SAMPLING_SETTINGS = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}
 
 
 class EvaluateConfig(SceneConfig, frozen=True):
-    """Every setting of the command."""
+    """The settings of `evaluate`."""
 
-    real: str = Field(description="folder of real pictures, best ones that were not trained on")
+    real: str = Field(description="folder of real pictures, preferably not trained on")
     generated: str | None = Field(None, description="folder of generated pictures")
-    run: str | None = Field(None, description="instead: a concept file or run folder to draw pictures with")
-    count: PositiveInt = Field(256, description="pictures to draw with --run; see --real-count for the real ones")
-    real_count: PositiveInt | None = Field(None, description="real pictures to measure at most; all of them without it")
-    w_concept: FiniteFloat = Field(1.0, description="weight of the concept; 1 and no prompt is the concept alone")
+    run: str | None = Field(None, description="instead: a concept file or run folder to sample with")
+    count: PositiveInt = Field(256, description="pictures to sample with --run; see --real-count for real pictures")
+    real_count: PositiveInt | None = Field(None, description="maximal number of real pictures; default: all")
+    w_concept: FiniteFloat = Field(1.0, description="weight of the concept; 1 without a prompt is the concept alone")
     w_control: FiniteFloat | None = Field(
-        None, description=f"weight of the prompt; with a prompt {PAPER_WEIGHT} without it, as in the paper"
+        None, description=f"weight of the prompt; default with a prompt: {PAPER_WEIGHT}, as in the paper"
     )
-    background: str | None = Field(None, description=f"{BACKGROUND_HELP}; the run's, or white, without it")
-    train: str | None = Field(None, description="folder of training images: measures memorisation")
+    background: str | None = Field(None, description=f"{BACKGROUND_HELP}; default: the run's, or white")
+    train: str | None = Field(None, description="folder of training images, to measure memorisation")
     features: str = Field("efficientnet", description="efficientnet (offline), inception, or a TorchScript file")
     feature_size: PositiveInt | None = Field(
-        None, description="pixels of the features' input; the network's own without"
+        None, description="side of the feature network's input in pixels; default: its own"
     )
     output: str | None = Field(
-        None, description="folder for evaluation.json and pictures; without it, one beside what is evaluated"
+        None, description="folder for evaluation.json and pictures; default: beside the evaluated pictures"
     )
 
     @field_validator("background")
@@ -61,25 +61,25 @@ class EvaluateConfig(SceneConfig, frozen=True):
 
 
 def parse(arguments: Sequence[str]) -> EvaluateConfig:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     return parse_settings(EvaluateConfig, PROG, ABOUT, arguments)
 
 
 def run(config: EvaluateConfig) -> str:
-    """Measure, and write evaluation.json (and nearest.png) into the output folder.
+    """Evaluate, and write evaluation.json (and nearest.png) into the output folder.
 
     Returns:
         A table for people.
 
     Raises:
-        InputError, ConceptFileError: something given cannot be used.
+        InputError, ConceptFileError: an input cannot be used.
     """
     if (config.generated is None) == (config.run is None):
-        raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give one of them.")
+        raise InputError("pictures", "--generated DIR or --run RUN", "both or neither", "Give either.")
     refuse_unused(config)
     weights = sampling_weights(config)
     chosen_device(config.device)
@@ -104,15 +104,17 @@ def run(config: EvaluateConfig) -> str:
 
 
 def refuse_unused(config: EvaluateConfig) -> None:
-    """Raise InputError where pictures that are there already shall be drawn in some way."""
+    """Raise InputError if a sampling setting is given for existing pictures."""
     unused = [key for key in EvaluateConfig.model_fields if key in SAMPLING_SETTINGS and key in config.model_fields_set]
     if config.generated is not None and unused:
         flag = f"--{unused[0].replace('_', '-')}"
-        raise InputError(flag, "none beside --generated, whose pictures are all measured", "one", "Leave it out.")
+        raise InputError(
+            flag, "no sampling setting with --generated, whose pictures are all measured", "a value", "Leave it out."
+        )
 
 
 def output_folder(config: EvaluateConfig) -> Path:
-    """The folder to write into: what was given, or one beside what is evaluated, whose name it has."""
+    """Return the output folder: the given folder, or a folder beside the evaluated pictures, named after them."""
     if config.output is not None:
         return Path(config.output)
     place = Path(config.run or config.generated or "")
@@ -121,21 +123,21 @@ def output_folder(config: EvaluateConfig) -> Path:
 
 
 def sampling_weights(config: EvaluateConfig) -> Weights:
-    """The weights to draw with.
+    """Return the weights to sample with.
 
     Raises:
-        InputError: a weight without a prompt, or a prompt that weighs nothing.
+        InputError: there is a weight without a prompt, or a prompt with weight 0.
     """
     if config.prompt is None and config.w_control:
         raise InputError("w_control", "0 without a prompt", f"{config.w_control:g}", "Give --prompt.")
     if config.prompt is not None and config.w_control == 0.0:
-        raise InputError("w_control", "a weight that is not 0, for the prompt", "0", "Give one, or leave --prompt out.")
+        raise InputError("w_control", "a weight that is not 0, for the prompt", "0", "Change it, or drop --prompt.")
     control = PAPER_WEIGHT if config.w_control is None else config.w_control
     return config.w_concept, 0.0 if config.prompt is None else control
 
 
 def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, config: EvaluateConfig) -> Evaluation:
-    """Features of every set ("real", "generated" and, where there is one, "train"), and everything measured on them."""
+    """Extract the features of every set ("real", "generated", and "train" if given), and compute the measures."""
 
     def features(name: str, mirrored: bool = False) -> Features:
         about = f"features of {name}" + (", mirrored" if mirrored else "")
@@ -151,17 +153,17 @@ def evaluate(sets: dict[str, tuple[PictureFile, ...]], extractor: Extractor, con
 
 
 def sample_pictures(source: Source, config: EvaluateConfig, weights: Weights, folder: Path) -> tuple[PictureFile, ...]:
-    """Draw ``config.count`` pictures with a concept into a folder, in place of those of an earlier time.
+    """Sample ``config.count`` pictures with a concept into a folder, replacing earlier pictures.
 
     Raises:
-        InputError, ConceptFileError: something given cannot be used.
+        InputError, ConceptFileError: an input cannot be used.
     """
     scene, sampling, _ = open_scene(source, config)
     make_folder(folder)
     for old in folder.glob("[0-9][0-9][0-9][0-9][0-9].png"):
         old.unlink()
     paths: list[Path] = []
-    with bar("drawing", "picture", config.count) as shown:
+    with bar("sampling", "picture", config.count) as shown:
         for first in range(0, config.count, sampling.batch):
             amount = min(sampling.batch, config.count - first)
             for picture in scene.pictures(weights, amount, sampling, first):

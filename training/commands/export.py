@@ -1,4 +1,5 @@
-"""`python -m training export RUN OUT --average NAME --step N`: any average of any kept checkpoint as a concept file."""
+"""`python -m training export RUN OUT --average NAME --step N`: write any average of any kept checkpoint as a concept
+file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,48 +28,50 @@ from .scene import read_scene_base
 
 PROG = f"{PROGRAM} export"
 ABOUT = (
-    "Write weights of a checkpoint that a run keeps as a concept file: another average, an older step, the step that "
-    "validated best, or any before the run is finished. The run itself stays as it is."
+    "Write weights of a run's kept checkpoint as a concept file: another average, an older step, the step that "
+    "validated best, or any step of an unfinished run. The run is not changed."
 )
 
 
 class ExportConfig(BaseModel, extra="forbid", frozen=True):
-    """Every setting of the command."""
+    """The settings of `export`."""
 
     source: str = Field(description="the folder of a run")
-    output: Path = Field(description="the .safetensors file to write; for a world of your own, its folder")
+    output: Path = Field(description="the .safetensors file to write; for a world, the folder")
     average: str | None = Field(
-        None, description="such as ema-0.1, or weights for the last ones; the run's first average without it"
+        None, description="for example ema-0.1, or weights for the last weights; default: the run's first average"
     )
-    step: PositiveInt | None = Field(None, description="of a kept checkpoint; the newest without it")
-    best: bool = Field(False, description="the kept checkpoint at whose step this average validated best")
-    base: str | None = Field(None, description="the base model, where the run's own has been moved")
-    dtype: Literal["fp32", "fp16", "bf16"] | None = Field(None, description="of the weights; the run's without it")
-    overwrite: bool = Field(False, description="replace an output file that exists")
+    step: PositiveInt | None = Field(None, description="step of a kept checkpoint; default: the newest")
+    best: bool = Field(False, description="use the kept checkpoint in which this average validated best")
+    base: str | None = Field(None, description="the base model, if the run's base was moved")
+    dtype: Literal["fp32", "fp16", "bf16"] | None = Field(
+        None, description="precision of the weights; default: the run's"
+    )
+    overwrite: bool = Field(False, description="replace an existing output file")
 
 
 def parse(arguments: Sequence[str]) -> ExportConfig:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     return parse_settings(ExportConfig, PROG, ABOUT, arguments, positional=["source", "output"])
 
 
 def run(options: ExportConfig) -> str:
-    """Write the file, and its model card beside it, under the same name with .md.
+    """Write the concept file, and its model card under the same name with .md.
 
     Returns:
-        What was written, for people.
+        Lines about the written files.
 
     Raises:
-        InputError, ConceptFileError: something given cannot be used.
-        OSError, SafetensorError: something cannot be read or written.
+        InputError, ConceptFileError: an input cannot be used.
+        OSError, SafetensorError: a file cannot be read or written.
     """
     source = open_source(options.source)
     if not source.is_run:
-        raise InputError(options.source, "the folder of a run", "something else", "`inspect` says what it is.")
+        raise InputError(options.source, "the folder of a run", "something else", "`inspect` shows what it is.")
     record = read_record(source.path)
     config = run_config(record["config"])
     _refuse_the_runs_own(options.output, source)
@@ -93,19 +96,19 @@ def run(options: ExportConfig) -> str:
         output.parent, concept, facts, name=output.stem, dtype=dtype, license_line=config.record.license,
         card=beside.name, **texts,
     )  # fmt: skip
-    return f"{written}\n{beside}: {'its model card' if card else 'stays as it is, and may tell of another file'}"
+    return f"{written}\n{beside}: {'its model card' if card else 'not changed; it may describe another file'}"
 
 
 def _step(options: ExportConfig, source: Source) -> int | None:
-    """The step that is asked for, None for the newest.
+    """Return the requested step, None for the newest.
 
     Raises:
-        InputError: two ways to say which, or none was validated.
+        InputError: --step and --best are both given, or no kept checkpoint was validated.
     """
     if not options.best:
         return options.step
     if options.step is not None:
-        raise InputError("step", "--step N or --best", "both", "Give one of them.")
+        raise InputError("step", "--step N or --best", "both", "Give either.")
     average = options.average or source.first_average
     best = best_kept(source.path, average)
     if best is None:
@@ -115,23 +118,23 @@ def _step(options: ExportConfig, source: Source) -> int | None:
 
 
 def _refuse_the_runs_own(output: Path, source: Source) -> None:
-    """Raise InputError where an output would land among a run's pictures or in its folder."""
+    """Raise InputError if the output would lie among the run's pictures or in its folder."""
     refuse_inside(output, [source.images])
     if output.resolve().is_relative_to(source.path.resolve()):
         raise InputError("output", f"a place outside the run's folder {source.path}", str(output),
-                         "What lies there is the run's own; give another place.")  # fmt: skip
+                         "The run owns that folder; give another path.")  # fmt: skip
 
 
 def _checked(output: Path, world: bool, overwrite: bool) -> Path:
-    """Where a file, or a world's folder, is written.
+    """Return the path that will be written: a file, or a world's folder.
 
     Raises:
-        InputError: it cannot be, or something is there.
+        InputError: it cannot be written, or exists.
     """
     if not world:
         check_file(output, (".safetensors",))
         output = concept_path(output.parent, output.stem)
         check_file(output, (".safetensors",), overwrite)
     elif output.exists() and not overwrite:
-        raise InputError("output", "a new folder", f"{output}, one that exists", "Give another name, or --overwrite.")
+        raise InputError("output", "a new folder", f"{output}, which exists", "Give another name, or --overwrite.")
     return output

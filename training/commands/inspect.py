@@ -1,4 +1,4 @@
-"""`python -m training inspect FILE`: what is in a concept file, and whether it can be used. Needs torch alone."""
+"""`python -m training inspect FILE`: show a concept file's facts and whether it can be used. Needs only torch."""
 
 import argparse
 import json
@@ -25,21 +25,25 @@ from ..state.names import RECORD, WORLD
 from .unet_config import CONFIG_HELP, read_config
 
 WANTED = "a concept file or the folder of a run or of a world"
-# What lies in a folder, what the folder is then, and what to do with it.
+# A name in a folder, what the folder then is, and the remedy.
 FOLDERS = (
-    (RECORD, "a run that has written none yet", "Let it reach its last step; `sample` draws with its checkpoints."),
-    ("unet", "a base model's folder", "Give it as --base; no concept is in it."),
+    (
+        RECORD,
+        "a run that has not written a concept file yet",
+        "Let it finish; `sample` can use its checkpoints.",
+    ),
+    ("unet", "a base model's folder", "Give it as --base; it contains no concept."),
 )
 PLAIN_LORA = "of ComfyUI's Load LoRA, diffusers' load_lora_weights and others, on a base that keeps reading its prompt"
-OLD_LORA = "of no other program, which `convert` changes: IN.safetensors OUT.safetensors"
-ABOUT = "What a concept file is, and what loads it; of a world also the words it knows."
+OLD_LORA = "of no other program; `convert IN.safetensors OUT.safetensors` changes that"
+ABOUT = "Show what a concept file is and what loads it; for a world also the words that it knows."
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     parser = Arguments(f"{PROGRAM} inspect", ABOUT)
     parser.add_argument(
@@ -50,10 +54,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> str:
-    """One fact a line.
+    """Return the facts, one per line.
 
     Raises:
-        ConceptFileError: the file cannot be used, or is a folder without one.
+        ConceptFileError: the file cannot be used, or the folder has no concept file.
     """
     world = world_in(Path(options.file))
     path = concept_in(Path(options.file)) if world is None else world
@@ -71,7 +75,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def world_in(path: Path) -> Path | None:
-    """The folder of a world: this one, that of its world.json, or the result in a run's."""
+    """Return a world's folder: this folder, that of the given world.json, or the result in a run's folder."""
     places = (path.parent if path.name == PAGE else path, path / WORLD)
     return next((place for place in places if (place / PAGE).is_file()), None)
 
@@ -87,33 +91,33 @@ def _world_facts(folder: Path) -> list[tuple[str, Any]]:
 
 
 def concept_in(path: Path) -> Path:
-    """The file itself, or the newest concept file of a run's folder.
+    """Return the file itself, or the newest concept file in a run's folder.
 
     Raises:
-        ConceptFileError: a folder of another kind, or a run that has written none yet.
+        ConceptFileError: the folder is of another kind, or the run has no concept file yet.
     """
     if not path.is_dir():
         return path
-    found = newest_concept(path) if (path / RECORD).is_file() else None
-    if found is not None:
-        return found
+    newest = newest_concept(path) if (path / RECORD).is_file() else None
+    if newest is not None:
+        return newest
     known = ((kind, remedy) for sign, kind, remedy in FOLDERS if (path / sign).exists())
     raise ConceptFileError(str(path), WANTED, *next(known, ("another folder", "Give a file in it.")))
 
 
 def _loader(concept: Concept, config_given: bool) -> str:
-    """The node that loads it, and what that needs beside the file."""
+    """Return the node that loads the file, and what else it needs."""
     if not KINDS[concept.kind].is_whole:
         return f"Load Concept Model, with its base model connected ({concept.base or 'not named in the file'})"
     if config_given:
-        return "nothing as it is: `convert` it with this --config, then Load Concept Model"
+        return "nothing yet: `convert` it with this --config, then Load Concept Model"
     if concept.assumptions and not concept.null_text:
         return "Load Concept Model, which leaves it to ComfyUI, or Load Diffusion Model"
     return "Load Concept Model"
 
 
 def _family(concept: Concept) -> str:
-    """What it is built like and can be mixed with. A small world's UNet is like SD1.5's, on other latents."""
+    """Return the family, and the models to mix with. A small world's UNet resembles SD1.5's, on other latents."""
     if concept.latents in PIXEL_FORMATS.values():
         return f"a small world's, {concept.latents} latents, to be mixed with that world, not with Stable Diffusion"
     return f"{family_of(concept.config).name}, to be mixed with models of {concept.latents} latents"
@@ -138,7 +142,7 @@ def _facts(concept: Concept, config_given: bool = False) -> list[tuple[str, Any]
         ("training", json.dumps(dict(concept.training), sort_keys=True) if concept.training else "-"),
     ]
     if concept.zero_terminal_snr and concept.prediction_type == "epsilon":
-        facts.append(("beware", "zero terminal SNR goes with v_prediction alone; `convert` sets either right"))
+        facts.append(("beware", "zero terminal SNR needs v_prediction; `convert` corrects either"))
     if concept.time_ids is not None:
         facts.append(("size ids", concept.time_ids.flatten().tolist()))
     return facts + [("assumed", assumption) for assumption in concept.assumptions]

@@ -1,4 +1,4 @@
-"""`python -m training prepare`: a base in, a null-text file and a report out."""
+"""`python -m training prepare`: measure a base, and write a null-text file and the measurements."""
 
 from collections.abc import Sequence
 
@@ -27,27 +27,27 @@ from ..prepare.summary import PrepareSummary
 from .scene import print_notes
 
 PROG = f"{PROGRAM} prepare"
-ABOUT = "Measure a base model's cross-attention, and write the null-text start that it makes and a report beside it."
+ABOUT = "Measure a base model's cross-attention, and write the null-text start, with the measurements beside it."
 
 
 def parse(arguments: Sequence[str]) -> PrepareConfig:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     return parse_settings(PrepareConfig, PROG, ABOUT, arguments, positional=["base", "output"], beside=True)
 
 
 def run(config: PrepareConfig) -> str:
-    """Measure a base, and write its null-text start and a JSON report beside it.
+    """Measure a base, and write its null-text start and the measurements as JSON.
 
     Returns:
-        The report as text, and where the files are.
+        The measurements as a table, and the paths of the files.
 
     Raises:
         InputError: the base, the pictures, the device or the output cannot be used.
-        ConceptFileError, OSError, SafetensorError: the file could not be written.
+        ConceptFileError, OSError, SafetensorError: writing failed.
     """
     check_file(config.output, (".safetensors",), config.overwrite)
     written = config.output.with_suffix(".report.json")
@@ -62,14 +62,14 @@ def run(config: PrepareConfig) -> str:
     with bar("comparing with the base", "picture", iterable=latents) as shown:
         change = output_change(base, calibration, shown, device=device)
     side = int(latents[0].shape[-1])
-    report = PrepareSummary(base.name, base.sha256, config.images is not None, side, calibration, change)
-    concept = start_concept(base, calibration, prepared=report.summary(), title=config.title)
+    summary = PrepareSummary(base.name, base.sha256, config.images is not None, side, calibration, change)
+    concept = start_concept(base, calibration, prepared=summary.without_layers(), title=config.title)
     stored = as_dtype(concept, config.dtype)
     assert isinstance(stored, Concept)
     write_concept(config.output, stored)
-    write_json(written, report.as_json())
+    write_json(written, summary.as_json())
     return (
-        f"{report.text()}\n\n{config.output}: null-text start, {concept.architecture}\n{written}: this report as JSON"
+        f"{summary.text()}\n\n{config.output}: null-text start, {concept.architecture}\n{written}: this table as JSON"
     )
 
 

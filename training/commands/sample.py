@@ -1,4 +1,4 @@
-"""`python -m training sample`: a grid of a concept alone, its base, and both mixed at several weights."""
+"""`python -m training sample`: make a grid of a concept alone, its base, and both mixed at several weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,39 +19,39 @@ from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} sample"
 ABOUT = (
-    "Draw a concept alone, its base model, and both mixed at several weights, all from the same noise; a model that "
-    "reads text under its prompt at several weights."
+    "Sample a concept alone, its base model, and both mixed at several weights, all from the same noise; a model that "
+    "reads text is sampled under its prompt at several weights."
 )
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class SampleConfig(SceneConfig, frozen=True):
-    """Every setting of the command."""
+    """The settings of `sample`."""
 
     source: str = Field(description="a concept file, or the folder of a run or of a world")
-    w_concept: tuple[FiniteFloat, ...] = Field(PAPER_WEIGHTS, description="weights of the concept, a row each")
-    w_control: tuple[FiniteFloat, ...] = Field(PAPER_WEIGHTS, description="weights of the prompt, a column each")
-    pictures: PositiveInt = Field(1, description="pictures in each cell")
+    w_concept: tuple[FiniteFloat, ...] = Field(PAPER_WEIGHTS, description="weights of the concept, one per row")
+    w_control: tuple[FiniteFloat, ...] = Field(PAPER_WEIGHTS, description="weights of the prompt, one per column")
+    pictures: PositiveInt = Field(1, description="pictures per cell")
     output: str = Field("grid.png", description="the picture to write")
 
 
 def parse(arguments: Sequence[str]) -> SampleConfig:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: the first thing that is wrong, unknown or missing.
+        InputError: the first wrong, unknown or missing argument.
     """
     return parse_settings(SampleConfig, PROG, ABOUT, arguments, positional=["source"])
 
 
 def run(config: SampleConfig) -> str:
-    """Draw the grid and write it.
+    """Make the grid and write it.
 
     Returns:
-        What was written, for people.
+        A line about the written file.
 
     Raises:
-        InputError, ConceptFileError: something given cannot be used.
+        InputError, ConceptFileError: an input cannot be used.
     """
     output = Path(config.output)
     check_file(output, PICTURES)
@@ -65,7 +65,7 @@ def run(config: SampleConfig) -> str:
     refuse_inside(output, [source.images])
     scene, sampling, origin = open_scene(source, config)
     title = f"{origin}: {config.prompt or 'no prompt'}, seed {config.seed}, {config.steps} steps"
-    with bar("drawing", "cell") as shown:
+    with bar("sampling", "cell") as shown:
         grid = weight_grid(scene, sampling, config.w_concept, config.w_control, config.pictures, title, on(shown))
     grid.save(output)
     return f"{output}: {origin}, {grid.width} x {grid.height} pixels"

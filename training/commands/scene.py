@@ -1,4 +1,4 @@
-"""What `sample` and `evaluate` draw: their common settings, and the models that these name."""
+"""The settings and models that `sample` and `evaluate` share."""
 
 import sys
 from typing import Annotated, Any, Literal
@@ -23,37 +23,39 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class SceneConfig(BaseModel, extra="forbid", frozen=True):
-    """What is drawn and how."""
+    """The models to sample and how."""
 
-    base: str | None = Field(None, description="the base model; a run folder's own without it")
-    prompt: str | None = Field(None, description="what to draw; without it there is no control guidance")
-    negative: str | None = Field(None, description="what not to draw, in place of the empty prompt")
+    base: str | None = Field(None, description="the base model; default: the run's")
+    prompt: str | None = Field(None, description="prompt; default: no prompt and no control term")
+    negative: str | None = Field(None, description="negative prompt; default: the empty prompt")
     steps: PositiveInt = Field(25, description="sampling steps")
     sampler: Sampler = Field("dpm++", description="dpm++: DPM-Solver++(2M), as in the paper; ddim: deterministic DDIM")
-    seed: Seed = Field(0, description="picture i of a seed has the same noise under all weights")
-    size: PositiveInt | None = Field(None, description="width and height in pixels; as it was trained without it")
-    batch: PositiveInt = Field(4, description="pictures drawn at once")
+    seed: Seed = Field(0, description="seed; picture i of a seed has the same noise under all weights")
+    size: PositiveInt | None = Field(None, description="width and height in pixels; default: as trained")
+    batch: PositiveInt = Field(4, description="pictures sampled at once")
     average: str | None = Field(
-        None, description="take a run's latest checkpoint with this average: ema-0.05, or weights for the last ones"
+        None, description="use this average of a run's latest checkpoint: ema-0.05 ..., or weights for the last weights"
     )
-    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the networks")
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="precision of the networks")
     device: str = Field("auto", description=DEVICE_HELP)
-    tokenizer: str | None = Field(None, description="folder of the tokenizer, if the base has none")
-    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(None, description="if the base does not say it")
+    tokenizer: str | None = Field(None, description="tokenizer folder, if the base has none")
+    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(
+        None, description="what the base predicts, if its files do not say"
+    )
     zero_terminal_snr: bool | None = Field(None, description="the base's noise schedule has zero terminal SNR")
-    vae: str | None = Field(None, description="a VAE's file or folder, in place of the base's own")
+    vae: str | None = Field(None, description="file or folder of a VAE to use instead of the base's own")
     variant: str | None = Field(
-        None, description="which weights, if the base has several: of a folder fp16, non_ema ...; of a file ema"
+        None, description="weights to read if there are several: fp16, non_ema ... of a folder; ema of a file"
     )
 
 
 def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Sampling, str]:
-    """Both models in place, how to draw, and what the concept was read from.
+    """Return the scene with both models in place, the sampling settings, and where the concept was read from.
 
-    A model that reads text stands alone, under its own prompt.
+    A model that reads text is sampled alone, under its own prompt.
 
     Raises:
-        InputError, ConceptFileError: something given cannot be used.
+        InputError, ConceptFileError: an input cannot be used.
     """
     device = chosen_device(config.device)
     base = read_scene_base(source, config)
@@ -71,7 +73,9 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Sampling, st
     base.codec.to(device)
     if not concept.null_text:
         if "w_concept" in config.model_fields_set:
-            raise InputError("w_concept", "none for a model that reads text", "one", "Weigh its prompt: --w-control.")
+            raise InputError(
+                "w_concept", "no weight for a model that reads text", "a weight", "Weight its prompt with --w-control."
+            )
         return make_scene(base, trained, None, config.prompt, config.negative), sampling, name
     other = other_base(concept.base, base, name)
     if other is not None:
@@ -81,13 +85,13 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Sampling, st
 
 
 def read_scene_base(source: Source, config: Any) -> Base:
-    """The base that a command names, or else the run's own.
+    """Read the given base, or else the run's own.
 
     Args:
-        config: settings with ``base``, and any of `OPTIONS`.
+        config: settings with ``base`` and any of `OPTIONS`.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: no base is given, or it cannot be read.
     """
     path = _base_path(source, config)
     if path is None:
@@ -96,7 +100,9 @@ def read_scene_base(source: Source, config: Any) -> Base:
         for key in ("base", *OPTIONS):
             if getattr(config, key, None) is not None:
                 flag = f"--{key.replace('_', '-')}"
-                raise InputError(flag, f"none beside {source.path}, which brings a world", "one", "Leave it out.")
+                raise InputError(
+                    flag, f"no value for {source.path}, which contains a world", "a value", "Leave it out."
+                )
         return read_base(path)
     of_run = source.config.get("model", {})
     options = {}
@@ -107,11 +113,11 @@ def read_scene_base(source: Source, config: Any) -> Base:
 
 
 def _base_path(source: Source, config: Any) -> str | None:
-    return source.world or config.base or source.base  # a world brings all of it
+    return source.world or config.base or source.base  # a world is complete
 
 
 def _trained_size(base: Base, resolution: object, source: Source) -> int:
-    """Pixels along a side: the training's, the run's, or the base's own."""
+    """Return the side in pixels: of the concept's training, of the run, or the base's own."""
     given = resolution or source.config.get("data", {}).get("resolution")
     if isinstance(given, list):
         given = max(given, default=None)

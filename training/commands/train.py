@@ -1,4 +1,4 @@
-"""`python -m training train`: from a base model and a folder of images to a concept file."""
+"""`python -m training train`: train a concept from a base model and a folder of images."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from ..settings.flags import parse as parse_flags
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Settings of a command line; --help ends the program.
+    """Parse the command line; --help ends the program.
 
     Raises:
-        InputError: an unknown preset, file, setting or flag, or a value out of range.
+        InputError: a preset, file, setting or flag is unknown, or a value is out of range.
     """
     return parse_flags(arguments)
 
@@ -19,10 +19,10 @@ def run(command: Command) -> str:
     """Train, or show what would be done.
 
     Returns:
-        What came out, for people.
+        A line about the result, or the dry run's summary.
 
     Raises:
-        InputError, ConceptFileError, OSError, SafetensorError: something given cannot be used, read or written.
+        InputError, ConceptFileError, OSError, SafetensorError: an input cannot be used, or a file not read or written.
     """
     if command.dry_run:
         from ..launch.dry_run import dry_run

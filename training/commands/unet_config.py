@@ -1,4 +1,4 @@
-"""The UNet's own config.json, for files that do not describe themselves."""
+"""Read the UNet's own config.json, for files that do not describe themselves."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 from gcfg_core.errors import ConceptFileError
 
-CONFIG_HELP = "diffusers' config.json of the UNet, where the tensors do not tell it"
+CONFIG_HELP = "diffusers' config.json of the UNet, if tensor shapes do not show the configuration"
 
 
 def read_config(path: str | None) -> dict[str, Any] | None:
-    """The configuration in a file; None for no file.
+    """Read a configuration file; None for no path.
 
     Raises:
-        ConceptFileError: it is no JSON object.
+        ConceptFileError: the file is not a JSON object.
     """
     if path is None:
         return None

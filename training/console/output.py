@@ -26,7 +26,7 @@ def check_file(path: Path, suffixes: Sequence[str], overwrite: bool = True, name
     if path.is_dir():
         raise InputError(name, "a file", f"the folder {path}", ANOTHER)
     if path.exists() and not overwrite:
-        raise InputError(name, "a new file", f"{path}, one that exists", "Give another name, or --overwrite.")
+        raise InputError(name, "a new file", f"{path}, which exists", "Give another name, or --overwrite.")
     if path.exists() and not os.access(path, os.W_OK):
         raise InputError(name, "a file that can be replaced", f"{path}, which cannot be", ANOTHER)
     _try_to_write(path.parent, name)

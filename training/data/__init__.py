@@ -1,1 +1,1 @@
-"""From a folder of pictures to batches of latents."""
+"""From a folder of pictures to batches of latents: scan, buckets, latent cache, order, dataset."""

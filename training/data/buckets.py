@@ -1,4 +1,4 @@
-"""Aspect ratio buckets: groups of pictures that are trained at one size."""
+"""Aspect ratio buckets: groups of pictures that are trained at the same size."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from .placement import placement
 
 @dataclass(frozen=True)
 class Bucket:
-    """Pictures of one size.
+    """Pictures of one training size.
 
     Attributes:
-        size: that they are trained at.
-        members: indices of pictures, rising.
+        size: training size.
+        members: indices of pictures, ascending.
     """
 
     size: Size
@@ -25,13 +25,13 @@ class Bucket:
 
 
 def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, ...]:
-    """Sizes with sides that are multiples of ``step``, an area near resolution^2, and an aspect up to ``max_aspect``.
+    """Return sizes with sides that are multiples of ``step``, area near resolution^2, and aspect ratio up to
+    ``max_aspect``.
 
-    For each width the height whose area comes nearest, if that is a step at least, and the other way round, so that
-    both orientations are there.
+    For each width take the height with the nearest area, at least one step; then add both with sides swapped.
 
     Raises:
-        InputError: a resolution below half the step has no size.
+        InputError: the resolution is below half a step.
     """
     side = math.floor(resolution / step + 0.5) * step
     if side < step:
@@ -45,7 +45,7 @@ def bucket_sizes(resolution: int, step: int, max_aspect: float) -> tuple[Size, .
 
 
 def nearest(size: Size, sizes: Sequence[Size], area: int) -> Size:
-    """The one of ``sizes`` with the nearest aspect ratio; of equals, that with the area nearest to ``area``."""
+    """Return the size with the nearest aspect ratio; of equal sizes, that with the area nearest to ``area``."""
     ratio = math.log(size.width / size.height)
 
     def distance(other: Size) -> tuple[float, int, Size]:
@@ -56,17 +56,17 @@ def nearest(size: Size, sizes: Sequence[Size], area: int) -> Size:
 
 
 def choices(config: DataConfig) -> list[tuple[int, tuple[Size, ...]]]:
-    """Each resolution with the sizes that it offers, the smallest resolution first."""
+    """Return each resolution with its bucket sizes, smallest resolution first."""
     if config.fit == "crop":
         return [(side, (Size(side, side),)) for side in config.resolutions]
     return [(side, bucket_sizes(side, config.bucket_step, config.max_aspect)) for side in config.resolutions]
 
 
 def _sizes_of(picture: Size, offered: Sequence[tuple[int, tuple[Size, ...]]]) -> list[Size]:
-    """The sizes at which a picture is trained, each once.
+    """Return the sizes at which a picture is trained, without duplicates.
 
-    The bucket of every resolution that the picture fills without being enlarged; one that fills none is enlarged to
-    the bucket of the smallest resolution. No picture is left out.
+    These are the buckets of all resolutions that need no enlargement. A picture that is too small for every resolution
+    is enlarged to the bucket of the smallest resolution.
     """
     found = [nearest(picture, sizes, side * side) for side, sizes in offered]
     filled = [size for size in found if placement(picture, size).scale <= 1.0]
@@ -74,10 +74,10 @@ def _sizes_of(picture: Size, offered: Sequence[tuple[int, tuple[Size, ...]]]) ->
 
 
 def make_buckets(pictures: Sequence[Size], config: DataConfig) -> tuple[Bucket, ...]:
-    """Buckets that hold a picture, ordered by size.
+    """Group pictures into buckets, ordered by size; empty buckets are omitted.
 
     Args:
-        pictures: size of each picture.
+        pictures: sizes of the pictures.
         config: resolutions, fit, bucket_step and max_aspect.
     """
     offered = choices(config)

@@ -1,4 +1,4 @@
-"""Lists of captions for a folder: metadata.jsonl, or metadata.csv."""
+"""Read caption lists of a folder: metadata.jsonl or metadata.csv."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 def entries(path: Path) -> Iterator[Entry | CaptionProblem]:
-    """The captions of a list and what cannot be used in it, in its order."""
+    """Yield the captions of a list and its unusable lines, in order."""
     try:
         data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
@@ -42,7 +42,7 @@ def _lines(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
 
 
 def _record(line: bytes) -> tuple[str, str]:
-    """``file_name`` and ``text`` of a line of JSON; ValueError where it has none."""
+    """Return ``file_name`` and ``text`` of a JSON line; ValueError if they are missing."""
     try:
         record = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
@@ -58,7 +58,7 @@ def _record(line: bytes) -> tuple[str, str]:
 
 
 def _table(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
-    """Rows under a first line with the names of the columns; commas between them, quotes around what holds any."""
+    """Read CSV rows below a header line; commas separate columns, quotes enclose cells with commas."""
     try:
         rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def _table(path: Path, data: bytes) -> Iterator[Entry | CaptionProblem]:
 
 
 def _places(header: list[str]) -> list[int]:
-    """Where the columns are; ValueError where the first line does not name them."""
+    """Return the positions of the columns; ValueError if the header does not name them."""
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise ValueError(f"no column {missing[0]!r}, but {', '.join(map(repr, header)) or 'none'}")

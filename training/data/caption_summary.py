@@ -1,4 +1,4 @@
-"""The captions' part of the dataset report."""
+"""The captions' part of the scan summary."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from .captions import LISTS, SIDECARS
 from .config import DataConfig
 from .picture import CaptionProblem, Picture, printable
 
-# What --captions reads, and what is missing where it finds nothing.
+# Files that --captions reads, and the message if there are none.
 READS = {"sidecar": SIDECARS, "metadata": LISTS}
 NOTHING = {
     "sidecar": "no picture has a .txt or .caption file of its name",
@@ -21,11 +21,11 @@ def caption_summary(
     caption_files: Mapping[str, int],
     examples: int,
 ) -> list[str]:
-    """Captions that are there, missing or of no use, and files of them that nobody asked for.
+    """Return lines about captions: present, missing, unusable, and files that another --captions would read.
 
     Args:
-        caption_files: how many there are, by their endings.
-        examples: lines of each trouble.
+        caption_files: number of caption files by ending.
+        examples: maximal number of lines per problem.
     """
     beside = _unread(config.captions, caption_files)
     if config.captions == "none":
@@ -43,7 +43,7 @@ def caption_summary(
 
 
 def _unread(kind: str, caption_files: Mapping[str, int]) -> str:
-    """Files that another --captions would read."""
+    """Name the files that another --captions would read."""
     parts = []
     for other, endings in READS.items():
         there = [f"{caption_files[ending]} {ending}" for ending in endings if caption_files.get(ending)]
@@ -53,6 +53,6 @@ def _unread(kind: str, caption_files: Mapping[str, int]) -> str:
 
 
 def first(lines: Sequence[str], examples: int) -> list[str]:
-    """Some lines, and how many are left."""
+    """Return the first lines, and a line with the number of further lines."""
     rest = len(lines) - examples
     return [*lines[:examples], *([f"  and {rest} more"] if rest > 0 else [])]

@@ -1,4 +1,4 @@
-"""Captions of pictures: a text file beside each, or one list for a folder."""
+"""Read captions of pictures: a text file beside each picture, or one list for a folder."""
 
 import unicodedata
 from collections import Counter
@@ -10,42 +10,42 @@ from .image_file import error_line
 from .picture import CaptionProblem
 from .walk import FileStamp
 
-SIDECARS = (".txt", ".caption")  # the first that is there holds
+SIDECARS = (".txt", ".caption")  # the first existing file is used
 LISTS = (JSONL, CSV)
 
 Captions = dict[str, str]
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file's name ends as that of a caption."""
+    """True if the name ends like a caption file's."""
     return PurePosixPath(name).suffix.lower() in SIDECARS
 
 
 def is_caption_file(name: str, stems: set[str]) -> bool:
-    """Whether a file belongs to the captions: a list, or a text file beside an image of the same stem."""
+    """True for a caption list, or a text file beside an image of the same stem."""
     return PurePosixPath(name).name in LISTS or (is_sidecar(name) and stem(name) in stems)
 
 
 def caption_files(names: Iterable[str], stems: set[str]) -> Mapping[str, int]:
-    """How many files of captions there are, by their endings, of lists by their names."""
+    """Count the caption files by ending, and lists by name."""
     paths = [PurePosixPath(name) for name in names if is_caption_file(name, stems)]
     return Counter(path.name if path.name in LISTS else path.suffix.lower() for path in paths)
 
 
 def stem(name: str) -> str:
-    """A name without its ending, the same however the file system composes accents."""
+    """Return a name without its ending, in Unicode NFC, since file systems compose accents differently."""
     return _composed(str(PurePosixPath(name).with_suffix("")))
 
 
 def read_captions(
     kind: str, files: Iterable[FileStamp], pictures: Iterable[str]
 ) -> tuple[Captions, list[CaptionProblem]]:
-    """Captions of ``pictures`` by name, and what could not be used.
+    """Return the captions of ``pictures`` by name, and the unusable caption files and lines.
 
     Args:
         kind: "none", "sidecar" or "metadata".
         files: all files of the folder.
-        pictures: names of the files that are images.
+        pictures: names of the image files.
     """
     if kind == "sidecar":
         return _sidecars(files, pictures)
@@ -65,7 +65,7 @@ def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Capt
         own = texts.get(stem(name), {})
         paths = [own[ending] for ending in SIDECARS if ending in own]
         for other in paths[1:]:
-            problems[other] = CaptionProblem(other, None, f"{paths[0].name} beside it holds")
+            problems[other] = CaptionProblem(other, None, f"{paths[0].name} beside it is used")
         if not paths or paths[0] in problems:
             continue
         path = paths[0]
@@ -80,7 +80,7 @@ def _sidecars(files: Iterable[FileStamp], pictures: Iterable[str]) -> tuple[Capt
 
 
 def _listed(files: list[FileStamp], pictures: Iterable[str]) -> tuple[Captions, list[CaptionProblem]]:
-    """``file_name`` is relative to the folder of its list; the first line about a picture holds."""
+    """Read lists. ``file_name`` is relative to the list's folder; the first line about a picture is used."""
     names = {_composed(name): name for name in pictures}
     everything = {_composed(file.name) for file in files}
     captions: Captions = {}
@@ -90,7 +90,7 @@ def _listed(files: list[FileStamp], pictures: Iterable[str]) -> tuple[Captions, 
         if path.name not in LISTS:
             continue
         if path.name == CSV and _composed(str(path.with_name(JSONL))) in everything:
-            problems.append(CaptionProblem(file.path, None, f"{JSONL} beside it holds"))
+            problems.append(CaptionProblem(file.path, None, f"{JSONL} beside it is used"))
             continue
         for entry in entries(file.path):
             if isinstance(entry, CaptionProblem):
@@ -108,7 +108,7 @@ def _note(captions: Captions, names: dict[str, str], everything: set[str], about
     if about not in everything:
         raise ValueError(f"no file {about!r}")
     name = names.get(about)
-    if name is None:  # a file that is left out: reported as such
+    if name is None:  # a rejected file, reported elsewhere
         return
     if name in captions:
         raise ValueError(f"a second caption of {about!r}")

@@ -1,4 +1,4 @@
-"""Any mode of Pillow to 8 bit sRGB and opacity."""
+"""Convert any Pillow mode to 8-bit sRGB and alpha."""
 
 import io
 from functools import lru_cache
@@ -9,15 +9,15 @@ from PIL import Image, ImageCms
 
 from .transparency import WHITE, Colour
 
-# Colour space of an ICC profile -> the mode that it describes.
+# Colour space of an ICC profile -> Pillow mode.
 PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "LAB ": "LAB"}
 
 
 def to_rgb(image: Image.Image, background: Colour = WHITE) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded image as RGB, and its alpha (L); None where no pixel is transparent.
+    """Convert a decoded image to RGB, and its alpha (L); None if no pixel is transparent.
 
-    16 bit integers are divided by 257, other wide numbers scaled as in `eight_bits`; transparent parts are composited
-    onto the background; an ICC profile is applied where it fits the mode, and passed over where it is broken.
+    16-bit integers are divided by 257, other wide numbers scaled as in `eight_bits`. Transparent parts are composited
+    onto the background. An ICC profile is applied if it fits the mode, and ignored if it is broken.
     """
     profile = image.info.get("icc_profile")
     alpha = _wide_alpha(image)
@@ -33,10 +33,11 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> tuple[Image.Image,
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Wide pixels as L; palettes and rare modes as their plain ones; others as they are.
+    """Convert wide pixels to L, and palettes and rare modes to plain modes; return other images unchanged.
 
-    32 bit integers are 16 bit numbers in most files: they are divided by 257 where they fit. Floats are taken as 0..1,
-    0..255 or 0..65535, the first that holds them all. What fits nowhere is stretched from its least to its greatest.
+    32-bit integers are 16-bit numbers in most files: they are divided by 257 if they fit. Floats are taken as 0..1,
+    0..255 or 0..65535, the first range that contains all. Other values are stretched from their minimum to their
+    maximum.
     """
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_numbers(np.asarray(image), (65535.0,))
@@ -52,7 +53,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _from_numbers(values: np.ndarray[Any, Any], ranges: tuple[float, ...]) -> Image.Image:
-    """[H, W] numbers as L; not-a-number is black, infinities are the ends."""
+    """Convert numbers [H, W] to L; NaN becomes black, infinities become the ends of the range."""
     numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -67,7 +68,7 @@ def _from_numbers(values: np.ndarray[Any, Any], ranges: tuple[float, ...]) -> Im
 
 
 def _wide_alpha(image: Image.Image) -> Image.Image | None:
-    """Alpha of a 16 bit image in which one value means transparent, as PNG has it; None elsewhere."""
+    """Return the alpha of a 16-bit image whose metadata declares one value transparent (PNG); else None."""
     transparent = image.info.get("transparency")
     if not image.mode.startswith("I;16") or not isinstance(transparent, int):
         return None
@@ -75,25 +76,26 @@ def _wide_alpha(image: Image.Image) -> Image.Image | None:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Colour (L or RGB) and alpha (L) of an image with transparency of any kind."""
+    """Split an image with any kind of transparency into colour (L or RGB) and alpha (L)."""
     image = image.convert("LA" if image.mode == "LA" else "RGBA")
     return image.convert("L" if image.mode == "LA" else "RGB"), image.getchannel("A")
 
 
 def with_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """``image`` from its ICC profile to sRGB; None where the profile is broken, of another mode, or sRGB already."""
+    """Convert an image from its ICC profile to sRGB; None if the profile is broken, of another mode, or sRGB
+    already."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = PROFILE_MODES.get(getattr(source.profile, "xcolor_space", ""))
         if mode != image.mode or "srgb" in ImageCms.getProfileDescription(source).lower():
             return None
         return ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
-    except Exception:  # bytes of a stranger: LittleCMS and Pillow raise anything
+    except Exception:  # untrusted bytes: LittleCMS and Pillow raise anything
         return None
 
 
 def without_profile(image: Image.Image) -> Image.Image:
-    """``image`` as RGB by Pillow's plain conversions, LAB by LittleCMS."""
+    """Convert an image to RGB by Pillow's plain conversions, and LAB by LittleCMS."""
     if image.mode == "LAB":
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         converted = ImageCms.profileToProfile(image, lab, _srgb(), outputMode="RGB")

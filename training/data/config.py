@@ -1,4 +1,4 @@
-"""What a user can say about the pictures of a run."""
+"""The settings about a run's pictures."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,37 +8,40 @@ from pydantic import BaseModel, Field, field_validator
 from .transparency import WHITE, Transparency, as_hex, colour_of, hex_colour
 
 BOMB = 178_956_970
-MIN_SIDE_HELP = "a picture whose shorter side has fewer pixels is left out; none: a quarter of the resolution"
-BACKGROUND_HELP = "colour behind transparent parts, such as white, black or #808080"
+MIN_SIDE_HELP = "leave out pictures with a shorter side below this; none: a quarter of the resolution"
+BACKGROUND_HELP = "colour behind transparent parts, for example white, black or #808080"
 
 
 class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The pictures and how they are read."""
 
-    images: Path = Field(description="folder of pictures; folders in it are searched too, hidden ones are not")
+    images: Path = Field(
+        description="folder of pictures, searched with its subfolders; hidden files and folders are skipped"
+    )
     resolution: int | list[int] = Field(
         512,
-        description="side of a square picture in pixels; with several, each picture is trained at every one it fills",
+        description="side of a square picture in pixels; with several, each picture is trained at all that it fills",
     )
     fit: Literal["buckets", "crop"] = Field(
-        "buckets", description="buckets: keep aspect ratios as far as max_aspect; crop: cut every picture to a square"
+        "buckets", description="buckets: keep aspect ratios up to max_aspect; crop: cut every picture to a square"
     )
     bucket_step: int = Field(64, ge=1, description="sides of buckets are multiples of this many pixels")
     max_aspect: float = Field(2.0, ge=1.0, description="longer side / shorter side of the longest bucket")
     flip: float = Field(0.5, ge=0.0, le=1.0, description="probability of mirroring a picture left to right")
     background: str = Field(hex_colour(WHITE), description=BACKGROUND_HELP)
     alpha_mask: bool = Field(
-        False, description="the loss leaves transparent parts out; each picture counts the same, whatever it shows"
+        False,
+        description="leave transparent parts out of the loss; each picture counts equally, whatever its area",
     )
     captions: Literal["none", "sidecar", "metadata"] = Field(
         "none",
-        description="none: images alone; sidecar: a .txt or .caption file of the same name beside each picture; "
+        description="none: pictures only; sidecar: a .txt or .caption file of the same name beside each picture; "
         "metadata: file_name and text in each line of metadata.jsonl, or columns of metadata.csv",
     )
     caption_dropout: float = Field(0.1, ge=0.0, le=1.0, description="probability of training with an empty caption")
     min_side: int | None = Field(None, ge=1, description=MIN_SIDE_HELP)
     max_pixels: int = Field(BOMB, ge=1, description="a picture with more pixels is left out (decompression bombs)")
-    cache: Path | None = Field(None, description="folder of cached latents and facts; none: one beside the run")
+    cache: Path | None = Field(None, description="folder of cached latents and facts; none: a folder in the run")
     workers: int = Field(2, ge=0, description="threads that read pictures, and processes that read cached latents")
 
     @field_validator("resolution")
@@ -56,12 +59,12 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
     @property
     def transparency(self) -> Transparency:
-        """What becomes of transparent parts."""
+        """The treatment of transparent parts."""
         return Transparency(colour_of(self.background), self.alpha_mask)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Each resolution once, the smallest first."""
+        """The resolutions without duplicates, smallest first."""
         return tuple(sorted({self.resolution} if isinstance(self.resolution, int) else set(self.resolution)))
 
     @property
@@ -71,14 +74,14 @@ class DataConfig(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
     @property
     def tiny(self) -> str:
-        """What makes a picture too small, for people."""
+        """Why a picture is too small, for people."""
         if self.min_side is not None:
             return f"shorter side below --min-side {self.min_side}"
         return f"shorter side below {self.smallest_side}, a quarter of --resolution {self.resolutions[0]}"
 
     @property
     def tiny_remedy(self) -> str:
-        """How pictures that are too small would be used."""
+        """How to use pictures that are too small, for people."""
         return "Lower --min-side." if self.min_side is not None else "Lower --resolution, or give --min-side."
 
 

@@ -1,4 +1,4 @@
-"""Batches of latents, step by step, the same in any number of processes and workers."""
+"""Batches of latents for each step, the same in any number of processes and workers."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +25,14 @@ class LatentBatch:
     """One process's part of a step.
 
     Attributes:
-        step: that it belongs to.
-        epoch: that the step belongs to.
+        step: its step.
+        epoch: the step's epoch.
         latents: [B, C, h, w] float32, drawn from each picture's mean and deviation.
-        captions: of each slot; empty where there is none or it was dropped.
+        captions: of each slot; empty if missing or dropped.
         time_ids: [B, 6] float32, SDXL's size ids.
-        positions: of each slot in the global batch: the key of its noise and timestep.
+        positions: each slot's position in the global batch, the key of its noise and timestep.
         pictures: index of each slot's picture.
-        mask: [B, 1, h, w] float32, the part of each latent pixel that the loss counts; None: all of them.
+        mask: [B, 1, h, w] float32, weight of each latent pixel in the loss; None: 1 everywhere.
     """
 
     step: int
@@ -48,22 +48,22 @@ class LatentBatch:
         return len(self.positions)
 
     def pin_memory(self) -> "LatentBatch":
-        """Called by DataLoader."""
+        """Pin the tensors in memory; DataLoader calls this."""
         mask = None if self.mask is None else self.mask.pin_memory()
         return replace(self, latents=self.latents.pin_memory(), time_ids=self.time_ids.pin_memory(), mask=mask)
 
 
 @dataclass(frozen=True, eq=False)
 class LatentDataset(Dataset[LatentBatch]):
-    """Item i is this process's part of step ``start_step + i``: a pure function of the step.
+    """Item i is this process's part of step ``start_step + i``; depends on nothing but the step.
 
     Attributes:
-        plan: the order of the run.
-        reader: of the filled cache.
-        pictures: of the scan.
+        order: the run's order of pictures.
+        reader: reads the filled cache.
+        pictures: the scan's pictures.
         start_step: first step.
         steps: number of steps.
-        rank, world: this process and the number of them; it has every world-th slot, see `share`.
+        rank, world: index of this process, and number of processes; it has every world-th slot (see `share`).
         caption_dropout: probability of an empty caption.
     """
 
@@ -100,7 +100,7 @@ class LatentDataset(Dataset[LatentBatch]):
         return self.reader.get(self.pictures[slot.picture], self.order.buckets[slot.bucket].size, slot.flip)
 
     def _drawn(self, latent: Latent, slot: Slot, step: int) -> Tensor:
-        """mean + std * eps  [C, h, w]."""
+        """Draw mean + std * eps  [C, h, w]."""
         if not bool(latent.std.any()):
             return latent.mean
         noise = normal(tuple(latent.mean.shape), self.order.seed, "latent", step, slot.position)
@@ -128,21 +128,21 @@ def batches(
     workers: int | None = None,
     pin_memory: bool = False,
 ) -> Iterator[LatentBatch]:
-    """This process's batches of ``steps`` steps from ``start_step`` on.
+    """Yield this process's batches of ``steps`` steps from ``start_step`` on.
 
     Args:
-        plan: the order of the run.
-        cache: filled for the plan's buckets.
-        scan: of the pictures.
-        start_step: the first step to give: 0, or the one to resume at.
-        steps: how many.
-        rank: this process.
-        world: number of processes, which must divide the plan's batch.
-        workers: processes that read ahead; the configuration's if None. Any number gives the same bits.
-        pin_memory: for copies to a GPU that do not wait.
+        order: the run's order of pictures.
+        cache: filled for the order's buckets.
+        scan: the scanned pictures.
+        start_step: first step: 0, or the step to resume at.
+        steps: number of steps.
+        rank: index of this process.
+        world: number of processes; must divide the batch.
+        workers: processes that read ahead; default: the configuration's. The number does not change the result.
+        pin_memory: pin batches in memory, for asynchronous copies to a GPU.
 
     Raises:
-        InputError: a batch that cannot be shared evenly, or an entry of the cache that is gone or damaged.
+        InputError: the batch cannot be divided evenly, or a cache entry is missing or damaged.
     """
     share(order.slots(start_step), rank, world)
     reader = cache.reader() if isinstance(cache, LatentCache) else cache
@@ -151,7 +151,7 @@ def batches(
     workers = scan.config.workers if workers is None else workers
     if workers == 0 and not pin_memory:
         return (data[index] for index in range(steps))
-    # A generator of its own: DataLoader would draw its workers' seed from the global one.
+    # Without its own generator DataLoader would draw the workers' seed from the global generator.
     settings = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator().manual_seed(0)}
     loader = DataLoader(_Answering(data), batch_size=None, worker_init_fn=ignore_signals, **settings)
     return closed_at_exit(_answers(loader))
@@ -159,7 +159,7 @@ def batches(
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a worker has to say: DataLoader would turn an InputError into a traceback."""
+    """A worker's batch or error; DataLoader would turn an InputError into a traceback."""
 
     batch: LatentBatch | None
     error: tuple[str, str, str, str] | None = None
@@ -192,4 +192,4 @@ def _answers(loader: Iterable[_Answer]) -> Generator[LatentBatch, None, None]:
             if answer.batch is not None:
                 yield answer.batch
     finally:
-        del answers  # ends the workers, though a traceback may still hold this frame
+        del answers  # ends the workers even if a traceback still holds this frame

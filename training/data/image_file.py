@@ -1,4 +1,4 @@
-"""Open files of any kind with Pillow, without trusting them."""
+"""Open untrusted image files with Pillow."""
 
 import logging
 import threading
@@ -14,12 +14,12 @@ from .jxl_header import jxl_size
 from .picture import Kind, Size, printable
 from .plugins import HEAD, JXL, plugin_of, problems
 
-# EPS starts Ghostscript: a program that runs what the file says, no picture.
+# EPS would start Ghostscript, which runs the program in the file.
 NEVER = frozenset({"EPS"})
 
 
 class UnusablePicture(Exception):
-    """A file that is not trained on. ``kind`` sorts it, the message tells people why."""
+    """A file that is not used for training. ``kind`` classifies it; the message says why."""
 
     def __init__(self, kind: Kind, reason: str) -> None:
         super().__init__(reason)
@@ -29,14 +29,14 @@ class UnusablePicture(Exception):
 
 @lru_cache(maxsize=1)
 def readable_formats() -> tuple[str, ...]:
-    """Pillow's formats, those of plugins included, in the order in which Pillow tries them."""
+    """Return Pillow's formats, including plugins, in the order in which Pillow tries them."""
     Image.init()
-    problems()  # registers them
+    problems()  # registers the plugins
     return tuple(name for name in Image.ID if name not in NEVER)
 
 
 class _Limits:
-    """Pillow keeps its pixel limit in a global; here the greatest of those that threads have asked for holds."""
+    """Pillow's pixel limit is global; this applies the largest limit that any thread has requested."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -61,7 +61,7 @@ _limits = _Limits()
 
 @contextmanager
 def pixel_limit(limit: int) -> Iterator[None]:
-    """Let Pillow read pictures of ``limit`` pixels, and refuse those of more than twice as many before decoding."""
+    """Let Pillow read pictures of ``limit`` pixels; above twice as many it refuses before decoding."""
     _limits.enter(limit)
     try:
         yield
@@ -71,7 +71,7 @@ def pixel_limit(limit: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Pillow's words about odd files. Both filters are global: for the main thread, around its workers."""
+    """Silence Pillow's warnings about odd files. The filters are global: use in the main thread, around its workers."""
     log = logging.getLogger("PIL")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -84,10 +84,10 @@ def quiet() -> Iterator[None]:
 
 
 def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
-    """The first frame of a picture, not decoded yet.
+    """Open a picture's first frame without decoding it.
 
     Raises:
-        UnusablePicture: no picture, or one of more than ``max_pixels``.
+        UnusablePicture: it is not a picture, or has more than ``max_pixels``.
     """
     formats = readable_formats()
     head = file.read(HEAD)
@@ -100,14 +100,14 @@ def open_image(file: IO[bytes], max_pixels: int) -> Image.Image:
         raise _unidentified(head) from None
     except Image.DecompressionBombError:
         raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
-    except Exception as error:  # decoders raise anything when bytes are wrong
+    except Exception as error:  # decoders raise anything about damaged bytes
         raise UnusablePicture("broken", error_line(error)) from None
     check_pixels(image, max_pixels)
     return image
 
 
 def _unidentified(head: bytes) -> UnusablePicture:
-    """What is wrong with a file that begins with ``head`` and that no format's reader took."""
+    """Return the error about a file beginning with ``head`` that no reader accepts."""
     plugin = plugin_of(head)
     if plugin is None:
         return UnusablePicture("not an image", "no format that Pillow reads")
@@ -117,15 +117,15 @@ def _unidentified(head: bytes) -> UnusablePicture:
 
 
 def _check_jxl(head: bytes, max_pixels: int) -> None:
-    """Look at the size before the plugin opens the file, which decodes it."""
+    """Check the size first, because the plugin decodes the file when it opens it."""
     size = jxl_size(head)
     if size is None:
-        raise UnusablePicture("broken", f"{JXL.title} without a size at its beginning")
+        raise UnusablePicture("broken", f"{JXL.title} without a size in its header")
     check_pixels(size, max_pixels)
 
 
 def check_pixels(image: Image.Image | Size, max_pixels: int) -> None:
-    """Raise UnusablePicture where an image has no pixels or more than ``max_pixels``."""
+    """Raise UnusablePicture if an image has no pixels or more than ``max_pixels``."""
     if image.width * image.height > max_pixels:
         raise UnusablePicture("huge", f"{image.width}x{image.height}, more than {max_pixels} pixels")
     if image.width < 1 or image.height < 1:
@@ -133,6 +133,6 @@ def check_pixels(image: Image.Image | Size, max_pixels: int) -> None:
 
 
 def error_line(error: BaseException) -> str:
-    """An exception in one line of printable characters."""
+    """Return an exception as one line of printable characters."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(words.split()) or type(error).__name__)[:200]

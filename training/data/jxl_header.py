@@ -1,11 +1,12 @@
-"""The size of a JPEG XL picture from its first bytes: the plugin decodes it before Pillow can look at the size."""
+"""Read the size of a JPEG XL picture from its first bytes, because the plugin decodes it before Pillow can check the
+size."""
 
 from fractions import Fraction
 
 from .picture import Size
 from .plugins import JXL_CODESTREAM, JXL_CONTAINER
 
-# Width / height of the ratios 1 to 7, and bits of a side's number by its selector (ISO/IEC 18181-1, SizeHeader).
+# Width / height of ratios 1 to 7, and bits per side by selector (ISO/IEC 18181-1, SizeHeader).
 RATIOS = (
     None,
     Fraction(1),
@@ -21,13 +22,13 @@ SMALL_BITS, SMALL_STEP = 5, 8
 
 
 class _Bits:
-    """Numbers from bytes, the least significant bit first."""
+    """Reads numbers from bytes, least significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self.value, self.left = int.from_bytes(data, "little"), 8 * len(data)
 
     def take(self, count: int) -> int:
-        """The next ``count`` bits; ValueError where the bytes end."""
+        """Read the next ``count`` bits; ValueError at the end of the bytes."""
         if count > self.left:
             raise ValueError("cut off")
         number = self.value & ((1 << count) - 1)
@@ -37,7 +38,8 @@ class _Bits:
 
 
 def jxl_size(head: bytes) -> Size | None:
-    """Width and height, before any rotation, of a file that begins with ``head``; None where that does not say it."""
+    """Return width and height, before any rotation, of a file beginning with ``head``; None if it does not show
+    them."""
     stream = head if head.startswith(JXL_CODESTREAM) else _codestream(head)
     if not stream.startswith(JXL_CODESTREAM):
         return None
@@ -58,7 +60,7 @@ def _side(bits: _Bits, small: bool) -> int:
 
 
 def _codestream(head: bytes) -> bytes:
-    """The beginning of the codestream in a container: the content of its box jxlc, or of the first jxlp."""
+    """Return the beginning of the codestream in a container: the content of box jxlc, or of the first jxlp."""
     place = 0
     while head.startswith(JXL_CONTAINER) and place + 8 <= len(head):
         length, kind, start = int.from_bytes(head[place : place + 4], "big"), head[place + 4 : place + 8], place + 8

@@ -1,4 +1,4 @@
-"""Latents of every picture on disk, made once."""
+"""Make the latents of every picture once and store them on disk."""
 
 import contextlib
 import shutil
@@ -26,19 +26,19 @@ from .picture import Size, printable
 from .pixels import load_pixels
 from .transparency import Transparency
 
-ABANDONED = 3600.0  # seconds after which a temporary file is no longer being written
+ABANDONED = 3600.0  # seconds after which a temporary file counts as abandoned
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class LatentCache(LatentReader):
-    """Latents by picture bytes, VAE, size, mirroring and encoding: whatever changes, changes the name.
+    """Latents keyed by picture bytes, VAE, size, mirroring and encoding; a change of any of them changes the key.
 
     Args:
-        folder: of the cache; several runs and data sets can share it.
-        codec: the VAE. `fill` moves it to its device and leaves it there.
-        encoding: what else decides the values of latents, such as the encoder's precision.
-        transparency: what becomes of transparent parts.
+        folder: of the cache; runs and data sets can share it.
+        codec: the VAE; `fill` moves it to the device and leaves it there.
+        encoding: further facts that determine latents, for example the encoder's precision.
+        transparency: treatment of transparent parts.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class LatentCache(LatentReader):
         self.codec = codec
 
     def reader(self) -> LatentReader:
-        """This cache without its VAE."""
+        """Return this cache without its VAE."""
         return LatentReader(self.folder, self.codec_digest, self.encoding, self.transparency)
 
     def estimate(self, wanted: Iterable[Wanted]) -> int:
-        """Bytes of the entries' files."""
+        """Return the size of the entries' files in bytes."""
         kinds: Counter[tuple[Size, bool]] = Counter()
-        for one in wanted:
-            kinds[one.size, self.is_masked(one.picture)] += len(one.flips)
+        for item in wanted:
+            kinds[item.size, self.is_masked(item.picture)] += len(item.flips)
         return sum(count * self._entry_bytes(*kind) for kind, count in kinds.items())
 
     def _entry_bytes(self, size: Size, masked: bool) -> int:
@@ -77,26 +77,26 @@ class LatentCache(LatentReader):
         workers: int = 2,
         progress: Progress | None = None,
     ) -> int:
-        """Make every entry that is missing or damaged; safe to interrupt and to run in several processes at once.
+        """Make every missing or damaged entry; safe to interrupt, and to run in several processes at once.
 
-        Batches are cut from ``wanted``, whatever is there already, and a batch with a gap is encoded whole: an
-        interrupted fill ends with the same bits as one that was not, though encoders round by batch size.
+        Batches are cut from ``wanted`` whatever exists already, and a batch with a gap is encoded whole. So an
+        interrupted fill gives the same bits, although encoders round differently for other batch sizes.
 
         Args:
             wanted: see `wanted_latents`.
-            device: that the codec runs on.
+            device: device of the codec.
             batch: pictures encoded at once.
-            rank: this process, which takes every world-th batch.
-            world: number of processes; wait for all before reading.
+            rank: index of this process, which makes every world-th batch.
+            world: number of processes; wait for all of them before reading.
             workers: threads that read and decode pictures ahead.
-            progress: called with the number of pictures done and of all, of this process.
+            progress: called with (pictures done, pictures) of this process.
 
         Returns:
-            The number of entries made.
+            The number of new entries.
 
         Raises:
-            InputError: sizes that the codec cannot encode, a picture that has changed, no space, or a codec that gives
-                no finite numbers.
+            InputError: the codec cannot encode a size, a picture has changed, the disk is full, or latents are not
+                finite.
         """
         self._check_sizes({w.size for w in wanted})
         if rank == 0:
@@ -114,7 +114,7 @@ class LatentCache(LatentReader):
         return made
 
     def _prepare(self, group: list[Wanted]) -> tuple[list[Wanted], list[bool], Tensor, list[Tensor | None]]:
-        """Which mirrorings of a batch have gaps; where one has, the batch's pixels [B, 3, H, W] and each one's mask."""
+        """Return which mirrorings of a batch have gaps; if any, also its pixels [B, 3, H, W] and masks."""
         gaps = [flip for flip in group[0].flips if any(self.read(w.picture, w.size, flip) is None for w in group)]
         if not gaps:
             return group, gaps, torch.empty(0), []
@@ -127,11 +127,11 @@ class LatentCache(LatentReader):
 
     @torch.no_grad()
     def _store(self, group: list[Wanted], pixels: Tensor, masks: list[Tensor | None], flip: bool) -> int:
-        """Encode pixels [B, 3, H, W], mirrored or not, and write the entries with their masks [1, h, w]; returns their
+        """Encode pixels [B, 3, H, W], mirrored or not, and write the entries with their masks [1, h, w]; return their
         number."""
         mean, std = self.codec.encode(pixels.flip(-1) if flip else pixels)
         if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
-            raise InputError("VAE", "finite latents", f"infinite ones, of {printable(group[0].picture.name)} or beside",
+            raise InputError("VAE", "finite latents", f"infinity near {printable(group[0].picture.name)}",
                              "Run the VAE in float32.")  # fmt: skip
         for index, (picture, size, _) in enumerate(group):
             mask = masks[index]
@@ -140,7 +140,7 @@ class LatentCache(LatentReader):
                 write_entry(self.folder, self.key(picture, size, flip), latent)
             except OSError as error:
                 raise InputError(f"cache {printable(self.folder)}", "space and permission to write", error_line(error),
-                                 "Make space or give another folder; what is done is kept.") from None  # fmt: skip
+                                 "Make space or give another folder; finished entries are kept.") from None  # fmt: skip
         return len(group)
 
     def _check_sizes(self, sizes: set[Size]) -> None:
@@ -151,7 +151,7 @@ class LatentCache(LatentReader):
                                  "Change resolution or bucket_step.")  # fmt: skip
 
     def _check_space(self, wanted: Iterable[Wanted]) -> None:
-        """Refuse to begin what cannot end: compares the missing entries with the free space."""
+        """Raise InputError if the missing entries need more than the free space."""
         missing = [
             w._replace(flips=gaps) for w in wanted if (gaps := tuple(f for f in w.flips if not self._there(w, f)))
         ]
@@ -165,7 +165,7 @@ class LatentCache(LatentReader):
         return entry_path(self.folder, self.key(wanted.picture, wanted.size, flip)).exists()
 
     def _remove_abandoned(self) -> None:
-        """Remove temporary files of processes that were killed; another run may be writing into the folder now."""
+        """Remove old temporary files of killed processes; another run may be writing into the folder now."""
         for path in self.folder.glob(f"**/*{PARTIAL}"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > ABANDONED:
@@ -173,7 +173,7 @@ class LatentCache(LatentReader):
 
 
 def _groups(wanted: Sequence[Wanted], batch: int) -> Iterator[list[Wanted]]:
-    """Batches of one size and one set of mirrorings, in the order given."""
+    """Yield batches of one size and one set of mirrorings, in order."""
     kinds: dict[tuple[Size, tuple[bool, ...]], list[Wanted]] = {}
     for item in wanted:
         kinds.setdefault((item.size, item.flips), []).append(item)
@@ -182,7 +182,7 @@ def _groups(wanted: Sequence[Wanted], batch: int) -> Iterator[list[Wanted]]:
 
 
 def lookahead(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """``work`` of each item, in order, at most ``ahead`` of them waiting; what is not begun is dropped on a stop."""
+    """Yield ``work(item)`` of each item in order, with at most ``ahead`` calls under way; drop the rest on a stop."""
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:

@@ -1,4 +1,4 @@
-"""One cached latent: a small safetensors file that knows whether it is whole."""
+"""A cached latent: a small safetensors file with a hash of its content."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ SUFFIX = ".latent.safetensors"
 
 
 class Latent(NamedTuple):
-    """A picture as the network sees it.
+    """A picture's latent.
 
     Attributes:
         mean, std: mean and standard deviation, each [C, h, w] float32.
-        mask: [1, h, w] float32, the opaque part of each latent pixel from 0 to 1; None where that is all of it, or is
-            not asked for.
+        mask: [1, h, w] float32, the opaque share of each latent pixel from 0 to 1; None if all is opaque or masks are
+            off.
     """
 
     mean: Tensor
@@ -33,26 +33,26 @@ class Latent(NamedTuple):
 
 
 def entry_key(picture: str, codec: str, size: Size, flip: bool, encoding: Mapping[str, str]) -> str:
-    """The name of a latent: all that decides its values.
+    """Return the key of a latent: a hash of everything that determines its values.
 
     Args:
         picture: sha256 of the file's bytes.
         codec: digest of the VAE.
         size: of the bucket.
-        flip: whether the picture is mirrored.
-        encoding: whatever else decides, such as the precision of the encoder.
+        flip: True if the picture is mirrored.
+        encoding: further facts that determine it, for example the encoder's precision.
     """
     parts = [DECODE_VERSION, picture, codec, *size, flip, sorted(encoding.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def entry_path(folder: Path, key: str) -> Path:
-    """Spread over 256 folders, which file systems and people can list."""
+    """Return an entry's path; entries are spread over 256 folders to keep listings short."""
     return folder / key[:2] / f"{key}{SUFFIX}"
 
 
 def _digest(key: str, mean: Tensor, std: Tensor | None, mask: Tensor | None) -> Tensor:
-    """[32] uint8: over the name too, so that a file under another's name is none."""
+    """Return the hash [32] uint8; it includes the key, so that a renamed file is invalid."""
     digest = hashlib.sha256(f"{key}/{tuple(mean.shape)}/{mean.dtype}".encode())
     for tensor in (mean, std, mask):
         if tensor is not None:
@@ -61,13 +61,13 @@ def _digest(key: str, mean: Tensor, std: Tensor | None, mask: Tensor | None) -> 
 
 
 def write_entry(folder: Path, key: str, latent: Latent) -> None:
-    """Write a latent, whole or not at all; a deviation of 0 takes no space.
+    """Write a latent completely or not at all; a deviation of 0 takes no space.
 
-    Nobody waits for the disk, which takes longer than all else where latents are small: an entry that a power failure
-    tears is none to `read_entry`, and made again.
+    The file is not flushed, which would dominate the time of small latents: `read_entry` rejects an entry that a power
+    failure damaged, and it is made again.
 
     Raises:
-        OSError: no space, no permission.
+        OSError: no space or permission.
     """
     std = latent.std if bool(latent.std.any()) else None
     mean, std, mask = (None if value is None else _stored(value) for value in (latent.mean, std, latent.mask))
@@ -80,7 +80,7 @@ def _stored(value: Tensor) -> Tensor:
 
 
 def entry_bytes(shape: tuple[int, int, int], deviates: bool, masked: bool = False) -> int:
-    """Size of the file of a latent [C, h, w], with a deviation and a mask or without."""
+    """Return the file size of a latent [C, h, w], with or without deviation and mask."""
     zeros = torch.zeros(shape)
     return len(_packed("", zeros, zeros.clone() if deviates else None, zeros[:1].clone() if masked else None))
 
@@ -91,7 +91,7 @@ def _packed(key: str, mean: Tensor, std: Tensor | None, mask: Tensor | None) -> 
 
 
 def read_entry(folder: Path, key: str) -> Latent | None:
-    """A latent, or None where it is missing, torn, damaged or another's."""
+    """Read a latent; None if it is missing, damaged, or stored under another key."""
     try:
         tensors = load(entry_path(folder, key).read_bytes())
     except (OSError, SafetensorError, ValueError, KeyError):

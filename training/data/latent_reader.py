@@ -17,7 +17,7 @@ from .transparency import Transparency
 
 
 class Wanted(NamedTuple):
-    """A picture at the size of one of its buckets, as it is, mirrored, or both."""
+    """A picture at the size of one of its buckets, plain, mirrored, or both."""
 
     picture: Picture
     size: Size
@@ -25,20 +25,20 @@ class Wanted(NamedTuple):
 
 
 def wanted_latents(pictures: Sequence[Picture], buckets: Iterable[Bucket], flip: float) -> list[Wanted]:
-    """The latents that training with these buckets and this probability of mirroring can ask for."""
+    """Return the latents needed for training with these buckets and this probability of mirroring."""
     flips = tuple(value for value, needed in ((False, flip < 1.0), (True, flip > 0.0)) if needed)
     return [Wanted(pictures[index], bucket.size, flips) for bucket in buckets for index in bucket.members]
 
 
 @dataclass(eq=False)
 class LatentReader:
-    """The reading half of a cache: no VAE in it, so that worker processes can have it.
+    """The reading half of a cache, without a VAE, so that it can be sent to worker processes.
 
     Attributes:
-        folder: of the entries.
-        codec_digest: of the VAE that made them.
-        encoding: what else is in their names.
-        transparency: how transparent parts were encoded; in the names of pictures that have them.
+        folder: folder of the entries.
+        codec_digest: digest of the VAE.
+        encoding: further facts in the keys.
+        transparency: treatment of transparent parts; in the keys of pictures that have them.
     """
 
     folder: Path
@@ -51,11 +51,11 @@ class LatentReader:
         return entry_key(picture.sha256, self.codec_digest, size, flip, encoding)
 
     def is_masked(self, picture: Picture) -> bool:
-        """Whether the picture's latents have masks."""
+        """True if the picture's latents have masks."""
         return self.transparency.as_mask and picture.transparent
 
     def masks(self, latents: Sequence[Latent]) -> Tensor | None:
-        """Masks [B, 1, h, w] of latents of one size, 1 for those without one; None where none is asked for."""
+        """Return masks [B, 1, h, w] of latents of one size, 1 for latents without a mask; None if masks are off."""
         if not self.transparency.as_mask:
             return None
         return torch.stack([
@@ -63,18 +63,18 @@ class LatentReader:
         ])  # fmt: skip
 
     def read(self, picture: Picture, size: Size, flip: bool) -> Latent | None:
-        """A latent, or None where it is missing or damaged."""
+        """Read a latent; None if it is missing or damaged."""
         return read_entry(self.folder, self.key(picture, size, flip))
 
     def get(self, picture: Picture, size: Size, flip: bool) -> Latent:
-        """A latent.
+        """Read a latent that must exist.
 
         Raises:
-            InputError: the entry has gone or was damaged since the cache was filled.
+            InputError: the entry was removed or damaged after the cache was filled.
         """
         latent = self.read(picture, size, flip)
         if latent is None:
             path = entry_path(self.folder, self.key(picture, size, flip))
             raise InputError(f"cache {printable(path)}", f"the latent of {printable(picture.name)} at {size}",
-                             "a missing or damaged file", "Start again: it is made anew.")  # fmt: skip
+                             "a missing or damaged file", "Start again to make the latent again.")  # fmt: skip
         return latent

@@ -1,4 +1,4 @@
-"""Which pictures a step trains on: a pure function of the seed and the step."""
+"""The pictures of each step, computed from the seed and the step alone."""
 
 from array import array
 from bisect import bisect_right
@@ -22,9 +22,9 @@ class Slot(NamedTuple):
     Attributes:
         picture: index of the picture.
         bucket: index of the bucket.
-        flip: whether it is mirrored.
-        epoch: counts from 0.
-        position: in the global batch; the key of every random number that belongs to the slot.
+        flip: True if it is mirrored.
+        epoch: from 0.
+        position: in the global batch; part of the key of the slot's random numbers.
     """
 
     picture: int
@@ -41,15 +41,15 @@ def _permutation(count: int, *place: int | str) -> Sequence[int]:
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """The order of a run. Nothing is kept between steps, so a resume at any step needs the step alone.
+    """The order of pictures in a run. It has no state, so a run resumes from the step number alone.
 
-    An epoch shuffles every bucket, cuts it into batches, fills its last batch with pictures of the same bucket from
-    the start of the shuffled order, and shuffles the batches of all buckets. Every picture is in every epoch, once in
-    each of its buckets, or more often where its bucket has to be filled.
+    Each epoch shuffles every bucket, cuts it into batches, fills its last batch from the start of the shuffled bucket,
+    and shuffles the batches of all buckets. Every picture appears in every epoch, once in each of its buckets, or more
+    often to fill a last batch.
 
     Attributes:
         buckets: each with at least one picture.
-        batch: slots of a step, over all processes and accumulated batches.
+        batch: slots per step, over all processes and accumulated batches.
         seed: of the run.
         flip: probability of mirroring.
     """
@@ -58,11 +58,11 @@ class BatchOrder:
     batch: int
     seed: int
     flip: float = 0.5
-    ends: tuple[int, ...] = field(init=False, repr=False)  # of each bucket's batches, counted through all buckets
+    ends: tuple[int, ...] = field(init=False, repr=False)  # cumulative number of batches at the end of each bucket
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise InputError("batch", "at least 1", str(self.batch), "Give the number of pictures of a step.")
+            raise InputError("batch", "at least 1", str(self.batch), "Give the number of pictures per step.")
         if not self.buckets or not all(bucket.members for bucket in self.buckets):
             raise ValueError("buckets: expected some, each with a picture")
         batches = (-(-len(bucket.members) // self.batch) for bucket in self.buckets)
@@ -70,16 +70,16 @@ class BatchOrder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return self.ends[-1]
 
     @property
     def repeats(self) -> int:
-        """Slots of an epoch that show a picture again, so that the last batch of each bucket is full."""
+        """Slots per epoch that repeat a picture to fill the last batch of a bucket."""
         return sum(-len(bucket.members) % self.batch for bucket in self.buckets)
 
     def slots(self, step: int) -> list[Slot]:
-        """The ``batch`` slots of a step (from 0), all of one bucket."""
+        """Return the ``batch`` slots of a step (from 0), all of one bucket."""
         epoch, place = divmod(step, self.steps_per_epoch)
         number = _permutation(self.steps_per_epoch, self.seed, "batches", epoch)[place]
         bucket = bisect_right(self.ends, number)
@@ -94,10 +94,10 @@ class BatchOrder:
 
 
 def share(slots: Sequence[Slot], rank: int, world: int) -> list[Slot]:
-    """The slots of process ``rank`` of ``world``: every world-th one. All processes together have each slot once.
+    """Return the slots of process ``rank`` of ``world``: every world-th slot.
 
     Raises:
-        InputError: the batch cannot be shared evenly, so that processes would weigh their pictures differently.
+        InputError: the batch cannot be divided evenly, which would weight pictures differently.
     """
     if len(slots) % world:
         raise InputError("batch", f"a multiple of the {world} processes", str(len(slots)), "Change the batch.")

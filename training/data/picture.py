@@ -1,4 +1,4 @@
-"""What is known about a file of the image folder."""
+"""Facts about files in the picture folder."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """A file that decodes.
+    """Facts about a file that can be decoded.
 
     Attributes:
         size: after EXIF rotation.
         format: Pillow's name of the file format.
         sha256: of the file's bytes.
-        transparent: whether any of its pixels is.
+        transparent: True if any pixel is transparent.
     """
 
     size: Size
@@ -38,7 +38,7 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class RejectedFacts:
-    """A file that cannot be used, and why."""
+    """Why a file cannot be used."""
 
     kind: Kind
     reason: str
@@ -46,12 +46,12 @@ class RejectedFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture(ImageFacts):
-    """A picture that can be trained on.
+    """A picture for training.
 
     Attributes:
         path: of the file.
-        name: path inside the image folder, with forward slashes.
-        caption: None where there is none.
+        name: path inside the picture folder, with forward slashes.
+        caption: None if missing.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Rejected(RejectedFacts):
 
 @dataclass(frozen=True)
 class CaptionProblem:
-    """A caption that could not be used; ``line`` counts from 1 and is None for a whole file."""
+    """An unusable caption; ``line`` counts from 1, None for a whole file."""
 
     path: Path
     line: int | None
@@ -76,10 +76,10 @@ class CaptionProblem:
 
 
 def digest_of(pictures: Iterable[Picture]) -> str:
-    """Hash of pictures and captions, in their order."""
+    """Hash pictures and captions, in order."""
     return hashlib.sha256(repr([(picture.sha256, picture.caption) for picture in pictures]).encode()).hexdigest()
 
 
 def printable(path: Path | str) -> str:
-    """A path for people, whatever characters are in it."""
+    """Escape unprintable characters of a path."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in str(path))

@@ -1,4 +1,4 @@
-"""From the bytes of a picture to the pixels of its bucket."""
+"""Decode a picture and fit it to its bucket's size."""
 
 import hashlib
 import io
@@ -17,11 +17,11 @@ from .picture import Picture, Size, printable
 from .placement import placement
 from .transparency import WHITE, Colour
 
-# A part of the key of cached latents: count up when the same bytes come out as other pixels.
+# Part of the key of cached latents: increase it when decoding gives other pixels.
 DECODE_VERSION = 1
 
 ORIENTATION = 0x0112
-# EXIF orientation -> what turns the stored rows into the picture (EXIF 2.3, 4.6.4 A).
+# EXIF orientation -> transposition that makes the picture upright (EXIF 2.3, 4.6.4 A).
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,12 +34,12 @@ TURNS = {
 
 
 class Decoded(NamedTuple):
-    """The first frame of a picture, upright.
+    """A picture's first frame, upright.
 
     Attributes:
         image: RGB, its transparent parts composited onto the background.
         format: Pillow's name of the file format.
-        alpha: L; None where no pixel is transparent.
+        alpha: L; None if no pixel is transparent.
     """
 
     image: Image.Image
@@ -48,10 +48,10 @@ class Decoded(NamedTuple):
 
 
 def decode(file: IO[bytes], max_pixels: int, background: Colour = WHITE) -> Decoded:
-    """Read a picture. Call it inside `pixel_limit(max_pixels)`.
+    """Decode a picture. Call it inside `pixel_limit(max_pixels)`.
 
     Raises:
-        UnusablePicture: no picture, a broken or a huge one.
+        UnusablePicture: it is not a picture, broken, or too large.
     """
     image = open_image(file, max_pixels)
     name = image.format or "?"
@@ -66,54 +66,54 @@ def decode(file: IO[bytes], max_pixels: int, background: Colour = WHITE) -> Deco
         raise UnusablePicture("huge", f"more than {max_pixels} pixels") from None
     except MemoryError:
         raise UnusablePicture("unreadable", "not enough memory to decode it") from None
-    except Exception as error:  # decoders raise anything when bytes are wrong
+    except Exception as error:  # decoders raise anything about damaged bytes
         raise UnusablePicture("broken", error_line(error)) from None
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1 to 8 of a decoded image; 1 where EXIF is missing or broken.
+    """Return the EXIF orientation 1 to 8 of a decoded image; 1 if EXIF is missing or broken.
 
-    TIFF and HEIF files are upright then. So are JPEG XL files, whose own orientation holds, not EXIF's (ISO/IEC
-    18181-2); but the plugin gives one that was made of a JPEG file as that JPEG file.
+    Decoded TIFF and HEIF files are upright already. So are JPEG XL files, which have their own orientation (ISO/IEC
+    18181-2), except those converted from JPEG, which the plugin decodes as JPEG.
     """
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # EXIF of a stranger: Pillow's parser raises anything
+    except Exception:  # untrusted EXIF: Pillow's parser raises anything
         return 1
     return value if isinstance(value, int) and value in TURNS else 1
 
 
 def upright(image: Image.Image, turn: int) -> Image.Image:
-    """``image`` turned as its EXIF orientation says."""
+    """Turn an image by its EXIF orientation."""
     return image.transpose(TURNS[turn]) if turn in TURNS else image
 
 
 def fitted(image: Image.Image, size: Size) -> Tensor:
-    """An image resized with antialiasing (Lanczos) until it covers ``size``, and the middle [3, H, W], of an alpha
-    [1, H, W], in -1..1."""
+    """Resize an image with antialiasing (Lanczos) to cover ``size`` and cut out the middle: [3, H, W], or [1, H, W] of
+    an alpha, in -1..1."""
     place = placement(Size(*image.size), size)
     if place.original != size:
-        # The same as resizing all of it and then cropping, without the part that is cut off.
+        # Equals resizing and then cropping, without computing the part that is cut off.
         image = image.resize(size, Image.Resampling.LANCZOS, box=place.box())
     values = torch.from_numpy(np.atleast_3d(np.array(image, dtype=np.uint8)))  # [H, W, 3]
     return values.permute(2, 0, 1).float().div(127.5).sub(1.0).contiguous()
 
 
 def load_pixels(picture: Picture, size: Size, background: Colour = WHITE) -> tuple[Tensor, Tensor | None]:
-    """A picture in its bucket; see `placement` for what is cut off.
+    """Load a picture at its bucket's size; see `placement` for the crop.
 
     Returns:
-        Pixels [3, H, W] from -1 to 1, and opacity [1, H, W] from 0 to 1, None where nothing is transparent; float32.
+        Pixels [3, H, W] from -1 to 1, and opacity [1, H, W] from 0 to 1 or None if nothing is transparent; float32.
 
     Raises:
-        InputError: the file is gone, or no longer the one that was scanned.
+        InputError: the file is missing or was changed after the scan.
     """
     try:
         data = picture.path.read_bytes()
     except OSError as error:
-        raise _changed(picture, f"one that cannot be read ({error_line(error)})") from None
+        raise _changed(picture, f"an unreadable file ({error_line(error)})") from None
     if hashlib.sha256(data).hexdigest() != picture.sha256:
         raise _changed(picture, "other bytes")
     limit = picture.size.width * picture.size.height
@@ -121,10 +121,10 @@ def load_pixels(picture: Picture, size: Size, background: Colour = WHITE) -> tup
         try:
             image, _, alpha = decode(io.BytesIO(data), limit, background)
         except UnusablePicture as error:
-            raise _changed(picture, f"one that cannot be decoded ({error.reason})") from None
+            raise _changed(picture, f"a broken file ({error.reason})") from None
     return fitted(image, size), None if alpha is None else fitted(alpha, size).add(1.0).div(2.0)
 
 
 def _changed(picture: Picture, got: str) -> InputError:
     return InputError(printable(picture.path), "the picture that was scanned", got,
-                      "Leave the pictures alone during a run, or start again to scan them anew.")  # fmt: skip
+                      "Do not change pictures during a run; start again to scan them again.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a picture lies in its bucket: how far it is resized, and what is cut off."""
+"""A picture's scale and crop in its bucket."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from .picture import Size
 
 @dataclass(frozen=True)
 class Placement:
-    """A picture resized until it covers its bucket, and the middle cut out.
+    """A picture resized to cover its bucket, with the middle cut out.
 
     Attributes:
         original: size of the picture.
-        resized: size it is resized to; covers the target, and touches it in one direction.
-        left: columns cut off on the left of the resized picture (of the mirrored one where flipped).
+        resized: size after resizing; covers the target, and equals it in one direction.
+        left: columns cut off on the left of the resized (if flipped, mirrored) picture.
         top: rows cut off at the top.
         target: size of the bucket.
     """
@@ -25,29 +25,30 @@ class Placement:
 
     @property
     def scale(self) -> float:
-        """Above 1 where the picture is enlarged."""
+        """Scale factor; above 1 the picture is enlarged."""
         return max(self.target.width / self.original.width, self.target.height / self.original.height)
 
     @property
     def kept(self) -> float:
-        """Share of the picture's area that is not cut off."""
+        """Share of the picture's area that is kept."""
         return self.target.width * self.target.height / (self.resized.width * self.resized.height)
 
     def box(self) -> tuple[float, float, float, float]:
-        """The part that is kept, in pixels of the original picture: left, top, right, bottom (not mirrored)."""
+        """Return the kept part in pixels of the original picture: left, top, right, bottom (not mirrored)."""
         x, y = self.original.width / self.resized.width, self.original.height / self.resized.height
         right = min((self.left + self.target.width) * x, float(self.original.width))
         bottom = min((self.top + self.target.height) * y, float(self.original.height))
         return self.left * x, self.top * y, right, bottom
 
     def time_ids(self) -> list[float]:
-        """SDXL's size ids: original height, width, crop top, left, target height, width (arXiv 2307.01952, 2.2)."""
+        """Return SDXL's size ids: original height, width, crop top, left, target height, width (arXiv 2307.01952,
+        2.2)."""
         sizes = (*reversed(self.original), self.top, self.left, *reversed(self.target))
         return [float(value) for value in sizes]
 
 
 def placement(original: Size, target: Size, flip: bool = False) -> Placement:
-    """Where a picture of size ``original`` lies in a bucket of size ``target``."""
+    """Place a picture of size ``original`` in a bucket of size ``target``."""
     scale = max(target.width / original.width, target.height / original.height)
     width = max(target.width, round(original.width * scale))
     height = max(target.height, round(original.height * scale))

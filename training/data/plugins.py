@@ -1,4 +1,4 @@
-"""Formats that Pillow reads with a package beside it: used where it is installed, named where it is not."""
+"""Image formats that Pillow reads through further packages: used if installed, named in errors if not."""
 
 import importlib
 import warnings
@@ -10,22 +10,22 @@ from types import ModuleType
 
 from PIL import features
 
-HEAD = 4096  # bytes of a file that tell what it is
+HEAD = 4096  # bytes of a file that identify its format
 JXL_CODESTREAM, JXL_CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
-# Brands of ISO base media files (ISO/IEC 23008-12, B.4; AVIF 1.1, 6): any file of that kind names one of them.
+# Brands of ISO base media files (ISO/IEC 23008-12, B.4; AVIF 1.1, 6): a file names at least one brand.
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A package that teaches Pillow a format.
+    """A package that adds a format to Pillow.
 
     Attributes:
-        title: of the format, for people.
-        module: to import; that alone registers the format, or `register` does.
+        title: the format's name, for people.
+        module: to import; importing registers the format, or `REGISTER` does.
         package: to install.
-        format: Pillow's name of it.
+        format: Pillow's name of the format.
     """
 
     title: str
@@ -35,14 +35,14 @@ class Plugin:
 
     @property
     def is_needed(self) -> bool:
-        """Whether Pillow cannot read the format by itself."""
+        """True if Pillow cannot read the format by itself."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a feature that an older Pillow does not know
+            warnings.simplefilter("ignore")  # an older Pillow warns about unknown features
             return self is not AVIF or not features.check("avif")
 
     @property
     def advice(self) -> str:
-        """Why a picture of the format could not be opened, and what to do about it."""
+        """Why a picture of the format could not be opened, and the remedy."""
         return f"{self.title}: {problems()[self]}"
 
 
@@ -55,7 +55,7 @@ REGISTER: dict[str, Callable[[ModuleType], None]] = {"pillow_heif": lambda modul
 
 @lru_cache(maxsize=1)
 def problems() -> dict[Plugin, str]:
-    """Registers the plugins that are installed; of each, why its format cannot be read, "" where it can."""
+    """Register the installed plugins; map each plugin to why its format cannot be read, or ""."""
     return {plugin: _problem(plugin) if plugin.is_needed else "" for plugin in PLUGINS}
 
 
@@ -65,25 +65,25 @@ def _problem(plugin: Plugin) -> str:
         REGISTER.get(plugin.module, lambda module: None)(module)
     except ModuleNotFoundError as error:
         return f"pip install {plugin.package if error.name == plugin.module else error.name}"
-    except Exception as error:  # a package of another version, or for another system
+    except Exception as error:  # a package of another version or for another system
         return f"{plugin.package} cannot be used ({' '.join(str(error).split())})"
     return ""
 
 
 def plugin_versions() -> dict[str, str]:
-    """The packages in use and their versions: what a file is taken for depends on them."""
-    found = {}
+    """Return the versions of the packages in use; they affect which files are readable."""
+    versions = {}
     for plugin in PLUGINS:
         if plugin.is_needed and not problems()[plugin]:
             try:
-                found[plugin.package] = version(plugin.package)
+                versions[plugin.package] = version(plugin.package)
             except PackageNotFoundError:
-                found[plugin.package] = "?"
-    return found
+                versions[plugin.package] = "?"
+    return versions
 
 
 def plugin_of(head: bytes) -> Plugin | None:
-    """The plugin for a file that begins with ``head``; None for every other file."""
+    """Return the plugin for a file beginning with ``head``, or None."""
     if head.startswith((JXL_CODESTREAM, JXL_CONTAINER)):
         return JXL
     if head[4:8] != b"ftyp":

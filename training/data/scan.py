@@ -1,4 +1,4 @@
-"""Look at every file of the image folder before training starts."""
+"""Scan every file of the picture folder before training starts."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ from .scan_index import Facts, ScanIndex
 from .scan_summary import scan_summary
 from .walk import FileStamp, FolderFiles, walk
 
-SAVE_EVERY = 30.0  # seconds: so much of a long scan can be lost
+SAVE_EVERY = 30.0  # seconds; at most this much of a scan is lost when interrupted
 NOBODYS = "perhaps a caption, but no picture has its name"
 
 
@@ -32,12 +32,12 @@ class Scan:
     """The pictures of a folder.
 
     Attributes:
-        config: what was asked for.
-        pictures: in order of their names: a picture's index is its place here.
-        rejected: files that are left out, with reasons.
-        problems: captions that cannot be used.
-        hidden: files and folders that were passed over because their names start with a dot.
-        caption_files: how many files of captions there are, used or not, by their endings.
+        config: the settings.
+        pictures: ordered by name; a picture's index is its place here.
+        rejected: rejected files, with reasons.
+        problems: unusable captions.
+        hidden: number of files and folders skipped because their names start with a dot.
+        caption_files: number of caption files, used or not, by ending.
     """
 
     config: DataConfig
@@ -49,22 +49,22 @@ class Scan:
 
     @property
     def digest(self) -> str:
-        """Changes when a picture or a caption does, not when a file is renamed within the same order."""
+        """Hash of pictures and captions; renaming files does not change it while their order stays."""
         return digest_of(self.pictures)
 
     def buckets(self) -> tuple[Bucket, ...]:
-        """The buckets of the pictures, as the configuration says."""
+        """Return the pictures' buckets."""
         return make_buckets([picture.size for picture in self.pictures], self.config)
 
     def summary(self, examples: int = 10) -> str:
-        """What is there, as text; ``examples`` are shown of each trouble."""
+        """Describe the scan as text, with up to ``examples`` files per problem."""
         return scan_summary(
             self.config, self.pictures, self.rejected, self.problems, self.hidden, self.caption_files, examples
         )
 
 
 def check_folder(config: DataConfig) -> None:
-    """Raise InputError unless there is a folder to look at, and a cache that may be passed over in it."""
+    """Raise InputError unless the picture folder exists and is not the cache."""
     if not config.images.is_dir():
         got = "a file" if config.images.exists() else "nothing"
         raise InputError(f"images {printable(config.images)}", "a folder", got, "Give the folder of your pictures.")
@@ -72,15 +72,15 @@ def check_folder(config: DataConfig) -> None:
 
 
 def scan_folder(config: DataConfig, progress: Progress | None = None, keep: bool = True) -> Scan:
-    """Look at every file of ``config.images``; with ``config.cache``, only at those that have changed.
+    """Scan every file of ``config.images``; with ``config.cache``, only new and changed files.
 
     Args:
         config: folder, limits and captions.
-        progress: called with the number of files done and of all.
-        keep: note in the cache what was found; False: nothing is written.
+        progress: called with (files done, files).
+        keep: store the facts in the cache; False: write nothing.
 
     Raises:
-        InputError: no such folder, or nothing usable in it.
+        InputError: the folder is missing, or has no usable picture.
     """
     check_folder(config)
     found = walk(config.images, without=config.cache)
@@ -97,7 +97,7 @@ def scan_folder(config: DataConfig, progress: Progress | None = None, keep: bool
 def _sorted_out(
     found: FolderFiles, facts: list[Facts], captions: Captions, config: DataConfig
 ) -> tuple[list[Picture], list[Rejected]]:
-    """Pictures and rejected files, both in order of names."""
+    """Return pictures and rejected files, both ordered by name."""
     pictures: list[Picture] = []
     rejected = list(found.rejected)
     first: dict[str, str] = {}
@@ -120,7 +120,7 @@ def _sorted_out(
 
 
 def _stems(found: FolderFiles, facts: list[Facts]) -> set[str]:
-    """Names of the images, broken ones too, without their endings."""
+    """Return the names of the images, broken images included, without their endings."""
     return {stem(file.name) for file, fact in zip(found.files, facts, strict=True) if _is_image(fact)}
 
 
@@ -129,7 +129,7 @@ def _is_image(fact: Facts) -> bool:
 
 
 def _look(found: FolderFiles, config: DataConfig, progress: Progress | None, keep: bool) -> list[Facts]:
-    """Facts of every file, from the index where it has not changed."""
+    """Return the facts of every file, from the index if it has not changed."""
     index = ScanIndex(config.cache, config.images, config.max_pixels)
     index.keep({file.name for file in found.files})
     changed = [file for file in found.files if index.get(file) is None]
@@ -150,7 +150,7 @@ def _look(found: FolderFiles, config: DataConfig, progress: Progress | None, kee
 
 
 def _examined(files: list[FileStamp], config: DataConfig) -> Iterator[tuple[FileStamp, Facts]]:
-    """Facts as they come, with ``config.workers`` threads; Pillow decodes without the interpreter's lock."""
+    """Yield facts as they are ready, with ``config.workers`` threads; Pillow decodes without the interpreter's lock."""
     if config.workers == 0:
         yield from ((file, examine(file, config.max_pixels)) for file in files)
         return
@@ -165,7 +165,7 @@ def _examined(files: list[FileStamp], config: DataConfig) -> Iterator[tuple[File
 
 
 def examine(file: FileStamp, max_pixels: int) -> Facts:
-    """Decode one file and hash its bytes; no exception, whatever the file is."""
+    """Decode a file and hash its bytes; never raises, whatever the file is."""
     if file.stamp[2] == 0:
         return RejectedFacts("not an image", "an empty file")
     try:

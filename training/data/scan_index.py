@@ -1,4 +1,4 @@
-"""What is known about files that have not changed, so that a second scan opens none of them."""
+"""Remember the facts about unchanged files, so that a second scan does not open them."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,8 @@ Facts = ImageFacts | RejectedFacts
 
 
 class ScanIndex:
-    """Facts by file name and stamp, in one JSON file for each image folder and limit; without a cache, nowhere."""
+    """Facts by file name and stamp, in one JSON file per picture folder and pixel limit; in memory only without a
+    cache."""
 
     def __init__(self, cache: Path | None, images: Path, max_pixels: int) -> None:
         self.known: dict[str, tuple[list[int], Facts]] = {}
@@ -33,7 +34,7 @@ class ScanIndex:
         if cache is not None:
             place = hashlib.sha256(f"{max_pixels}/{images.resolve()}".encode("utf-8", "surrogatepass"))
             self.path = cache / f"scan-{place.hexdigest()[:16]}.json"
-            # A torn or foreign index is no index.
+            # A damaged or foreign index is ignored.
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
                 self.known = self._read(self.path)
 
@@ -44,23 +45,23 @@ class ScanIndex:
         return {name: (list(stamp), _facts(entry)) for name, (stamp, entry) in content["files"].items()}
 
     def get(self, file: FileStamp) -> Facts | None:
-        """Facts of a file, None where it is new or has changed."""
+        """Return the facts of a file; None if it is new or has changed."""
         stamp, facts = self.known.get(file.name, (None, None))
         return facts if stamp == list(file.stamp) else None
 
     def put(self, file: FileStamp, facts: Facts) -> None:
-        """Note a file; what could not be opened is tried again every time."""
+        """Store the facts of a file; unreadable files are tried again every time."""
         if isinstance(facts, RejectedFacts) and facts.kind == "unreadable":
             self.known.pop(file.name, None)
         else:
             self.known[file.name] = (list(file.stamp), facts)
 
     def keep(self, names: set[str]) -> None:
-        """Forget files that are gone."""
+        """Forget files that no longer exist."""
         self.known = {name: entry for name, entry in self.known.items() if name in names}
 
     def save(self) -> None:
-        """Write the index, whole or not at all.
+        """Write the index completely or not at all.
 
         Raises:
             InputError: the cache folder cannot be written.

@@ -1,4 +1,4 @@
-"""The dataset report: which pictures are there, and which files are left out."""
+"""The scan summary: usable pictures, rejected files, buckets and captions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ def scan_summary(
     caption_files: Mapping[str, int],
     examples: int,
 ) -> str:
-    """The report as text; see `Scan.report`."""
+    """Return the summary as text; see `Scan.summary`."""
     lines = [f"{len(pictures)} pictures in {printable(config.images)}, {len(rejected)} files left out"]
     if hidden:
         lines.append(f"{hidden} hidden files or folders passed over")
@@ -39,7 +39,7 @@ def _counts(values: Iterable[str]) -> str:
 
 
 def _sides(pictures: Sequence[Picture]) -> str:
-    """Least, middle and greatest shorter and longer side."""
+    """Return minimum, maximum and median of the shorter and the longer side."""
     parts = []
     for name, side in (("shorter", min), ("longer", max)):
         values = sorted(side(picture.size) for picture in pictures)
@@ -48,7 +48,7 @@ def _sides(pictures: Sequence[Picture]) -> str:
 
 
 def altered(config: DataConfig, pictures: Sequence[Picture]) -> list[str]:
-    """How pictures are trained on otherwise than they look: mirrored, and without their transparency."""
+    """Return lines about how training pictures differ from their files: mirroring and transparency."""
     return [f"mirrored  {mirrored_text(config.flip)} (--flip)", *_transparency(config, pictures)]
 
 

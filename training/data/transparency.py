@@ -1,4 +1,4 @@
-"""What becomes of the transparent parts of a picture."""
+"""The treatment of a picture's transparent parts."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ class Transparency:
     """How transparent parts are trained on.
 
     Attributes:
-        background: colour that they are composited onto, red, green and blue from 0 to 255.
-        as_mask: the loss leaves them out.
+        background: colour behind them, red, green and blue from 0 to 255.
+        as_mask: leave them out of the loss.
     """
 
     background: Colour = WHITE
@@ -22,25 +22,25 @@ class Transparency:
 
     @property
     def encoding(self) -> dict[str, str]:
-        """What it adds to the names of the latents of pictures with transparency; nothing for the default."""
-        found = {} if self.background == WHITE else {"background": hex_colour(self.background)}
-        return {**found, "mask": "alpha"} if self.as_mask else found
+        """Part of the cache key for pictures with transparency; {} for the default."""
+        encoding = {} if self.background == WHITE else {"background": hex_colour(self.background)}
+        return {**encoding, "mask": "alpha"} if self.as_mask else encoding
 
 
 def hex_colour(colour: Colour) -> str:
-    """#rrggbb."""
+    """Format a colour as #rrggbb."""
     return "#" + bytes(colour).hex()
 
 
 def colour_of(text: str) -> Colour:
-    """Red, green and blue of a colour's name or of #rrggbb; ValueError for anything else."""
+    """Parse a colour's name or #rrggbb to red, green and blue; ValueError for anything else."""
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
-        raise ValueError("expected a colour such as white, black or #808080") from None
+        raise ValueError("expected a colour, for example white, black or #808080") from None
     return red, green, blue
 
 
 def as_hex(text: str) -> str:
-    """A colour as #rrggbb, so that it has a single name; ValueError where it is none."""
+    """Normalize a colour to #rrggbb; ValueError if it is not a colour."""
     return hex_colour(colour_of(text))

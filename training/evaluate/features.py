@@ -1,14 +1,15 @@
-"""From pictures to feature vectors: which network, at what size, with what preprocessing.
+"""Extract feature vectors from pictures: networks, input sizes and preprocessing.
 
-Every picture is cut to its centre square, resized with Pillow's antialiased bicubic filter and given to the network as
-uint8. The filter is what clean-fid asks for (arXiv 2104.11222), but that squashes instead of cutting, and keeps floats:
-numbers of one extractor at one size can be compared with each other, not with those of other programs.
+Every picture is cut to its centre square, resized with Pillow's antialiased bicubic filter and passed to the network as
+uint8. clean-fid (arXiv 2104.11222) uses the same filter, but squashes instead of cutting, and keeps floats. So compare
+numbers only with numbers of the same extractor and size, not with those of other programs.
 
-- "efficientnet" (default): EfficientNet-Lite0, pooled features [1280], ImageNet weights from a package: needs no
-  network access. FD and KID of other papers use Inception and are on another scale.
-- "inception": torch-fidelity's Inception v3 through torchmetrics, [2048], as FID and KID were defined, at its own 299
-  pixels; its weights are downloaded.
-- a file: a TorchScript module from [B, 3, size, size] float32 in -1..1 to [B, D]. It is a program: only one you trust.
+- "efficientnet" (default): EfficientNet-Lite0, pooled features [1280], ImageNet weights from a package; needs no
+  network access. FD and KID in papers use Inception and have another scale.
+- "inception": torch-fidelity's Inception v3 through torchmetrics, [2048], the network that defines FID and KID, at
+  299 pixels; its weights are downloaded.
+- a file: a TorchScript module from [B, 3, size, size] float32 in -1..1 to [B, D]. It can run code: use only a file that
+you trust.
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,10 @@ INCEPTION_SIZE = 299
 
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """A network for features.
+    """A network that computes features.
 
     Attributes:
-        name: says the network; results name it with the size.
+        name: the network's name; results state it with the size.
         size: pixels along a side of its input.
         network: [B, 3, size, size] uint8 -> [B, D].
     """
@@ -53,8 +54,8 @@ class Features:
 
     Attributes:
         files: the pictures, ordered by content.
-        values: [N, D] float64, a row for each.
-        rejected: files that are no pictures or cannot be decoded.
+        values: [N, D] float64, a row per picture.
+        rejected: files that are not pictures or cannot be decoded.
     """
 
     files: tuple[PictureFile, ...]
@@ -66,27 +67,27 @@ class Features:
 
 
 class Scripted(nn.Module):
-    """A user's TorchScript module, given float32 in -1..1."""
+    """Wraps a user's TorchScript module that takes float32 in -1..1."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module.eval()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        found = self.module(pictures.float() / 127.5 - 1.0)
-        return found.flatten(1) if isinstance(found, Tensor) else found
+        output = self.module(pictures.float() / 127.5 - 1.0)
+        return output.flatten(1) if isinstance(output, Tensor) else output
 
 
 def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extractor:
-    """An extractor by name, or from a TorchScript file.
+    """Return an extractor by name, or from a TorchScript file.
 
     Args:
         which: "efficientnet", "inception" or the path of a file.
-        size: pixels along a side; the network's own without it.
+        size: pixels along a side; default: the network's own.
 
     Raises:
-        InputError: it cannot be had: no such file, no module, one of other pictures or features, or weights that cannot
-            be downloaded; or a size that it would change itself.
+        InputError: the file is missing or not a fitting module, weights cannot be downloaded, or inception is given
+            another size.
     """
     if which == "efficientnet":
         return Extractor("efficientnet-lite0", size or NATIVE, efficientnet_lite0())
@@ -107,22 +108,22 @@ def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extr
 
 
 def _tried(extractor: Extractor, path: Path) -> Extractor:
-    """The extractor, after it has seen two black pictures.
+    """Run the extractor on two black pictures, and return it.
 
     Raises:
-        InputError: it does not take them, or does not give a row of numbers for each.
+        InputError: it fails, or does not return a row of numbers for each.
     """
     expected = f"a module from [B, 3, {extractor.size}, {extractor.size}] to [B, D]"
     try:
         with torch.no_grad():
             found: object = extractor.network(torch.zeros(2, 3, extractor.size, extractor.size, dtype=torch.uint8))
-    except Exception as error:  # whatever a program of somebody else's raises
+    except Exception as error:  # a user's program raises anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
         remedy = "Give another size with --feature-size, or another module."
         raise InputError(f"features {path}", expected, f"an error: {lines[-1].strip()[:120]}", remedy) from None
     if not isinstance(found, Tensor) or len(found) != 2 or not found.is_floating_point():
         got = f"{list(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
-        raise InputError(f"features {path}", expected, got, "Wrap it so that it gives its features alone.")
+        raise InputError(f"features {path}", expected, got, "Wrap it so that it returns only its features.")
     return extractor
 
 
@@ -138,7 +139,7 @@ def _inception() -> nn.Module:
 
 
 def square(picture: Image.Image, size: int) -> Tensor:
-    """[3, size, size] uint8 of the centre square of an RGB picture."""
+    """Return the centre square of an RGB picture, [3, size, size] uint8."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     picture = picture.crop((left, top, left + side, top + side))
@@ -156,15 +157,15 @@ def extract(
     progress: Progress | None = None,
     mirrored: bool = False,
 ) -> Features:
-    """Features of every picture that can be decoded.
+    """Extract features of every picture that can be decoded.
 
     Args:
-        batch: changes nothing but speed.
+        batch: pictures per forward pass; affects only speed.
         progress: called with (files done, files).
-        mirrored: of the pictures' mirror images.
+        mirrored: use the pictures' mirror images.
 
     Raises:
-        InputError: none of the files is a picture, or features that are no finite numbers.
+        InputError: no file is a picture, or features are not finite.
     """
     network = extractor.network.to(device)
     kept: list[PictureFile] = []
@@ -194,5 +195,5 @@ def extract(
         raise InputError(str(files[0].path.parent), "pictures", f"{len(files)} other files", "Check the folder.")
     values = torch.cat(found)
     if not torch.isfinite(values).all():
-        raise InputError(f"features {extractor}", "finite numbers", "others", "Give another network.")
+        raise InputError(f"features {extractor}", "finite numbers", "NaN or infinity", "Give another network.")
     return Features(tuple(kept), values, tuple(rejected))

@@ -1,6 +1,6 @@
-"""A measure of generated pictures: one object that answers every question of `Measure`.
+"""The interface of a measure of generated pictures.
 
-A new measure is a class here or in a neighbour and an entry in `MEASURES` of evaluation.py.
+To add a measure, write a subclass and add it to `MEASURES` in evaluation.py.
 """
 
 from abc import ABC, abstractmethod
@@ -13,19 +13,19 @@ from PIL import Image
 from .features import Features
 
 REAL, GENERATED, TRAIN, MIRRORED = "real", "generated", "train", "mirrored"
-PAIR = frozenset({REAL, GENERATED})  # the sets that every evaluation has
-Values = Mapping[str, Any]  # what a measure gives, by the names that evaluation.json has
+PAIR = frozenset({REAL, GENERATED})  # the sets of every evaluation
+Values = Mapping[str, Any]  # a measure's results, by their names in evaluation.json
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table that people read.
+    """A line of the printed table.
 
     Attributes:
-        title: what the number is.
-        key: of the value.
-        form: how Python formats it, as after a colon.
-        better: which numbers are better.
+        title: the number's name.
+        key: of the value in `Values`.
+        form: Python format specification.
+        better: which values are better, in words.
     """
 
     title: str
@@ -36,17 +36,17 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a measure gives: values for evaluation.json, and pictures by the names of their files."""
+    """A measure's values for evaluation.json, and its pictures by file name."""
 
     values: Values
     pictures: Mapping[str, Image.Image]
 
 
 class Measure(ABC):
-    """A measure; a subclass that leaves a question open cannot be made.
+    """A measure of generated pictures. A subclass must implement every method.
 
-    What needs `PAIR` alone stands under "scores", and is taken of the two halves of the real pictures too. Every other
-    measure stands under its own name.
+    A measure that needs only `PAIR` appears under "scores", and is also computed between the two halves of the real
+    pictures. Every other measure appears under its own name.
     """
 
     @property
@@ -57,7 +57,7 @@ class Measure(ABC):
     @property
     @abstractmethod
     def needs(self) -> frozenset[str]:
-        """The sets without which it is left out."""
+        """The sets that it needs; without them it is skipped."""
 
     @property
     @abstractmethod
@@ -66,17 +66,17 @@ class Measure(ABC):
 
     @abstractmethod
     def compute(self, sets: Mapping[str, Features], seed: int) -> Result:
-        """Measure; ``sets`` are those it needs, each in an order that depends on content alone.
+        """Compute the measure. ``sets`` are those it needs, each in an order that depends only on content.
 
         Raises:
-            InputError: sets that cannot be measured.
+            InputError: the sets cannot be measured.
         """
 
     @abstractmethod
     def notes(self, values: Values, halves: Values | None) -> list[str]:
-        """What to beware of: one sentence each.
+        """Return warnings about the values, one sentence each.
 
         Args:
-            values: of every measure under the same name.
-            halves: the same of the real pictures' halves, where they were measured.
+            values: of every measure under the same heading.
+            halves: the same of the halves of the real pictures, if computed.
         """

@@ -1,9 +1,9 @@
-"""Does the model draw its training images again? Distances to the nearest training image or its mirror image, in
-feature space: what is trained with flips is remembered both ways.
+"""Detect memorised training images: distances in feature space to the nearest training image or its mirror image
+(models trained with flips may memorise both).
 
-A generated picture should lie as far from the training set as real pictures that were held out. The ratio of the median
-distances is about 1 then, and 0 for copies. A picture is flagged when it lies nearer than all but 5 % of the held-out
-ones: about 5 % do in a model that memorised nothing.
+Generated pictures should be as far from the training set as held-out real pictures: the ratio of median distances is
+then about 1, and 0 for copies. A picture is flagged if it is nearer than 95 % of the held-out pictures; without
+memorisation this happens for about 5 %.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ from .measure import GENERATED, MIRRORED, REAL, TRAIN, Line, Measure, Result, Va
 from .pictures import PictureFile, open_picture
 
 QUANTILE = 0.05
-COPY = 1e-4  # of the median distance: what rounding makes of nothing
+COPY = 1e-4  # of the median distance; smaller distances are rounding errors
 NOT_TRAINED, HOLD_OUT = "pictures that were not trained on", "Give held-out pictures, or leave --train out."
 PAIRS = "nearest.png"
-CHUNK = 256  # rows whose distances are held at once
+CHUNK = 256  # rows per block of the distance matrix
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A generated picture and the training image nearest to it.
+    """A generated picture and its nearest training image.
 
     Attributes:
         distance: between their features.
-        relative: the same, divided by the median distance of held-out pictures.
+        relative: distance divided by the median distance of held-out pictures.
     """
 
     generated: PictureFile
@@ -44,13 +44,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """What was found.
+    """The result of `memorisation`.
 
     Attributes:
-        ratio: median distance of generated pictures to the training set, divided by that of held-out real ones.
-        nearer: share of generated pictures nearer than QUANTILE of the held-out ones; about QUANTILE is innocent.
-        copies: generated pictures whose features are a training image's but for rounding.
-        pairs: the flagged ones, nearest first.
+        ratio: median distance of generated pictures to the training set, divided by that of held-out pictures.
+        nearer: share of generated pictures below QUANTILE of the held-out distances; about QUANTILE is normal.
+        copies: generated pictures whose features equal a training image's up to rounding.
+        pairs: the flagged pictures with their training images, nearest first.
     """
 
     ratio: float
@@ -72,13 +72,13 @@ def memorisation(
 ) -> Memorisation:
     """Compare generated with held-out pictures by their distance to the training set.
 
-    Held-out files that are in the training set as well are left out.
+    Held-out files that are also in the training set are ignored.
 
     Args:
-        mirrored: of the training images' mirror images, in the same order.
+        mirrored: features of the training images' mirror images, in the same order.
 
     Raises:
-        InputError: no held-out pictures are left, or most of them look like training images.
+        InputError: no held-out pictures are left, or most of them equal training images.
     """
     known = training.values if mirrored is None else torch.cat([training.values, mirrored.values])
     distances, indices = nearest(generated.values, known)
@@ -98,7 +98,7 @@ def memorisation(
 
 
 def _strangers(held_out: Features, training: Features) -> Tensor:
-    """Features of the held-out pictures that are not training images."""
+    """Return features of the held-out pictures that are not training images."""
     known = {file.sha256 for file in training.files}
     rows = [i for i, file in enumerate(held_out.files) if file.sha256 not in known]
     if not rows:
@@ -107,9 +107,10 @@ def _strangers(held_out: Features, training: Features) -> Tensor:
 
 
 def nearest(values: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Euclidean distance of each row [N, D] to the nearest of ``among`` [M, D], and its index.
+    """Return the Euclidean distance of each row [N, D] to the nearest row of ``among`` [M, D], and its index.
 
-    Differences are squared one by one, so that copies come out as near as rounding allows."""
+    Differences are squared directly, not by matrix products, so that copies have distances near 0.
+    """
     found = [
         torch.cdist(chunk, among, compute_mode="donot_use_mm_for_euclid_dist").min(1) for chunk in values.split(CHUNK)
     ]
@@ -117,7 +118,7 @@ def nearest(values: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def picture_of_pairs(pairs: tuple[Pair, ...], count: int = 8, side: int = 128) -> Image.Image | None:
-    """The nearest pairs, generated above its training image; None without any."""
+    """Return a picture of the nearest pairs, generated above training image; None without pairs."""
     if not pairs:
         return None
     shown = pairs[:count]
@@ -132,7 +133,7 @@ def _small(file: PictureFile, side: int) -> Image.Image:
 
 
 class Memorised(Measure):
-    """`memorisation`, and a picture of the nearest pairs."""
+    """The measure of `memorisation`, with a picture of the nearest pairs."""
 
     @property
     def name(self) -> str:

@@ -1,9 +1,9 @@
-"""How near generated pictures come to real ones, from their features, by published libraries.
+"""Compare features of generated and real pictures with published libraries: FD, KID, precision and recall.
 
 - FD: Frechet distance of two Gaussians (FID where the features are Inception's; arXiv 1706.08500), torchmetrics.
-  It is biased: few pictures make it large, so only sets of one size can be compared.
+  It is biased: fewer pictures give larger values, so compare only sets of equal size.
 - KID: squared maximum mean discrepancy with a cubic kernel (arXiv 1801.01401), torchmetrics. It is unbiased: prefer it
-  for small sets. It may come out slightly negative.
+  for small sets. It may be slightly negative.
 - precision and recall (arXiv 1904.06991), density and coverage (arXiv 2002.09797), prdc.
 """
 
@@ -19,15 +19,15 @@ from .features import Features
 from .measure import GENERATED, PAIR, REAL, Line, Measure, Result, Values
 
 SUBSETS = 100
-LARGEST_SUBSET = 1000  # of KID, as in its paper's code
+LARGEST_SUBSET = 1000  # of KID, as in its authors' code
 NEAREST = 5  # neighbours of precision and recall, as in prdc's examples
-LARGEST_MANIFOLD = 10_000  # pictures of each set whose distances are held in memory
-ENOUGH_NEAR = 250  # pictures of each set: precision of the starter pictures scatters by 0.2 among 16, by 0.05 among 256
+LARGEST_MANIFOLD = 10_000  # pictures of each set for the distance matrix
+ENOUGH_NEAR = 250  # pictures per set; precision of the starter pictures varies by 0.2 for 16, by 0.05 for 256
 ENOUGH = 2048  # pictures from which FD is usually reported
 
 
 class Given(nn.Module):
-    """Hands on features that are there already, where torchmetrics wants a network."""
+    """Passes existing features to torchmetrics in place of a network."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Given(nn.Module):
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """|mu_1 - mu_2|^2 + tr(C_1 + C_2 - 2 sqrt(C_1 C_2)), float64."""
+    """Return |mu_1 - mu_2|^2 + tr(C_1 + C_2 - 2 sqrt(C_1 C_2)), float64."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(feature=Given(real.shape[1])).set_dtype(torch.float64)
@@ -48,11 +48,11 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
 
 def kernel_distance(real: Tensor, generated: Tensor, subset: int, seed: int = 0) -> tuple[float, float]:
-    """KID's mean and standard deviation over SUBSETS random subsets of ``subset`` pictures of each set."""
+    """Return KID's mean and standard deviation over SUBSETS random subsets of ``subset`` pictures of each set."""
     from torchmetrics.image.kid import KernelInceptionDistance
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # that it keeps features in memory
+        warnings.simplefilter("ignore")  # torchmetrics warns that it keeps features in memory
         torch.manual_seed(seed)
         metric = KernelInceptionDistance(feature=Given(real.shape[1]), subsets=SUBSETS, subset_size=subset)
         metric = metric.set_dtype(torch.float64)
@@ -63,12 +63,12 @@ def kernel_distance(real: Tensor, generated: Tensor, subset: int, seed: int = 0)
 
 
 def neighbourhoods(real: Tensor, generated: Tensor, nearest: int = NEAREST) -> dict[str, float]:
-    """precision, recall, density and coverage of two sets of one size; empty where they have too few pictures."""
+    """Return precision, recall, density and coverage of two sets of equal size; {} if they have too few pictures."""
     from prdc import compute_prdc
 
     if len(real) < nearest + 2:
         return {}
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints the sizes
+    with contextlib.redirect_stdout(io.StringIO()):  # prdc prints the sizes
         found = compute_prdc(real.numpy(), generated.numpy(), nearest_k=nearest)
     return {name: float(value) for name, value in found.items()}
 
@@ -96,7 +96,7 @@ class Frechet(Measure):
         if smaller < ENOUGH:
             lines.append(
                 f"with fewer than {ENOUGH} pictures FD is too large by an amount that depends on their number; "
-                "prefer KID, and compare only sets of one size"
+                "prefer KID, and compare only sets of equal size"
             )
         if halves is not None and halves[REAL] < smaller:
             count = halves[REAL]
@@ -130,7 +130,7 @@ class Kernel(Measure):
 
 
 class Neighbourhoods(Measure):
-    """Precision, recall, density and coverage of ``manifold`` pictures of each set; None where there are too few."""
+    """Precision, recall, density and coverage of ``manifold`` pictures of each set; None for too few pictures."""
 
     KEYS = ("precision", "recall", "density", "coverage")
 

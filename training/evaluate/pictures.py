@@ -1,4 +1,4 @@
-"""The pictures of a folder, in an order that depends on their contents alone."""
+"""List the pictures of a folder in an order that depends only on their contents."""
 
 import hashlib
 import io
@@ -27,11 +27,11 @@ class PictureFile:
 
 
 def list_pictures(folder: str | Path, background: Colour = WHITE) -> tuple[PictureFile, ...]:
-    """Every file below a folder, hidden ones and captions left out, ordered by content: renaming files changes no
+    """List every file below a folder, except hidden files and captions, ordered by content: renaming files changes no
     result.
 
     Raises:
-        InputError: no folder, or an empty one.
+        InputError: the folder is missing or empty.
     """
     place = Path(folder)
     if not place.is_dir():
@@ -43,7 +43,7 @@ def list_pictures(folder: str | Path, background: Colour = WHITE) -> tuple[Pictu
 
 
 def by_content(paths: list[Path], name: str, background: Colour = WHITE) -> tuple[PictureFile, ...]:
-    """Files ordered by the hash of their bytes; ``name`` is what to call them in an error."""
+    """Order files by the hash of their bytes; ``name`` is for errors."""
     files = [PictureFile(path, hashlib.sha256(path.read_bytes()).hexdigest(), background) for path in paths]
     if not files:
         raise InputError(name, "pictures", "none there", "Check the name.")
@@ -51,7 +51,7 @@ def by_content(paths: list[Path], name: str, background: Colour = WHITE) -> tupl
 
 
 def open_picture(file: PictureFile) -> Image.Image | None:
-    """RGB, opaque and upright; None for a file that is no picture or cannot be decoded."""
+    """Open a picture as RGB, opaque and upright; None if the file is not a picture or cannot be decoded."""
     with pixel_limit(BOMB), quiet():
         try:
             return decode(io.BytesIO(file.path.read_bytes()), BOMB, file.background).image

@@ -1,1 +1,1 @@
-"""From a trained state to a concept file and its model card."""
+"""Export a trained state as a concept file with a model card."""

@@ -1,4 +1,4 @@
-"""The model card beside a concept file: only what is known, and blanks for what its author must say."""
+"""The model card beside a concept file: known facts, and blanks for what only the author knows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ..data.config import mirrored_text
 from .facts import TrainingFacts
 
 CARD = "README.md"
-MADE_FOR = "is made for Generalized Classifier-Free Guidance (arXiv 2312.08195)"  # in every card of ours
+MADE_FOR = "is made for Generalized Classifier-Free Guidance (arXiv 2312.08195)"  # in every generated card
 BLANK = "TO FILL IN (the base model's licence and the rights in the training images both bind you)"
 PLAIN_LORA = """
 
@@ -27,14 +27,14 @@ NO_CAPTIONS = "a UNet that was trained without captions: under the empty prompt 
 
 @dataclass(frozen=True)
 class CardKind:
-    """What a card says about a kind of concept.
+    """The texts about a kind of concept.
 
     Attributes:
-        about: the kind in words.
-        without_captions: the same, of a model that was trained without them.
-        rows: of the table about the model.
-        beside: what must be connected in ComfyUI, after the name of the node.
-        more: a paragraph about other uses.
+        about: description of the kind.
+        without_captions: description if it was trained without captions.
+        rows: further rows of the table about the model.
+        beside: text after the node's name: what to connect to it in ComfyUI.
+        more: paragraph about other uses.
     """
 
     about: str
@@ -53,14 +53,14 @@ def card_text(
     author: str = "",
     license_line: str = "",
 ) -> str:
-    """The card as Markdown.
+    """Return the card as Markdown.
 
     Args:
-        concept: what was written.
-        facts: about its run.
+        concept: the written concept.
+        facts: facts about its run.
         file: name of the file beside the card.
-        dtype: of its weights.
-        description, author, license_line: for people; a blank to fill in where the last is empty.
+        dtype: precision of its weights.
+        description, author, license_line: texts for people; an empty licence becomes a blank to fill in.
     """
     kind, captionless = CARDS[concept.kind], facts.settings.get("captions") == "none"
     sections = [
@@ -78,11 +78,11 @@ def card_text(
 
 
 def may_replace(path: Path, licensed: bool) -> bool:
-    """Whether a card may be written here: nothing is there, or one of ours whose blank nobody has filled in.
+    """True if a card may be written here: there is no file, or a generated card whose blank is not filled in.
 
     Args:
         path: of the card.
-        licensed: a licence is given now; it may replace the one on a card of ours.
+        licensed: a licence is given, which may replace the licence on a generated card.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ def _training_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
 
 
 def _altered_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
-    """How the images were trained on otherwise than they look; nothing where that is not known."""
+    """Return rows about how training images differ from their files; empty if unknown."""
     flip, colour = facts.settings.get("flip"), facts.settings.get("background")
     beside = ", left out of the loss" if facts.settings.get("alpha_mask") else ""
     return [
@@ -138,7 +138,7 @@ def _altered_rows(facts: TrainingFacts) -> list[tuple[str, object]]:
 
 
 def _table(title: str, rows: list[tuple[str, object]]) -> str:
-    """A heading and a table of two columns; nothing without rows."""
+    """Format a heading and a two-column table; empty without rows."""
     if not rows:
         return ""
     lines = [markdown.row((name, _cell(value))) for name, value in rows]

@@ -1,4 +1,4 @@
-"""From a trained state to a concept file of format 1."""
+"""Build a concept from a trained state and write its file."""
 
 import base64
 import dataclasses
@@ -25,8 +25,8 @@ from ..durable import write_bytes
 from .card import CARD, card_text, may_replace
 from .facts import TrainingFacts, base_line
 
-RESERVED = ("constants",)  # .safetensors files that a run keeps beside its result
-NETWORK = "unet."  # how a trained module's tensors begin where the UNet is a part of it
+RESERVED = ("constants",)  # other .safetensors files in a run's folder
+NETWORK = "unet."  # prefix of the UNet's tensors in a trained module
 USAGE = "ComfyUI: put it into models/gcfg_concepts and choose it in Load Concept Model."
 SIDE = 256  # pixels of the longer side
 QUALITY = 85
@@ -35,25 +35,25 @@ QUALITY = 85
 def concept_of(
     base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, *, null_text: bool = True, title: str = ""
 ) -> Concept:
-    """A whole UNet as a concept.
+    """Return a full UNet as a concept.
 
     Args:
-        base: what it was trained from; gives everything but the weights.
-        state: the trained UNet's tensors in diffusers' names, with or without "unet." before them; tensors of other
-            parts of the trained module are left out.
-        facts: about the run.
-        null_text: whether its cross-attention was replaced by constants.
-        title: a name for people.
+        base: the base that it was trained from; supplies everything but the weights. state: the trained UNet's tensors
+        in diffusers' names, with or without the prefix "unet."; tensors of other parts
+            of the trained module are ignored.
+        facts: facts about the run.
+        null_text: True if constants replace its cross-attention.
+        title: name for people.
 
     Raises:
-        InputError: the state lacks a tensor of the network.
+        InputError: a tensor of the network is missing.
     """
     named = _unet_tensors(state)
     expected = shapes_of(base.config, null_text)
     missing = sorted(set(expected) - set(named))
     if missing:
-        raise InputError("trained state", "every tensor of the UNet", f"none called {missing[0]}",
-                         "Give the whole UNet: trained tensors and those that were frozen.")  # fmt: skip
+        raise InputError("trained state", "every tensor of the UNet", f"no {missing[0]}",
+                         "Give the full UNet: trained and frozen tensors.")  # fmt: skip
     kind = (NULL_TEXT_UNET if null_text else TEXT_UNET).name
     return Concept({key: named[key] for key in expected}, base.config, kind, title=title, training=facts.as_json(),
                    **described(base))  # fmt: skip
@@ -62,12 +62,12 @@ def concept_of(
 def lora_concept_of(
     base: Base, state: Mapping[str, Tensor], facts: TrainingFacts, *, rank: int, alpha: float, title: str = ""
 ) -> LoraConcept:
-    """A LoRA as a concept.
+    """Return a LoRA as a concept.
 
     Args:
         base, facts, title: as for `concept_of`.
         state: the factors under PEFT's names, with or without the adapter's name ("default"), and every
-            `null_text_feature`; everything else, such as the frozen layers, is left out.
+            `null_text_feature`; other tensors, for example of frozen layers, are ignored.
         rank, alpha: of every layer.
     """
     named = {key.replace(".default.", "."): value for key, value in _unet_tensors(state).items()}
@@ -79,13 +79,13 @@ def lora_concept_of(
 
 
 def as_dtype(concept: AnyConcept, name: str = "fp16") -> AnyConcept:
-    """The concept with its weights in another precision; SDXL's constants stay as they are.
+    """Convert a concept's weights to another precision; SDXL's constants are unchanged.
 
     Raises:
-        InputError: an unknown precision, or one in which a weight is no finite number.
+        InputError: the precision is unknown, or a weight is not finite in it.
     """
     if name not in DTYPES:
-        raise InputError("dtype", " or ".join(DTYPES), repr(name), "fp16 is what most programs expect.")
+        raise InputError("dtype", " or ".join(DTYPES), repr(name), "Most programs expect fp16.")
     changes = {field: _cast(getattr(concept, field), name) for field in form_of(concept).weights}
     return dataclasses.replace(concept, **changes)
 
@@ -103,29 +103,29 @@ def export_run(
     license_line: str = "",
     card: str = CARD,
 ) -> tuple[Path, Path | None]:
-    """Write a concept file and its model card beside it, each whole or not at all.
+    """Write a concept file and its model card, each completely or not at all.
 
-    A file in the card's place that is none of ours stays; so does a card whose blank somebody filled in, unless a
+    An existing file in the card's place is kept if it is not a generated card, or if its blank is filled in and no
     licence is given.
 
     Args:
-        folder: an existing folder, such as a run's.
+        folder: an existing folder, for example a run's.
         concept: from `concept_of` or `lora_concept_of`.
         facts: the same as in the concept.
-        name: of the file, without .safetensors; made from the title without it. One that a run's own files have gets
-            "-concept" behind it.
+        name: file name without .safetensors; default: made from the title. "-concept" is appended to a name that the
+            run's own files have.
         dtype: "fp16", "bf16" or "fp32".
-        thumbnail: a sample, for programs that show one.
-        description, author, license_line: for people; what is empty is left out, or left to fill in.
-        card: name of the model card: README.md in a folder of its own, such as a run's.
+        thumbnail: a sample picture, for programs that show it.
+        description, author, license_line: texts for people; empty texts are omitted, or become a blank to fill in.
+        card: file name of the model card.
 
     Returns:
-        The path of the concept file, and that of the card, None where it was not written.
+        Path of the concept file, and path of the card or None if it was not written.
 
     Raises:
-        InputError: weights that are no finite numbers in this precision.
-        ConceptFileError: the concept is not whole.
-        OSError, SafetensorError: it could not be written.
+        InputError: a weight is not finite in this precision.
+        ConceptFileError: the concept is incomplete.
+        OSError, SafetensorError: writing failed.
     """
     name = name or file_name(concept.title)
     path = concept_path(folder, name)
@@ -140,12 +140,12 @@ def export_run(
 
 
 def concept_path(folder: Path, name: str) -> Path:
-    """The file that `export_run` writes under a name."""
+    """Return the path that `export_run` writes for a name."""
     return folder / f"{name}{'-concept' if name.lower() in RESERVED else ''}.safetensors"
 
 
 def file_name(title: str) -> str:
-    """A file's name from a title: letters, digits, dots and dashes; "concept" where nothing is left."""
+    """Make a file name from a title: letters, digits, dots and dashes; "concept" if nothing remains."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title)
     return "-".join(part for part in kept.strip("-. ").split("-") if part) or "concept"
 
@@ -156,7 +156,7 @@ def _unet_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def described(base: Base) -> dict[str, Any]:
-    """The fields that every kind of concept takes from its base."""
+    """Return the fields that every kind of concept takes from its base."""
     pooled = layout_of(base.config).pooled_dim is not None
     return {
         "prediction_type": base.schedule.prediction_type,
@@ -173,14 +173,14 @@ def _cast(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
     odd = next((key for key, value in cast.items() if not torch.isfinite(value).all()), None)
     if odd is not None:
         remedy = "Export as fp32." if torch.isfinite(tensors[odd]).all() else "The training diverged; use less lr."
-        raise InputError(odd, f"finite numbers in {dtype}", "others", remedy)
+        raise InputError(odd, f"finite numbers in {dtype}", "NaN or infinity", remedy)
     return cast
 
 
 def _modelspec(
     facts: TrainingFacts, thumbnail: Image.Image | None, description: str, author: str, license_line: str
 ) -> dict[str, str]:
-    """ModelSpec fields beyond those that every concept file has; only those that are known."""
+    """Return the known ModelSpec fields that are not in every concept file."""
     side = facts.resolution
     fields = {
         "modelspec.description": description,

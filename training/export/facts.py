@@ -1,4 +1,4 @@
-"""What is known about a training run when its result is written down."""
+"""The facts about a training run that its result records."""
 
 import re
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from ..base.model import Base
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How a concept was trained; None where it is not known, and then nothing is said about it.
+    """How a concept was trained; None means unknown, and is omitted from files.
 
     Attributes:
         steps: optimization steps.
         images: training images.
-        resolution: pixels along a side, or the area's square root where there are buckets.
-        ema: the average that was exported, such as "ema-0.05"; None: the last weights themselves.
+        resolution: side in pixels; for buckets the square root of the area.
+        ema: the exported average, for example "ema-0.05"; None: the last weights.
         seed: of the run.
-        dataset_sha256: of the hashes and captions of all pictures that the run was given, those held out too
+        dataset_sha256: hash of all pictures and captions, including held-out pictures
             (`training.data.scan.Scan.digest`).
-        settings: everything else worth repeating, anything JSON holds.
+        settings: further settings, as JSON values.
     """
 
     steps: int | None = None
@@ -34,7 +34,7 @@ class TrainingFacts:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """What `gcfg.training` holds: only what is known, and the version that wrote it."""
+        """Return the value of `gcfg.training`: the known facts, and the version that wrote them."""
         named = {
             "steps": self.steps,
             "images": self.images,
@@ -53,11 +53,12 @@ HASH = re.compile(r"sha256 ([0-9a-f]{64})")
 
 
 def base_hash(line: str) -> str | None:
-    """The hash that `base_line` noted."""
-    found = HASH.search(line)
-    return found[1] if found else None
+    """Return the hash in a text from `base_line`, or None."""
+    match = HASH.search(line)
+    return match[1] if match else None
 
 
 def base_line(base: Base) -> str:
-    """Name and hash of a base, for `gcfg.base`; the hash is that of its UNet's tensors, whatever file they lie in."""
+    """Return name and hash of a base for `gcfg.base`; the hash covers its UNet's tensors, independent of the file
+    format."""
     return f"{base.name} (sha256 {base.sha256})"

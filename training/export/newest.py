@@ -1,4 +1,4 @@
-"""The concept file that a run wrote last."""
+"""Find the concept file that a run wrote last."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ from ..state.names import RECORD
 
 
 def newest_concept(folder: Path) -> Path | None:
-    """The concept file that run.json calls the result, or else the newest format 1 file in the folder, or None.
+    """Return the result named in run.json, else the newest format 1 file in the folder, else None.
 
     Raises:
-        ConceptFileError: a file of tensors there is damaged.
+        ConceptFileError: a tensor file in the folder is damaged.
     """
     result = _result(folder)
     if result is not None:

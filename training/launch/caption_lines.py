@@ -25,7 +25,7 @@ def caption_lines(config: RunConfig, base: Base, pictures: Sequence[Picture]) ->
         return [f"captions  are not read: {why}"] if asked else []
     captioned = {picture.name: picture.caption for picture in pictures if asked and picture.caption}
     if not captioned:
-        return [f"captions  {'no picture has any' if asked else 'not used'}: {UNREAD}"]
+        return [f"captions  {'no picture has any' if asked else 'none are read'}: {UNREAD}"]
     return [*_unknown(base, captioned), *_cut(base, captioned)]
 
 

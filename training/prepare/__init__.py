@@ -1,1 +1,1 @@
-"""From a base UNet to a null-text start: each cross-attention's constant measured, and how far off it is."""
+"""Prepare a null-text start from a base UNet: measure each cross-attention's constant, and the error it causes."""

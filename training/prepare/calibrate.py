@@ -16,15 +16,15 @@ from .inputs import network_on, noise_levels, noisy_inputs, predict
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What was measured.
+    """The result of `calibrate`.
 
     Attributes:
-        constants: of each layer [1, 1, C] float32, under the path of its `attn2`.
-        deviations: of each layer, relative: 0 where it really is constant, 1 where its mean says nothing
-            (`gcfg_core.null_text.LayerMean`).
-        levels: timesteps.
-        pictures: how many.
-        seed: of the noise.
+        constants: of each layer, [1, 1, C] float32, by the path of its `attn2`.
+        deviations: relative deviation of each layer: 0 if its output is constant, 1 if the mean explains nothing
+            (`gcfg_core.concept.null_text.LayerMean`).
+        levels: the measured timesteps.
+        pictures: number of pictures.
+        seed: seed of the noise.
     """
 
     constants: dict[str, Tensor]
@@ -38,26 +38,26 @@ class Calibration:
 def calibrate(
     base: Base, latents: Iterable[Tensor], *, levels: int, seed: int, device: torch.device | str
 ) -> Calibration:
-    """Mean outputs of every cross-attention under ``base.null``, and how far they scatter.
+    """Return the mean output of every cross-attention under ``base.null``, and its deviation.
 
     Args:
-        base: the base; its UNet is run in float32 on ``device`` and comes back as it was.
-        latents: clean and scaled, each [C, h, w]; sizes may differ. Every token counts the same.
-        levels: noise levels each is seen at, spread over the schedule.
-        seed: of the noise.
-        device: to run on.
+        base: its UNet runs in float32 on ``device`` and is then restored.
+        latents: clean and scaled, each [C, h, w]; sizes may differ. Every token has equal weight.
+        levels: number of noise levels per picture, spread over the noise schedule.
+        seed: seed of the noise.
+        device: device to run on.
 
     Raises:
-        InputError: no latents, or a network without cross-attention.
+        InputError: there are no latents, or the network has no cross-attention.
     """
     steps = noise_levels(base.schedule, levels)
     number = -1
     with network_on(base, device) as null, record_text_attention(base.unet) as means:
         if not means.layers:
-            raise InputError(base.name, "a UNet with cross-attention", "none", "It reads no text as it is.")
+            raise InputError(base.name, "a UNet with cross-attention", "none", "It reads no text already.")
         for number, latent in enumerate(latents):
             for x, t in noisy_inputs(base.schedule, latent, steps, seed, "calibrate", number):
                 predict(base, null, x, t)
     if number < 0:
-        raise InputError("calibration", "at least one picture", "none", "Give a folder of images, or none at all.")
+        raise InputError("calibration", "at least one picture", "none", "Give a folder with images, or no folder.")
     return Calibration(means.constants(), means.deviations(), steps, number + 1, seed)

@@ -1,4 +1,4 @@
-"""How much a UNet's output changes when its cross-attentions become constants."""
+"""Measure the change of a UNet's output when constants replace its cross-attentions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,14 +20,14 @@ class OutputChange:
     """Relative errors sqrt(sum ||y_null - y_base||^2 / sum ||y_base||^2) over all pictures.
 
     Attributes:
-        levels: of each timestep.
+        levels: relative error at each timestep.
     """
 
     levels: Mapping[int, float]
 
     @property
     def mean(self) -> float:
-        """Over the noise levels."""
+        """Mean over the noise levels."""
         return sum(self.levels.values()) / max(len(self.levels), 1)
 
 
@@ -35,15 +35,15 @@ class OutputChange:
 def output_change(
     base: Base, calibration: Calibration, latents: Iterable[Tensor], *, device: torch.device | str
 ) -> OutputChange:
-    """The null-text network against the base under the empty prompt, at the same inputs.
+    """Compare the null-text network with the base under the empty prompt, at the same inputs.
 
-    The noise is not the one that the constants were measured on.
+    The noise differs from that of `calibrate`.
 
     Args:
-        base: with its cross-attention still in place; comes back as it was.
-        calibration: of this base.
+        base: still with its cross-attention; restored afterwards.
+        calibration: this base's.
         latents: as in `calibrate`.
-        device: to run on.
+        device: device to run on.
     """
     error = dict.fromkeys(calibration.levels, 0.0)
     size = dict.fromkeys(calibration.levels, 0.0)
@@ -66,8 +66,7 @@ def _relative(error: float, size: float) -> float:
 
 @contextmanager
 def constant_attention(unet: Any, constants: Mapping[str, Tensor]) -> Iterator[None]:
-    """The null-text network without changing any module: every cross-attention returns its constant while the block
-    runs."""
+    """Make every cross-attention return its constant while the block runs, without changing the modules."""
 
     def constant(value: Tensor) -> Callable[..., Tensor]:
         return lambda module, args, output: value.to(output).expand_as(output)

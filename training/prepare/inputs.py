@@ -1,4 +1,4 @@
-"""What the network is run on while it is measured: every picture at every noise level, each with noise of its own."""
+"""The network's inputs during measurement: every picture at every noise level, each with its own noise."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from ..base.model import Base, Condition
 from ..base.noise_schedule import NoiseSchedule
 from ..seeds import normal
 
-BATCH = 4  # noise levels of one picture in one forward pass
+BATCH = 4  # noise levels of a picture per forward pass
 Input = tuple[Tensor, Tensor]  # x_t [B, C, h, w] and timesteps [B]
 
 
 def noise_levels(schedule: NoiseSchedule, count: int) -> tuple[int, ...]:
-    """``count`` timesteps, one in the middle of each equal part of the schedule; fewer where it has fewer steps."""
+    """Return ``count`` timesteps, the middles of equal parts of the noise schedule; fewer if it has fewer steps."""
     parts = min(count, schedule.steps)
     return tuple(int((i + 0.5) * schedule.steps / parts) for i in range(parts))
 
@@ -23,13 +23,13 @@ def noise_levels(schedule: NoiseSchedule, count: int) -> tuple[int, ...]:
 def noisy_inputs(
     schedule: NoiseSchedule, latent: Tensor, levels: tuple[int, ...], *place: int | str
 ) -> Iterator[Input]:
-    """One picture at every level, a few at a time.
+    """Yield a picture at every level, a few levels at a time.
 
     Args:
-        schedule: of the base.
+        schedule: the base's.
         latent: [C, h, w], clean and scaled.
         levels: timesteps.
-        place: of the random numbers, such as (seed, "calibrate", number of the picture).
+        place: key of the random numbers, for example (seed, "calibrate", picture index).
     """
     for first in range(0, len(levels), BATCH):
         part = levels[first : first + BATCH]
@@ -40,7 +40,7 @@ def noisy_inputs(
 
 @contextmanager
 def network_on(base: Base, device: torch.device | str) -> Iterator[Condition]:
-    """The UNet in eval mode on a device while the block runs; gives the empty prompt's condition there."""
+    """Put the UNet on a device in eval mode while the block runs; yield the empty prompt's condition there."""
     home = next(base.unet.parameters()).device
     training = base.unet.training
     base.unet.to(device).eval()
@@ -51,6 +51,6 @@ def network_on(base: Base, device: torch.device | str) -> Iterator[Condition]:
 
 
 def predict(base: Base, null: Condition, x: Tensor, t: Tensor) -> Tensor:
-    """The UNet's output [B, C, h, w] under the empty prompt, on its device."""
+    """Return the UNet's output [B, C, h, w] under the empty prompt, on its device."""
     device = null.hidden_states.device
     return base.unet(x.to(device), t.to(device), **null.repeated(len(x)).arguments(), return_dict=False)[0]

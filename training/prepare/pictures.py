@@ -1,4 +1,4 @@
-"""The latents that a base is measured on: of a few real pictures, or noise where there are none."""
+"""The latents to measure a base on: of some pictures, or noise."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,14 +15,14 @@ from ..seeds import generator, normal
 
 
 def latent_side(base: Base, resolution: int | None) -> int:
-    """Side of the square latents.
+    """Return the side of the square latents.
 
     Args:
-        base: whose own size is taken where ``resolution`` is None.
+        base: its own size is used if ``resolution`` is None.
         resolution: in pixels.
 
     Raises:
-        InputError: the VAE and the UNet cannot halve it as often as they do.
+        InputError: the resolution is not a multiple of `Base.side_step`.
     """
     own = base.config.get("sample_size")
     factor = base.codec.factor
@@ -35,15 +35,15 @@ def latent_side(base: Base, resolution: int | None) -> int:
 
 
 def noise_latents(base: Base, side: int, count: int, seed: int) -> list[Tensor]:
-    """Standard normal latents [C, side, side], which are no pictures at all."""
+    """Return standard normal latents [C, side, side], in place of pictures."""
     return [normal((base.codec.channels, side, side), seed, "picture", i) for i in range(count)]
 
 
 @torch.no_grad()
 def encoded(base: Base, pixels: Iterable[Tensor], seed: int, device: torch.device | str) -> list[Tensor]:
-    """Latents [C, h, w] on the CPU of pictures [3, H, W] from -1 to 1, drawn from what the VAE says.
+    """Encode pictures [3, H, W] from -1 to 1 to latents [C, h, w] on the CPU, sampled from the VAE's distribution.
 
-    The VAE runs on ``device``, a picture at a time, and goes back to the CPU.
+    The VAE runs on ``device``, one picture at a time, and then returns to the CPU.
     """
     latents = []
     codec = base.codec.to(device)
@@ -64,14 +64,14 @@ def folder_latents(
     min_side: int | None = None,
     background: str = "white",
 ) -> list[Tensor]:
-    """Latents of up to ``count`` pictures of a folder, chosen by ``seed``, cut to squares.
+    """Encode up to ``count`` pictures of a folder, chosen by ``seed`` and cut to squares.
 
     Args:
-        min_side: pictures with a shorter side below it are left out; a quarter of the latents' size in pixels without.
+        min_side: leave out pictures with a shorter side below it; default: a quarter of the size in pixels.
         background: colour behind transparent parts.
 
     Raises:
-        InputError: no such folder, or no usable picture in it.
+        InputError: the folder is missing, or has no usable picture.
     """
     from ..data.config import DataConfig
     from ..data.picture import Size
@@ -82,9 +82,9 @@ def folder_latents(
     config = DataConfig(
         images=folder, resolution=pixels, fit="crop", flip=0.0, min_side=min_side, background=background
     )  # type: ignore[call-arg]
-    with bar("looking at files", "file") as shown:
-        found = scan_folder(config, on(shown)).pictures
-    order = torch.randperm(len(found), generator=generator(seed, "pictures")).tolist()[:count]
+    with bar("scanning files", "file") as shown:
+        pictures = scan_folder(config, on(shown)).pictures
+    order = torch.randperm(len(pictures), generator=generator(seed, "pictures")).tolist()[:count]
     with bar("latents", "picture", iterable=order) as chosen:
         colour, size = config.transparency.background, Size(pixels, pixels)
-        return encoded(base, (load_pixels(found[i], size, colour)[0] for i in chosen), seed, device)
+        return encoded(base, (load_pixels(pictures[i], size, colour)[0] for i in chosen), seed, device)

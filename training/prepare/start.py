@@ -1,4 +1,4 @@
-"""The null-text start as a concept file's content."""
+"""The null-text start as a concept."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,13 +16,13 @@ from .calibrate import Calibration
 def start_concept(
     base: Base, calibration: Calibration, *, prepared: Mapping[str, Any] | None = None, title: str = ""
 ) -> Concept:
-    """The base without its cross-attention, as a concept that nothing has been trained on yet.
+    """Return the base without its cross-attention as a concept, before any training.
 
     Args:
-        base: whose UNet is left as it is; one whose cross-attention was removed already will do too.
-        calibration: of this base.
-        prepared: how it was measured, anything JSON can hold.
-        title: a name for people.
+        base: its UNet is not changed; its cross-attention may be removed already.
+        calibration: this base's.
+        prepared: facts about the measurement, as JSON values.
+        title: name for people.
     """
     tensors = null_text_tensors(base.unet, calibration.constants)
     training = {"prepared": dict(prepared or {})}
@@ -30,7 +30,8 @@ def start_concept(
 
 
 def null_text_tensors(unet: Any, constants: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A UNet's tensors with each `attn2` as its constant and without `norm2`; the UNet is not changed."""
+    """Return a UNet's tensors with each `attn2` replaced by its constant, and without `norm2`; the UNet is not
+    changed."""
     tensors: dict[str, Tensor] = dict(unet.state_dict())
     for path, block in text_attentions(unet):
         if isinstance(block.attn2, NullTextAttention):

@@ -1,4 +1,4 @@
-"""What preparing has measured, as a table for people and as JSON."""
+"""The measurements of `prepare`, as a table and as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,15 @@ ROW = "{:<64}{:>12}"
 
 @dataclass(frozen=True, eq=False)
 class PrepareSummary:
-    """Everything that was measured.
+    """The measurements of `prepare`.
 
     Attributes:
         base: name of the base.
-        base_sha256: of its UNet.
-        images: whether real pictures were seen.
-        side: of the square latents.
-        calibration: constants' deviations.
-        change: of the UNet's output.
+        base_sha256: hash of its UNet.
+        images: True if measured on pictures, False on noise.
+        side: side of the square latents.
+        calibration: constants and their deviations.
+        change: change of the UNet's output.
     """
 
     base: str
@@ -36,7 +36,7 @@ class PrepareSummary:
         return sum(deviations) / len(deviations)
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers JSON can hold; deviations and changes are fractions."""
+        """Return JSON values; deviations and changes are fractions."""
         return {
             "base": self.base,
             "base_sha256": self.base_sha256,
@@ -52,8 +52,8 @@ class PrepareSummary:
             },
         }
 
-    def summary(self) -> dict[str, Any]:
-        """What a concept file keeps of it: everything but the single layers."""
+    def without_layers(self) -> dict[str, Any]:
+        """Return the part that a concept file stores: everything but the single layers."""
         numbers = self.as_json()
         return {
             **numbers,
@@ -61,7 +61,7 @@ class PrepareSummary:
         }
 
     def text(self) -> str:
-        """A table: deviation of each layer, change of the output at each noise level."""
+        """Format a table: deviation of each layer, and change of the output at each noise level."""
         kind = "images" if self.images else "pictures of noise"
         lines = [] if self.images else [NOISE_ALONE, ""]
         lines += [

@@ -1,1 +1,1 @@
-"""Sampling outside ComfyUI: the same guidance graphs, in denoised space, with diffusers' samplers."""
+"""Sample guidance graphs outside ComfyUI, in denoised space, with diffusers' samplers."""

@@ -1,4 +1,4 @@
-"""From a concept file to a model that can be sampled with diffusers."""
+"""Build a model for sampling with diffusers from a concept."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from .fit import check_family
 
 
 def concept_unet(concept: Concept) -> Any:
-    """diffusers' UNet2DConditionModel of a concept, float32 on the CPU, in eval mode; null-text where it is."""
+    """Return a concept's UNet2DConditionModel (diffusers), float32 on the CPU, in eval mode; null-text if the concept
+    is."""
     unet = empty_network(concept.config)
     if concept.null_text:
         network_of(concept.config).remove_text(unet)
@@ -27,7 +28,7 @@ def concept_unet(concept: Concept) -> Any:
 
 
 def constant_condition(concept: Concept) -> Condition | None:
-    """The SDXL constants that a null-text model is always given; None for every other model."""
+    """Return the SDXL constants that a null-text model always gets; None for other models."""
     if not concept.null_text or concept.text_embeds is None:
         return None
     width = int(concept.config["cross_attention_dim"])
@@ -35,23 +36,23 @@ def constant_condition(concept: Concept) -> Condition | None:
 
 
 def concept_schedule(concept: Concept, base: Base | None = None) -> NoiseSchedule:
-    """The noise levels of a concept: its base's where those fit what the file says, else Stable Diffusion's."""
+    """Return a concept's noise schedule: its base's if that agrees with the file, else Stable Diffusion's."""
     if base is not None and base.schedule.zero_terminal_snr == concept.zero_terminal_snr:
         return NoiseSchedule(base.schedule.alphas_cumprod, concept.prediction_type)
     return noise_schedule(None, concept.prediction_type, concept.zero_terminal_snr)
 
 
 def concept_denoiser(concept: Concept, base: Base | None = None) -> Denoiser:
-    """A concept as a model of a guidance graph."""
+    """Return a concept as a model for guidance graphs."""
     return Denoiser(concept_unet(concept), concept_schedule(concept, base), constant_condition(concept))
 
 
 def load_concept(path: Path, base: Base) -> Concept:
-    """A concept file of any kind; a LoRA concept is merged into the base.
+    """Read a concept file of any kind; a LoRA concept is merged into the base.
 
     Raises:
-        InputError: it is of another family than the base.
-        ConceptFileError: it cannot be read.
+        InputError: the concept is of another family than the base.
+        ConceptFileError: the file cannot be read.
     """
     form = form_in(path)
     concept = form.read(path)

@@ -1,4 +1,4 @@
-"""A UNet with its noise schedule, asked for denoised predictions."""
+"""A UNet with its noise schedule that returns denoised predictions."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,13 +14,12 @@ from ..base.noise_schedule import NoiseSchedule
 
 
 class Denoiser:
-    """D(x_t; condition) of one model, in the coordinates x_t = sqrt(a) * x_0 + sqrt(1 - a) * eps.
+    """D(x_t; condition) of a model, in coordinates x_t = sqrt(a) * x_0 + sqrt(1 - a) * eps.
 
     Args:
         unet: diffusers' UNet2DConditionModel, with or without cross-attention.
-        schedule: its own noise levels, and what it predicts.
-        constant: the condition it was trained with and is always given (a null-text SDXL model); None: the one asked
-            for.
+        schedule: its noise schedule and prediction type.
+        constant: condition that replaces every other condition (null-text SDXL models); None: use the given condition.
     """
 
     def __init__(self, unet: Any, schedule: NoiseSchedule, constant: Condition | None = None) -> None:
@@ -37,16 +36,17 @@ class Denoiser:
         return next(self.unet.parameters()).dtype
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Denoiser":
-        """Move the network, in place; all of it, so past diffusers' own `to`, which warns about that."""
+        """Move the network in place with torch's `to`, since diffusers' own `to` would warn."""
         torch.nn.Module.to(self.unet, device=device, dtype=dtype)
         return self
 
     @torch.no_grad()
     def denoised(self, x_t: Tensor, alpha: float, conditions: Sequence[Condition]) -> list[Tensor]:
-        """x_0 [B, C, h, w] under each condition (batch 1), those of equal shape in one forward.
+        """Return x_0 [B, C, h, w] under each condition (batch 1); conditions of equal shape share a forward pass.
 
-        Another model may have sampled x_t with another schedule: the network is asked at its own timestep nearest in
-        noise, and never beyond its noisiest, as ComfyUI does it.
+        x_t may come from a model with another noise schedule: the network is run at its own timestep of the nearest
+            noise
+        level, at most its noisiest, as in ComfyUI.
 
         Args:
             x_t: [B, C, h, w].
@@ -63,7 +63,7 @@ class Denoiser:
         return [prediction.denoised(x_t, output, signal, noise) for output in outputs]
 
     def _outputs(self, x_t: Tensor, t: int, conditions: Sequence[Condition]) -> list[Tensor]:
-        """The network's outputs, in the dtype of x_t."""
+        """Return the network's outputs in the dtype of x_t."""
         given = [self.constant or condition for condition in conditions]
         outputs: list[Tensor] = []
         for _, group in groupby(given, key=lambda condition: condition.hidden_states.shape[1:]):
@@ -76,7 +76,7 @@ class Denoiser:
 
 
 def _joined(conditions: Sequence[Condition], batch: int) -> Condition:
-    """Conditions of batch 1, each repeated for a batch, as one: [K * B, ...]."""
+    """Repeat conditions of batch 1 and concatenate them: [K * B, ...]."""
     repeated = [condition.repeated(batch) for condition in conditions]
 
     def cat(values: list[Tensor | None]) -> Tensor | None:
@@ -88,7 +88,7 @@ def _joined(conditions: Sequence[Condition], batch: int) -> Condition:
 
 
 def nearest_timestep(schedule: NoiseSchedule, alpha: float) -> int:
-    """The timestep whose log SNR is nearest to that of ``alpha``."""
+    """Return the timestep whose log SNR is nearest to that of ``alpha``."""
     levels = schedule.alphas_cumprod
     if alpha <= float(levels[-1]):
         return schedule.steps - 1
@@ -97,5 +97,5 @@ def nearest_timestep(schedule: NoiseSchedule, alpha: float) -> int:
 
 
 def base_denoiser(base: Base) -> Denoiser:
-    """The base model, told what it is asked."""
+    """Return the base as a model for guidance graphs."""
     return Denoiser(base.unet, base.schedule)

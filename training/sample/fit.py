@@ -1,4 +1,4 @@
-"""Whether a concept can be mixed with a base: of its family, and best of all trained from that very base."""
+"""Check that a concept can be mixed with a base: the same family, ideally trained from this base."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from ..kinds.checks import GIVE
 
 
 def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
-    """Raise InputError where a concept is of another family than the base.
+    """Raise InputError if a concept is of another family than the base.
 
     Args:
-        concept: as it was read.
-        base: that it shall be mixed with.
-        name: of the concept's file, for the message.
+        concept: the concept read from a file.
+        base: the base to mix it with.
+        name: the concept file's name, for the message.
     """
     mine, theirs = layout_of(concept.config), layout_of(base.config)
     for what, got, wanted in (
@@ -38,12 +38,12 @@ def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
 
 
 def other_base(noted: str, base: Base, name: str) -> str | None:
-    """A sentence where a concept says that it came from other weights than the base's.
+    """Return a sentence if a concept was trained from other weights than the base's, else None.
 
     Args:
-        told: what it says, its base's name and hash; nothing is said where there is no hash.
-        base: that it is mixed with.
-        name: of the concept, for people.
+        noted: name and hash of its base, as recorded; without a hash nothing is compared.
+        base: the base to mix it with.
+        name: the concept's name, for people.
     """
     if base_hash(noted) in (None, base.sha256):
         return None
@@ -51,6 +51,6 @@ def other_base(noted: str, base: Base, name: str) -> str | None:
 
 
 def base_of_record(record: Mapping[str, Any]) -> str:
-    """What run.json says about a run's base, in the words of a concept file."""
+    """Return a run's base from run.json, formatted as in a concept file."""
     base = record.get("base")
     return f"{base.get('name')} (sha256 {base.get('sha256')})" if isinstance(base, Mapping) else ""

@@ -1,11 +1,11 @@
-"""Pictures in a table with labels along its axes."""
+"""Arrange pictures in a table with labels along its axes."""
 
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 4  # pixels between cells
-SMALLEST = 96  # a cell's shorter side is enlarged to this, by whole numbers, so that labels fit
+SMALLEST = 96  # cells are enlarged by whole factors to at least this shorter side, so that labels fit
 TEXT = 14  # pixels
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 _ROUGH = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -14,12 +14,12 @@ _ROUGH = ImageDraw.Draw(Image.new("RGB", (1, 1)))
 def draw_grid(
     cells: Sequence[Sequence[Image.Image]], rows: Sequence[str], columns: Sequence[str], title: str = ""
 ) -> Image.Image:
-    """One picture of a table of pictures of one size.
+    """Combine a table of equally sized pictures into one picture.
 
     Args:
         cells: rows of pictures.
-        rows, columns: a label for each; empty ones take no room, and long ones make theirs.
-        title: above everything.
+        rows, columns: labels; empty labels take no space, and long labels widen the table.
+        title: text above the table.
     """
     pictures = [[_enlarged(cell) for cell in row] for row in cells]
     width, height = pictures[0][0].size
@@ -45,7 +45,7 @@ def draw_grid(
 
 
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures below each other."""
+    """Place pictures below each other."""
     whole = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), PAPER)
     top = 0
     for picture in pictures:
@@ -55,7 +55,7 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one height beside each other, without gaps."""
+    """Place pictures of one height beside each other, without gaps."""
     whole = Image.new("RGB", (sum(p.width for p in pictures), pictures[0].height), PAPER)
     left = 0
     for picture in pictures:

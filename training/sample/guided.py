@@ -1,4 +1,4 @@
-"""Guided predictions of a guidance graph, the arithmetic and the plan being those of the ComfyUI nodes.
+"""Guided predictions of a guidance graph, with the same arithmetic as the ComfyUI nodes.
 
 D(x) = D_base + sum_i w_i(sigma) * M_i * (D(x; m_i, c_i) - D(x; r_i, d_i))      (GCFG, arXiv 2312.08195)
 """
@@ -17,7 +17,7 @@ from ..base.noise_schedule import NoiseSchedule
 from .denoiser import Denoiser
 
 TERMINAL_ALPHA = 4.8973451890853435e-08
-"""Stands for zero signal where a finite sigma is needed; ComfyUI's number, so that windows mean the same there."""
+"""Smallest alpha, for a finite sigma at zero signal; ComfyUI's number, so that windows agree with ComfyUI."""
 
 
 def paper_graph(
@@ -30,9 +30,10 @@ def paper_graph(
     concept_window: Window = ALWAYS,
     control_window: Window = ALWAYS,
 ) -> GuidanceGraph:
-    """base + w_concept * (concept - base) + w_control * (base(control) - base), a term missing where its part is None.
+    """Build base + w_concept * (concept - base) + w_control * (base(control) - base); a term is omitted if its part is
+    None.
 
-    The concept model is given the null condition, which a null-text model ignores.
+    The concept model gets the null condition, which a null-text model ignores.
     """
     terms = []
     if control is not None:
@@ -45,13 +46,14 @@ def paper_graph(
 
 
 def sigma_of(alpha: float) -> float:
-    """sqrt((1 - a) / a), finite also without signal."""
+    """Return sqrt((1 - a) / a), finite also at zero signal."""
     alpha = max(alpha, TERMINAL_ALPHA)
     return ((1.0 - alpha) / alpha) ** 0.5
 
 
 def percent_to_sigma(schedule: NoiseSchedule) -> Callable[[float], float]:
-    """Percents as in ComfyUI's ModelSamplingDiscrete: even in timesteps, log-linear in sigma between them."""
+    """Map percent to sigma as ComfyUI's ModelSamplingDiscrete: linear in timesteps, log-linear in sigma between
+    them."""
     alphas = schedule.alphas_cumprod.clamp_min(TERMINAL_ALPHA)
     log_sigmas = ((1.0 - alphas) / alphas).log() / 2.0
     last = schedule.steps - 1
@@ -70,10 +72,10 @@ def percent_to_sigma(schedule: NoiseSchedule) -> Callable[[float], float]:
 
 
 class GuidedPrediction:
-    """x_t, t -> x_0 of a graph whose models are `Denoiser`s and whose conditions are `Condition`s, for one run.
+    """Maps x_t, t to x_0 for a graph of `Denoiser`s and `Condition`s, during one sampling run.
 
     Args:
-        graph: what to mix; the base's schedule is the schedule that t belongs to.
+        graph: what to mix; t is a timestep of its base's noise schedule.
     """
 
     def __init__(self, graph: GuidanceGraph) -> None:
@@ -82,11 +84,11 @@ class GuidedPrediction:
 
     @property
     def counts(self) -> list[int]:
-        """Predictions evaluated in each call so far."""
+        """Number of predictions evaluated in each call so far."""
         return self._guided.counts
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
-        """The guided x_0 [B, C, h, w] of x_t at the base's timestep t."""
+        """Return the guided x_0 [B, C, h, w] of x_t at the base's timestep t."""
         alpha = float(self.schedule.alphas_cumprod[t])
         sigma = sigma_of(alpha)
         x = x_t * (sigma * sigma + 1.0) ** 0.5  # variance exploding: x_0 + sigma * eps

@@ -1,4 +1,4 @@
-"""From noise to latents: diffusers' solvers, fed with denoised predictions."""
+"""Sample latents from noise with diffusers' solvers, given denoised predictions."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -20,23 +20,23 @@ SMALLEST_ALPHA = 2.0**-24
 
 
 def picture_noise(count: int, shape: tuple[int, ...], seed: int, first: int = 0) -> Tensor:
-    """Standard normal [count, *shape]; picture i has its own numbers, whatever the batch it is drawn in."""
+    """Return standard normal noise [count, *shape]; picture i has its own numbers in every batch size."""
     return torch.stack([normal(shape, seed, "sample", first + i) for i in range(count)])
 
 
 def solver(schedule: NoiseSchedule, sampler: Sampler = "dpm++", steps: int = 25) -> Any:
-    """A diffusers scheduler over these noise levels that takes denoised predictions, its timesteps set.
+    """Return a diffusers scheduler for this noise schedule that takes denoised predictions, with its timesteps set.
 
     "dpm++" is DPM-Solver++(2M) (arXiv 2211.01095), as in the paper. "ddim" is deterministic DDIM (arXiv 2010.02502):
-    that solver's first order; diffusers' DDIMScheduler rounds its steps where they do not divide the schedule.
+    the solver's first order, since diffusers' DDIMScheduler rounds steps that do not divide the noise schedule.
 
     Raises:
-        InputError: an unknown sampler, or a number of steps that the schedule does not have.
+        InputError: the sampler is unknown, or the noise schedule has fewer steps.
     """
     if sampler not in SAMPLERS:
         raise InputError("sampler", " or ".join(SAMPLERS), repr(sampler), "Name one of them.")
     if not 1 <= steps <= schedule.steps:
-        raise InputError("steps", f"1 to {schedule.steps}", str(steps), "25 is the paper's number.")
+        raise InputError("steps", f"1 to {schedule.steps}", str(steps), "The paper uses 25.")
     made = DPMSolverMultistepScheduler(
         num_train_timesteps=schedule.steps, solver_order=1 if sampler == "ddim" else 2, prediction_type="sample"
     )
@@ -47,16 +47,16 @@ def solver(schedule: NoiseSchedule, sampler: Sampler = "dpm++", steps: int = 25)
 
 
 def spaced_timesteps(among: int, steps: int, trailing: bool) -> list[int]:
-    """``steps`` distinct timesteps of ``among``, falling from the last one.
+    """Return ``steps`` distinct timesteps of ``among``, decreasing from the last.
 
-    Counted here, since diffusers' own come to one too many (-1) at some numbers of trailing steps, and repeat one where
-    all of them are asked for.
+    Computed here because diffusers' own list has an extra timestep -1 for some numbers of trailing steps, and repeats a
+    timestep if all of them are requested.
 
     Args:
-        among: timesteps of the schedule.
+        among: number of timesteps of the noise schedule.
         steps: at most ``among``.
-        trailing: parts of equal length, each one's noisiest timestep (arXiv 2305.08891, Table 2); else evenly spaced
-            towards 0, which is left out ("linspace" there).
+        trailing: take the noisiest timestep of equally long parts (arXiv 2305.08891, Table 2); else evenly spaced
+            towards 0, without 0 ("linspace" there).
     """
     if trailing or steps == among:
         return [round(among - i * among / steps) - 1 for i in range(steps)]
@@ -71,11 +71,11 @@ def sample(
     sampler: Sampler = "dpm++",
     progress: Progress | None = None,
 ) -> Tensor:
-    """Latents [B, C, h, w] from noise of that shape.
+    """Sample latents [B, C, h, w] from noise of that shape.
 
     Args:
-        predict: (x_t, t) -> x_0, with t a timestep of ``schedule``.
-        schedule: the noise levels to walk down.
+        predict: maps (x_t, t) to x_0; t is a timestep of ``schedule``.
+        schedule: noise schedule.
         noise: standard normal.
         progress: called with (steps done, steps) after each step.
     """

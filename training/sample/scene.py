@@ -1,4 +1,4 @@
-"""A base model, a concept and a prompt, ready to draw pictures under any weights."""
+"""A scene: base, concept and prompt, ready to sample pictures under any weights."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ Weights = tuple[float, float]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are drawn.
+    """Sampling settings.
 
     Attributes:
-        seed: picture i of a seed is drawn from the same noise under all weights.
+        seed: picture i of a seed starts from the same noise under all weights.
         steps, sampler: as in `training.sample.sampler.solver`.
         size: width and height in pixels.
-        batch: pictures drawn at once; changes nothing but memory and time.
+        batch: pictures sampled at once; affects only memory and time.
     """
 
     seed: int = 0
@@ -39,13 +39,13 @@ class Sampling:
 
 @dataclass(eq=False)
 class Scene:
-    """What is mixed: base + w_concept * (concept - base) + w_control * (base(prompt) - base).
+    """The models and conditions to mix: base + w_concept * (concept - base) + w_control * (base(prompt) - base).
 
     Attributes:
-        base: gives the codec.
-        base_model, concept: the models; both stay where they are.
-        null: the base condition, an encoded negative prompt or the empty one.
-        control: the prompt's condition; None: there is no control term, its weight is ignored.
+        base: supplies the codec.
+        base_model, concept: the models, on their devices.
+        null: the base condition: an encoded negative prompt, or the empty prompt's.
+        control: the prompt's condition; None: no control term, and its weight is ignored.
     """
 
     base: Base
@@ -61,14 +61,14 @@ class Scene:
         self, weights: Weights, count: int, sampling: Sampling, first: int = 0,
         progress: Progress | None = None,
     ) -> list[Image.Image]:  # fmt: skip
-        """Pictures ``first`` to ``first + count`` of a seed.
+        """Sample pictures ``first`` to ``first + count`` of a seed.
 
         Args:
             weights: (w_concept, w_control).
             progress: called with (steps done, steps of all batches).
 
         Raises:
-            InputError: a size that is no multiple of the codec's factor.
+            InputError: the size is not a multiple of `Base.side_step`.
         """
         shape = latent_shape(self.base, sampling.size)
         made: list[Image.Image] = []
@@ -87,13 +87,13 @@ def _shifted(progress: Progress, batch: int, batches: int) -> Progress:
 
 
 def prompt_condition(base: Base, prompt: str) -> Condition:
-    """The condition of one prompt, with the empty prompt's size ids (SDXL).
+    """Encode a prompt, with the empty prompt's size ids (SDXL).
 
     Raises:
-        InputError: the base brought no text encoder.
+        InputError: the base has no text encoder.
     """
     if base.text is None:
-        raise InputError("prompt", "a base with tokenizer and text encoder", "one without",
+        raise InputError("prompt", "a base with tokenizer and text encoder", "a base without",
                          f"{NAME_TOKENIZER}, or leave the prompt out.")  # fmt: skip
     with torch.no_grad():
         encoded = base.text.encode([prompt])
@@ -103,10 +103,10 @@ def prompt_condition(base: Base, prompt: str) -> Condition:
 def make_scene(
     base: Base, base_model: Denoiser, concept: Denoiser | None, prompt: str | None = None, negative: str | None = None
 ) -> Scene:
-    """A scene from texts; without a prompt there is no control term.
+    """Build a scene from texts; without a prompt there is no control term.
 
     Raises:
-        InputError: a text and no encoder, or models of different latents.
+        InputError: a text is given but the base has no text encoder.
     """
     control = None if prompt is None else prompt_condition(base, prompt)
     null = prompt_condition(base, negative) if negative else base.null
@@ -114,24 +114,24 @@ def make_scene(
 
 
 def fitting_side(base: Base, pixels: int) -> int:
-    """The largest side up to ``pixels`` that the network can halve as often as it does; never less than one step."""
+    """Return the largest allowed side up to ``pixels``; at least `Base.side_step`."""
     return max(1, pixels // base.side_step) * base.side_step
 
 
 def latent_shape(base: Base, size: int) -> tuple[int, int, int]:
-    """[C, h, w] of a square picture's latent.
+    """Return [C, h, w] of a square picture's latent.
 
     Raises:
-        InputError: a size that the network cannot halve as often as it does.
+        InputError: the size is not a multiple of `Base.side_step`.
     """
     multiple = base.side_step
     if size < multiple or size % multiple:
-        raise InputError("size", f"a multiple of {multiple} pixels", str(size), "Round it to one.")
+        raise InputError("size", f"a multiple of {multiple} pixels", str(size), "Round it to a multiple.")
     side = size // base.codec.factor
     return base.codec.channels, side, side
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """[B, 3, H, W] from -1 to 1 as RGB pictures."""
+    """Convert pixels [B, 3, H, W] from -1 to 1 to RGB pictures."""
     values = pixels.detach().float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().byte()
     return [Image.fromarray(picture.numpy()) for picture in values.permute(0, 2, 3, 1).cpu()]

@@ -1,4 +1,4 @@
-"""What `sample` and `evaluate` are given: a concept file, or the folder of a run or of a world."""
+"""The source that `sample` and `evaluate` read: a concept file, or the folder of a run or a world."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ from .fit import base_of_record
 
 @dataclass(frozen=True)
 class Source:
-    """A concept file, or the folder of a run or of a world.
+    """A concept file, or the folder of a run or a world.
 
     Attributes:
         path: of the file or folder.
         config: the run's configuration; empty for a file.
-        trained_from: name and hash of the run's base; empty for a file, which says it itself.
+        trained_from: name and hash of the run's base; empty for a file, whose metadata has them.
     """
 
     path: Path
@@ -51,13 +51,12 @@ class Source:
 
     @property
     def world(self) -> str | None:
-        """Path of the world that this is, or that the run gave."""
+        """Path of the world that this is, or that the run produced."""
         return next((str(place) for place in (self.path, self.path / WORLD) if (place / PAGE).is_file()), None)
 
     @property
     def base(self) -> str | None:
-        """Path of what a trained network is put into: the world that came out, or else the base that the run was
-        started from."""
+        """Path of the model that trained weights belong in: the run's world, or else the run's base."""
         return self.world or self.config.get("base")
 
     @property
@@ -67,20 +66,20 @@ class Source:
 
     @property
     def background(self) -> str | None:
-        """The colour that the run puts behind transparent parts; None for a file, and for runs of version 0.1.0."""
+        """The run's colour behind transparent parts; None for a file, and for runs of version 0.1.0."""
         return self.config.get("data", {}).get("background")
 
     @property
     def images(self) -> str | None:
-        """Path of the pictures that the run is trained on."""
+        """Path of the run's training pictures."""
         return self.config.get("data", {}).get("images")
 
 
 def open_source(path: str) -> Source:
-    """Look at what was given.
+    """Identify a source by its path.
 
     Raises:
-        InputError: neither a file nor the folder of a run or a world, or a run.json that is none.
+        InputError: the path is neither a file nor the folder of a run or a world, or run.json is invalid.
     """
     place = Path(path)
     if place.is_file() or (place / PAGE).is_file():
@@ -96,18 +95,18 @@ def open_source(path: str) -> Source:
 
 
 def load_source(source: Source, base: Base, average: str | None = None) -> tuple[Concept, str]:
-    """The concept and what it was read from, for people.
+    """Read the concept, and describe where it was read from.
 
-    A run gives the result it wrote last; with ``average``, or before it has one, its latest checkpoint.
+    For a run this is the result written last; with ``average``, or without a result, the latest checkpoint.
 
     Args:
-        base: what it is mixed with; a LoRA is merged into it, and a text encoder that was trained is put into it.
-        average: of a run's checkpoint, such as "ema-0.05", or "weights" for the last weights themselves; the first
-            average of the run's settings without it.
+        base: the base to mix it with; a LoRA, or a trained text encoder, is merged into it.
+        average: average in a run's checkpoint, for example "ema-0.05", or "weights" for the last weights; default: the
+            run's first average.
 
     Raises:
-        InputError: there is neither a result nor a whole checkpoint, or no such average, or an average of what is no
-            run; or it is of another family than the base.
+        InputError: the run has neither result nor complete checkpoint, or not this average; ``average`` is given for a
+            file; or the concept is of another family than the base.
         ConceptFileError: a file cannot be read.
     """
     if average is not None and not source.is_run:
@@ -126,19 +125,19 @@ def load_source(source: Source, base: Base, average: str | None = None) -> tuple
 
 
 def kept_average(source: Source, average: str | None, step: int | None = None) -> tuple[Path, str]:
-    """A whole checkpoint of the run, the newest without a step, and the name of an average in it.
+    """Return a complete checkpoint of the run, by default the newest, and the name of an average in it.
 
     Args:
-        average: the first of the run's settings without it.
-        step: of the checkpoint.
+        average: default: the run's first average.
+        step: the checkpoint's step.
 
     Raises:
-        InputError: no such whole checkpoint, or no such average.
+        InputError: the complete checkpoint or the average does not exist.
     """
     folder = source.path / CHECKPOINTS
     checkpoint = latest_checkpoint(folder) if step is None else _checkpoint_at(folder, step)
     if checkpoint is None:
-        raise InputError(str(source.path), "a concept file or a whole checkpoint in it", "neither",
+        raise InputError(str(source.path), "a concept file or a complete checkpoint in it", "neither",
                          "Let the run reach its first checkpoint.")  # fmt: skip
     name = average or source.first_average
     there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
@@ -150,16 +149,16 @@ def kept_average(source: Source, average: str | None, step: int | None = None) -
 def _checkpoint_at(folder: Path, step: int) -> Path:
     kept = {step_of(path): path for path in checkpoints(folder)}
     if step not in kept:
-        there = " or ".join(map(str, kept)) or "a checkpoint, of which there is none"
-        raise InputError("step", there, str(step), "Name one that is kept; `train --keep-last` keeps more of them.")
+        there = " or ".join(map(str, kept)) or "a kept checkpoint"
+        raise InputError("step", there, str(step), "Name a kept step; `train --keep-last` keeps more of them.")
     fault = fault_of(kept[step])
     if fault is not None:
-        raise InputError(str(kept[step]), "a whole checkpoint", fault, "Name another step.")
+        raise InputError(str(kept[step]), "a complete checkpoint", fault, "Name another step.")
     return kept[step]
 
 
 def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) -> Concept:
-    """A concept from a checkpoint's trained tensors and the run's constants."""
+    """Build a concept from a checkpoint's trained tensors and the run's constants."""
     model = source.config.get("model", {})
     kind = kind_of(model.get("kind", "null-text"))
     state = {**run_constants(source), **{key.removeprefix("unet."): value for key, value in weights.items()}}
@@ -170,10 +169,10 @@ def _from_checkpoint(source: Source, base: Base, weights: Mapping[str, Tensor]) 
 
 
 def run_constants(source: Source) -> dict[str, Tensor]:
-    """The null-text constants that a run starts from, by their names in the UNet; none for a run that reads text.
+    """Return the null-text constants that a run starts from, by name in the UNet; {} for a run that reads text.
 
     Raises:
-        ConceptFileError, SafetensorError: they cannot be read.
+        ConceptFileError, SafetensorError: the file cannot be read.
     """
     if (source.path / CONSTANTS).is_file():
         return load_file(source.path / CONSTANTS)

@@ -1,6 +1,6 @@
-"""The grid that shows a concept: alone, the base, and both mixed at several weights, all from the same noise.
+"""The weight grid of a concept: alone, the base, and both mixed at several weights, all from the same noise.
 
-Of a model without a concept it shows one row: the model under its prompt at several weights.
+Without a concept the grid has one row: the model under its prompt at several weights.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,14 @@ def weight_grid(
     title: str = "",
     progress: Progress | None = None,
 ) -> Image.Image:
-    """Concept alone, base and prompt alone in a strip; below it a row for each w_concept, a column for each w_control.
+    """Make a strip of concept, base and prompt alone; below it a row for each w_concept and a column for each
+    w_control.
 
-    Without a prompt in the scene there is one column, without a concept one row and no strip.
+    Without a prompt there is a single column; without a concept a single row and no strip.
 
     Args:
-        pictures: in each cell, from noises of their own.
-        progress: called with (cells done, cells) after each distinct one.
+        pictures: number of pictures per cell, each from its own noise.
+        progress: called with (cells done, cells) after each distinct cell.
     """
     columns = list(w_control) if scene.control is not None else [0.0]
     lines = list(w_concept) if scene.concept is not None else [0.0]
@@ -55,7 +56,7 @@ def weight_grid(
 
 
 def _strip(scene: Scene) -> dict[str, Weights]:
-    """What stands above the mixtures, by its label."""
+    """Return the strip's labels and weights."""
     if scene.concept is None:
         return {}
     strip = {"concept alone": CONCEPT_ALONE, "base alone": BASE_ALONE}

@@ -1,4 +1,4 @@
-"""What a base cannot read of a text: words that a small world never saw, and what comes after its last token."""
+"""The part of a text that a base does not read: unknown words in a small world, and tokens beyond its limit."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from ..base.world_text import WordText
 
 
 def unknown_words(base: Base, *texts: str | None) -> list[str]:
-    """The words of some texts that a base does not know, each once; none for a base that spells words out. To a small
-    world all of them are the same unknown word."""
+    """Return the distinct words that a small world does not know; [] for other bases. A small world maps all of them to
+    one unknown word."""
     if not isinstance(base.text, WordText):
         return []
     return base.text.tokenizer.unknown(" ".join(text for text in texts if text))
 
 
 def cut_texts(base: Base, texts: Sequence[str]) -> tuple[int, dict[int, int]]:
-    """How many tokens a base reads, begin and end included, and the number of them in each longer text, by its place;
-    0 and none for a base that reads no text."""
+    """Return a base's token limit (begin and end included), and the token count of each longer text by its index; (0,
+    {}) for a base that reads no text."""
     limit, lengths = 0, [0] * len(texts)
     if isinstance(base.text, WordText):
         tokenizer = base.text.tokenizer
