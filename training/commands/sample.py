@@ -58,7 +58,7 @@ def run(config: SampleConfig) -> str:
     if not config.w_concept or not config.w_control:
         raise InputError(
             "weights",
-            "at least one for each term",
+            "a weight for each",
             "none",
             f"Give --w-concept {PAPER_WEIGHT} --w-control {PAPER_WEIGHT}.",
         )

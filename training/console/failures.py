@@ -13,5 +13,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def memory_line(error: BaseException) -> str:
     """Return the error message, one line."""
-    reason = " ".join((str(error) or "no more").split())[:120]
+    reason = " ".join((str(error) or "no details").split())[:120]
     return f"out of memory: {reason}. {LESS}"

@@ -25,5 +25,5 @@ class Feed(Protocol):
         ...
 
     def held_out(self) -> Sequence[Batch]:
-        """Return the validation pictures, a batch each; a batch's slot is its index."""
+        """Return the validation pictures as batches of one picture, whose slot is the picture's index."""
         ...

@@ -3,7 +3,7 @@
 from ..settings.config import EmaConfig
 from .ema import Profile, power_profile
 
-WEIGHTS = "weights"  # stands for the last weights where an average is named
+WEIGHTS = "weights"  # in place of an average's name: the last weights
 
 
 def profiles(config: EmaConfig) -> list[Profile]:
