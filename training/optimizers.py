@@ -111,7 +111,7 @@ def optimizer_of(name: str) -> Optimizer:
         InputError: the name is unknown.
     """
     if name not in OPTIMIZERS:
-        remedy = nearest(name, OPTIMIZERS, "Name one of them.")
+        remedy = nearest(name, OPTIMIZERS, "Choose from these.")
         raise InputError("optimizer", " or ".join(OPTIMIZERS), repr(name), remedy)
     return OPTIMIZERS[name]
 

@@ -63,7 +63,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["prepare", "b"], "--output: expected a value, got none"),
         (["inspect"], "expected a value for file, got none"),
         (["inspect", "a", "b"], "expected flags with their values, got b"),
-        (["convert", "a", "b", "--prediction-type", "z"], "--prediction-type: expected one of"),
+        (["convert", "a", "b", "--prediction-type", "z"], "--prediction-type: expected a value of"),
         (["fly"], "command: expected prepare, train"),
     ],
 )

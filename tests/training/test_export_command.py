@@ -53,7 +53,7 @@ def test_the_second_average_of_a_run(given: Path, tmp_path: Path, capsys: pytest
     (out / "a.md").write_text("notes of mine")
     capsys.readouterr()
     assert main(["export", str(run), str(out / "a.safetensors"), "--overwrite"]) == 0
-    assert (out / "a.md").read_text() == "notes of mine" and "a.md: stays as it is" in capsys.readouterr().out
+    assert (out / "a.md").read_text() == "notes of mine" and "a.md: not changed" in capsys.readouterr().out
     for words, told in (
         ([str(run), str(out / "a.safetensors")], "which exists"),
         ([str(run), str(out / "d.safetensors"), "--average", "ema-0.7"], "average: expected ema-0.05 or ema-0.1 or"),

@@ -12,7 +12,7 @@ from gcfg_core.concept.families import layout_of, network_of
 from .noise_schedule import NoiseSchedule
 
 NAME_TOKENIZER = (
-    "Give --tokenizer DIR, a folder with CLIP's vocab.json and merges.txt such as ComfyUI's comfy/sd1_tokenizer"
+    "Give --tokenizer DIR, a folder with CLIP's vocab.json and merges.txt, for example ComfyUI's comfy/sd1_tokenizer"
 )
 """Remedy for a base without tokenizer; the beginning of a sentence."""
 

@@ -30,7 +30,7 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTIONS:
             raise InputError("prediction_type", " or ".join(PREDICTIONS), repr(self.prediction_type),
-                             "Name one of them.")  # fmt: skip
+                             "Choose from these.")  # fmt: skip
         if self.zero_terminal_snr and self.prediction_type == "epsilon":
             raise InputError("zero terminal SNR", "v_prediction", "epsilon", "At zero SNR eps says nothing about x_0.")
 

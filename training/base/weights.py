@@ -86,7 +86,7 @@ def folder_variants(folder: Path) -> list[str]:
     """
     found = _weight_files(folder)
     if not found:
-        expected = f"weights such as {STEMS[0]}.safetensors"
+        expected = f"weights, for example {STEMS[0]}.safetensors"
         raise InputError(str(folder), expected, "none", "Is the folder complete? " + AGAIN)
     order = ("", *VARIANTS, *sorted(set(found) - {"", *VARIANTS, LAST_VARIANT}), LAST_VARIANT)
     return [variant for variant in order if variant in found]

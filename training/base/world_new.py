@@ -70,7 +70,7 @@ def assemble_world(
     block = pixel_block(config["in_channels"])
     if block is None:
         formats = ", ".join(str(pixel_channels(block)) for block in PIXEL_FORMATS)
-        raise InputError(f"{name}: in_channels", f"one of {formats}", str(config["in_channels"]), "It is not a world.")
+        raise InputError(f"{name}: in_channels", f"a value of {formats}", str(config["in_channels"]), "It is no world.")
     return Base(
         name=name,
         sha256=digest_of(unet.state_dict()),

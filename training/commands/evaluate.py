@@ -26,7 +26,7 @@ from ..sample.source import Source, open_source
 from .scene import SceneConfig, open_scene
 
 PROG = f"{PROGRAM} evaluate"
-ABOUT = "Measure generated pictures: FD, KID, precision and recall against real ones; memorisation with --train."
+ABOUT = "Measure generated pictures: FD, KID, precision and recall against real pictures; memorisation with --train."
 RESULT, GENERATED_FOLDER = "evaluation.json", "generated"
 # Settings that only --run uses.
 SAMPLING_SETTINGS = {*SceneConfig.model_fields, "count", "w_concept", "w_control"} - {"seed", "device"}

@@ -57,7 +57,10 @@ def run(config: SampleConfig) -> str:
     check_file(output, PICTURES)
     if not config.w_concept or not config.w_control:
         raise InputError(
-            "weights", "at least one of each", "none", f"Give --w-concept {PAPER_WEIGHT} --w-control {PAPER_WEIGHT}."
+            "weights",
+            "a weight for each",
+            "none",
+            f"Give --w-concept {PAPER_WEIGHT} --w-control {PAPER_WEIGHT}.",
         )
     if config.prompt is None and "w_control" in config.model_fields_set:
         raise InputError("w_control", "a prompt to weigh", "none", "Give --prompt, or leave the weights out.")

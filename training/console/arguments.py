@@ -73,7 +73,7 @@ class Arguments(argparse.ArgumentParser):
         flag, _, about = message.removeprefix("argument ").partition(": ")
         choice = re.fullmatch(r"invalid choice: (.+) \(choose from (.+)\)", about)
         if choice:
-            raise InputError(flag, f"one of {choice[2]}", choice[1], self._help())
+            raise InputError(flag, f"a value of {choice[2]}", choice[1], self._help())
         if about.startswith("expected "):
             raise InputError(flag, "a value after it", "none", self._help())
         if flag.startswith("the following arguments are required"):

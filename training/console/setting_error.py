@@ -58,7 +58,8 @@ def setting_error(error: ValidationError, model: type[BaseModel], where: str = "
 
 
 def _setting_names(place: Sequence[int | str], model: type[BaseModel]) -> tuple[str, tuple[str, Sequence[str]]]:
-    """Return the setting's dotted name; its last part, and all names of the section that it is in."""
+    """Split pydantic's error path into the setting's dotted name, and a pair: its last part and all names in its
+    section."""
     names: list[str] = []
     section: Any = model
     for part in place:

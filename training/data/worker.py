@@ -1,4 +1,4 @@
-"""Worker processes that read ahead, and their signals."""
+"""Protect worker processes that read ahead from signals meant for the main process, and close them at exit."""
 
 import atexit
 import signal

@@ -98,7 +98,7 @@ def open_extractor(which: str = "efficientnet", size: int | None = None) -> Extr
         return Extractor("inception-v3", INCEPTION_SIZE, _inception())
     path = Path(which)
     if not path.is_file():
-        raise InputError("features", "efficientnet, inception or a TorchScript file", repr(which), "Name one of them.")
+        raise InputError("features", "efficientnet, inception or a TorchScript file", repr(which), "Choose from these.")
     try:
         module = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:

@@ -22,7 +22,7 @@ from .checks import check_start, check_weights
 from .kind import Kind
 from .network import Network
 
-NULL_TEXT, PREPARE = "a null-text file", f"Make one with `{PROGRAM} prepare`."
+NULL_TEXT, PREPARE = "a null-text file", f"Make it with `{PROGRAM} prepare`."
 
 
 class NullText(Kind):

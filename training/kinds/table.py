@@ -19,5 +19,5 @@ def kind_of(name: str) -> Kind:
         InputError: no kind has this name.
     """
     if name not in KINDS:
-        raise InputError("kind", " or ".join(KINDS), repr(name), "Name one of them.")
+        raise InputError("kind", " or ".join(KINDS), repr(name), "Choose from these.")
     return KINDS[name]

@@ -111,7 +111,7 @@ def thumbnail_of(painter: Painter, weights: Mapping[str, Tensor]) -> Image.Image
 
 
 def _try_to(what: str, draw: Callable[[], Made]) -> Made | None:
-    """Call ``draw``; if it fails, print a one-line warning and return None, so that training continues."""
+    """Call ``draw``; if it fails, print a warning of one line and return None, so that training continues."""
     try:
         return draw()
     except Exception as error:  # any failure of a device, a disk or an image format

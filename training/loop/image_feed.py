@@ -65,7 +65,7 @@ class ImageFeed:
             yield Batch(part.latents, part.captions, part.positions, part.time_ids, part.mask)
 
     def held_out(self) -> Sequence[Batch]:
-        """Return the validation pictures, a batch each: the mean of each latent, not mirrored."""
+        """Return the validation pictures as batches of one picture: the mean of each latent, not mirrored."""
         held = []
         for bucket in self.kept_out:
             for member in bucket.members:

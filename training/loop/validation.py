@@ -28,7 +28,7 @@ def held_out_loss(
 
     Args:
         network: as accelerate prepared it.
-        pictures: a batch each; its slot is its index.
+        pictures: batches of one picture, whose slot is the picture's index.
         together: pictures of one size per forward pass; the passes do not depend on the number of processes.
     """
     rank, world = accelerator.process_index, accelerator.num_processes

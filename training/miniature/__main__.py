@@ -17,7 +17,7 @@ REQUIREMENTS = "training/requirements.txt -r training/miniature/requirements.txt
 
 @ends_with_its_reader
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0, 2 after bad input, 130 after Ctrl-C and 143 after SIGTERM, told in one line on stderr."""
+    """Run one command. Return 0, 2 after bad input, 130 after Ctrl-C or 143 after SIGTERM, with one line on stderr."""
     options = _options(arguments)
     try:
         print(COMMANDS[options.command](options))
@@ -76,7 +76,7 @@ def _judge(options: argparse.Namespace) -> str:
     worn = with_spectacles(read_labelled(options.data, "toon/train"), seed=0)
     judge, of_glasses = train_judge(known), train_judge(joined(known, worn), WORN, GLASSES_NOISE)
     write_judge(options.weights / JUDGE, judge)
-    write_judge(options.weights / GLASSES_JUDGE, of_glasses, torch.float16)  # nobody compares its features
+    write_judge(options.weights / GLASSES_JUDGE, of_glasses, torch.float16)  # its features are not compared
     held_out = read_labelled(options.data, *(f"{part}/test" for part in parts))
     worn = with_spectacles(read_labelled(options.data, "toon/test"), seed=1)
     shares = accuracy(judge, held_out) | accuracy(of_glasses, joined(held_out, worn))
@@ -96,8 +96,8 @@ def _report(options: argparse.Namespace) -> str:
 COMMANDS = {"data": _data, "train": _train, "ship": _ship, "judge": _judge, "report": _report}
 HELP = {
     "data": "draw the pictures (needs Node.js and resvg-py)",
-    "train": "train every starter model (hours on a CPU; an interrupted run goes on)",
-    "ship": "put the chosen models and their cards into the pack's own folder",
+    "train": "train every starter model (hours on a CPU; an interrupted run continues)",
+    "ship": "copy the chosen models and their cards into the pack's folder",
     "judge": "train the judges",
     "report": "measure what `dev.py bench miniature` sampled: table, numbers, plots",
 }

@@ -1,4 +1,4 @@
-"""The miniature world's pictures in folders that the trainer reads: PNG files, metadata.jsonl, ATTRIBUTION.md."""
+"""Draw the miniature world's pictures into folders for the trainer: PNG files, metadata.jsonl, ATTRIBUTION.md."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ SHIPPED = ("toon/train", "toon/test", "pixel/train", "pixel/test", "open/test")
 
 @dataclass(frozen=True)
 class PictureCounts:
-    """How many pictures: of each face style and each other style of the open world, and of each concept."""
+    """Numbers of pictures: per face style and per other style of the open world, per concept, and per test split."""
 
     faces: int = 2000
     others: int = 600
@@ -29,10 +29,10 @@ class PictureCounts:
 
 
 def splits(counts: PictureCounts) -> dict[str, list[Picture]]:
-    """The pictures of every folder, by its name.
+    """Return the pictures of every folder, by folder name.
 
-    "a face" alone is half of the open world's captions, so that a prompt need not name a style; a concept's captions
-    never do, and only the model fine-tuned with text ever reads them.
+    Half of the open world's captions say only "a face", so that prompts need not name a style. A concept's captions
+    never name a style; only the model fine-tuned with captions reads them.
     """
     found: dict[str, list[Picture]] = {"open/train": [], "open/test": []}
     for style in OPEN:
@@ -46,11 +46,11 @@ def splits(counts: PictureCounts) -> dict[str, list[Picture]]:
 
 
 def make(folder: Path, counts: PictureCounts, side: int = SIDE) -> str:
-    """Draw every picture into ``folder``; the SHA-256 of all pixels and captions.
+    """Draw every picture into ``folder``; return the SHA-256 of all pixels and captions.
 
     Raises:
-        InputError: what `draw.draw` refuses.
-        OSError: a file could not be written.
+        InputError: raised by `draw.draw`.
+        OSError: writing failed.
     """
     digest = hashlib.sha256()
     for name, wanted in splits(counts).items():
@@ -68,22 +68,22 @@ def make(folder: Path, counts: PictureCounts, side: int = SIDE) -> str:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Put the pictures that the experiment measures against into one archive; the same pictures give the same bytes.
+    """Pack the concepts' pictures into an archive; equal pictures give equal bytes.
 
     Raises:
-        OSError: it could not be written.
+        OSError: writing failed.
     """
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w") as packed:
         for part in SHIPPED:
             for path in sorted((folder / part).iterdir()):
-                kind = zipfile.ZIP_DEFLATED if path.name == METADATA else zipfile.ZIP_STORED  # PNG files are compressed
+                kind = zipfile.ZIP_DEFLATED if path.name == METADATA else zipfile.ZIP_STORED  # PNG is compressed
                 packed.writestr(zipfile.ZipInfo(f"{part}/{path.name}"), path.read_bytes(), kind)
         packed.writestr(zipfile.ZipInfo("ATTRIBUTION.md"), attribution())
 
 
 def attribution() -> str:
-    """Who drew what, under which licence; text for people."""
+    """Return a text about the artists and licences of the drawings."""
     lines = [f"- {style.art}, <{SOURCES[style.name]}>" for style in (TOON, PIXEL, *OPEN)]
     return "\n".join([
         "# The drawings",

@@ -1,4 +1,4 @@
-"""Drawings as pixels: DiceBear under Node.js draws SVGs, resvg makes pictures of them."""
+"""Draw pictures: DiceBear under Node.js makes SVGs, resvg renders them."""
 
 import io
 import json
@@ -17,7 +17,7 @@ DRAWING = Path(__file__).with_name("drawing")
 
 
 def draw(pictures: Sequence[Picture], side: int) -> Iterator[Image.Image]:
-    """Each picture in RGB, ``side`` pixels wide and high.
+    """Yield each picture as RGB, ``side`` pixels wide and high.
 
     Raises:
         InputError: Node.js or resvg is missing, or a drawing failed.
@@ -39,19 +39,19 @@ def _svgs(pictures: Sequence[Picture]) -> Iterator[str]:
     )
     svgs = done.stdout.splitlines()
     if done.returncode or len(svgs) != len(pictures):
-        last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError("drawing/draw.mjs", f"{len(pictures)} drawings", f"{len(svgs)}: {last}",
                          "Delete drawing/node_modules and try again.")  # fmt: skip
     return map(json.loads, svgs)
 
 
 def _install() -> None:
-    """The packages of the lock file, where they are not there yet."""
+    """Install the packages of the lock file if they are missing."""
     if (DRAWING / "node_modules").is_dir():
         return
     done = subprocess.run([_program("npm"), "ci", "--silent"], cwd=DRAWING, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError("npm ci", "DiceBear installed", last, "Look at the message; the network must be reachable.")
 
 

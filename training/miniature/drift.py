@@ -1,4 +1,4 @@
-"""Guidance drift: how far the unconditional prediction of a fine-tuned model has moved from its base's."""
+"""Guidance drift: the difference between a fine-tuned model's unconditional prediction and its base's."""
 
 import torch
 from torch import Tensor
@@ -16,15 +16,15 @@ POINTS = 20
 
 @torch.no_grad()
 def measure_drift(models: Models, names: list[str], pixels: Tensor) -> dict[str, list[float]]:
-    """Relative change of the denoised prediction under the empty prompt, over the noise levels.
+    """Return the relative change of the denoised prediction under the empty prompt, at several noise levels.
 
     Args:
-        models: where they lie.
-        names: of those to compare with the base.
-        pixels: [N, 3, H, W] uint8 pictures that are noised.
+        models: locations of the models.
+        names: models to compare with the base.
+        pixels: pictures to noise, [N, 3, H, W] uint8.
 
     Returns:
-        "timesteps", and for each name ||D_model - D_base|| / ||D_base|| at each of them.
+        "timesteps", and for each name ||D_model - D_base|| / ||D_base|| at each timestep.
     """
     base = read_base(str(models.world))
     compared = {name: concept_denoiser(read_concept(models.file(name)), base) for name in names}

@@ -1,4 +1,4 @@
-"""What some settings draw for the same prompts, below real pictures that show what these ask for, if there are any."""
+"""Example grids: pictures of several settings for the same prompts, below matching real pictures."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ COLUMNS = 8
 
 
 def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mapping[str, Tensor]) -> Image.Image:
-    """A row of real pictures and one for each setting; a column for each of the first prompts.
+    """Make a grid: a row of real pictures, then a row per setting; a column for each of the first prompts.
 
     Args:
-        real: pictures of the concept; a prompt that none of them shows is passed over.
+        real: pictures of the concept; prompts that no picture matches are skipped.
         asked: the attributes of each prompt.
-        drawn: by setting, its pictures [N, 3, H, W] uint8 in the order of the prompts.
+        drawn: pictures [N, 3, H, W] uint8 of each setting, in the order of the prompts.
     """
     found = ((index, _as_asked(real, row)) for index, row in enumerate(asked))
     shown = dict(itertools.islice(((index, fits) for index, fits in found if fits is not None), COLUMNS))
@@ -29,7 +29,8 @@ def draw_examples(real: Labelled, asked: Sequence[dict[str, str]], drawn: Mappin
 
 
 def draw_glasses(asked: Sequence[dict[str, str]], drawn: Mapping[str, Tensor]) -> Image.Image:
-    """A row for each setting, a column for each of the first prompts that ask for glasses: nothing real shows these."""
+    """Make a grid: a row per setting, a column for each of the first prompts with glasses, which no real picture
+    shows."""
     shown = [index for index, row in enumerate(asked) if row.get(GLASSES) == "yes"][:COLUMNS]
     rows = {name.removesuffix(ASKED): row for name, row in _chosen(drawn, shown).items()}
     return _grid(rows, asked, shown, ", and glasses")
@@ -48,7 +49,7 @@ def _grid(
 
 
 def _as_asked(real: Labelled, asked: dict[str, str]) -> int | None:
-    """The first picture with these attributes."""
+    """Return the index of the first picture with these attributes."""
     fits = torch.stack([real.labels[name] == CLASSES[name].index(asked[name]) for name in ATTRIBUTES]).all(0)
     return int(fits.int().argmax()) if fits.any() else None
 

@@ -1,4 +1,4 @@
-"""Which settings of the experiment there are, can be run and are wanted."""
+"""Select the settings of the experiment: known, available and requested."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from .settings import (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say what is wanted, the same for sampling and for measuring."""
+    """Add the options that select settings; the same for sampling and for measuring."""
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
     parser.add_argument("--count", type=int, default=256, help="pictures of each setting and seed (default 256)")
     parser.add_argument("--only", nargs="*", default=[], help="groups or names of settings")
 
 
 def wanted_settings(models: Models, only: Collection[str] = ()) -> list[Setting]:
-    """The settings whose models are all there, of the groups or names in ``only`` if there are any."""
+    """Return the settings whose models all exist, restricted to the groups or names in ``only`` if given."""
     there, chosen = known_settings(models.names), set(only)
     return [setting for setting in there if not chosen or chosen & {setting.group, setting.name}]
 
 
 def known_settings(names: Set[str]) -> list[Setting]:
-    """The settings of models with these names, group by group.
+    """Return the settings of models with these names, group by group.
 
-    NAME@STEPS is a model after so many steps; those after ABLATION steps are the ablations and what they vary.
+    NAME@STEPS is a model after STEPS training steps; those with ABLATION steps are the ablations and their reference.
     """
     lengths = sorted(int(name.split("@")[1]) for name in names if name.startswith(f"{TOON}@"))
     varied = sorted(name for name in names if name.startswith(TOON) and name.endswith(f"@{ABLATION}"))

@@ -1,6 +1,6 @@
-"""Judges: small networks that tell what a picture shows.
+"""Judges: small networks that classify what a picture shows.
 
-One tells style, background, skin and hair, and its features serve FD. Another tells glasses.
+One judge classifies style, background, skin and hair; FD uses its features. The other classifies glasses.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ JUDGE, GLASSES_JUDGE = "judge.safetensors", "glasses_judge.safetensors"  # in th
 FEATURES = 64
 WIDTHS = (32, 64, 128)
 STEPS, BATCH, RATE = 2000, 64, 2e-3
-NOISE = 0.05  # in training, so that a judge does not stumble over what a sampler leaves
-GLASSES_NOISE = 0.15  # with less, the grain of sampled faces looks like spectacles to it
+NOISE = 0.05  # in training, so that a judge tolerates residual noise of samplers
+GLASSES_NOISE = 0.15  # with less, the judge takes grain in sampled faces for spectacles
 
 
 class Judge(nn.Module):
-    """Pixels [B, 3, 32, 32] in -1..1 -> features [B, 64]; `told` reads every attribute off them.
+    """Maps pixels [B, 3, 32, 32] in -1..1 to features [B, 64]; `answers` classifies every attribute from them.
 
     Args:
         classes: the values of each attribute.
@@ -46,12 +46,12 @@ class Judge(nn.Module):
         return F.silu(self.body(pixels))
 
     def answers(self, features: Tensor) -> dict[str, Tensor]:
-        """The class of each attribute, [B]."""
+        """Return the class of each attribute, [B]."""
         return {name: head(features.float()).argmax(1) for name, head in self.heads.items()}
 
     @torch.no_grad()
     def see(self, pixels: Tensor, batch: int = 256) -> Tensor:
-        """Features [N, 64] float64 of pictures [N, 3, H, W] uint8."""
+        """Return features [N, 64] float64 of pictures [N, 3, H, W] uint8."""
         return torch.cat([self(_scaled(part)).double() for part in pixels.split(batch)])
 
 
@@ -62,13 +62,13 @@ def _scaled(pixels: Tensor) -> Tensor:
 def train_judge(
     pictures: Labelled, classes: Classes = CLASSES, noise: float = NOISE, seed: int = 0, steps: int = STEPS
 ) -> Judge:
-    """A judge trained on labelled pictures; the same arguments give the same one on the same machine.
+    """Train a judge on labelled pictures; equal arguments give an equal judge on the same machine.
 
     Args:
-        pictures: to learn from.
-        classes: what it shall tell.
-        noise: standard deviation of the noise on their -1..1.
-        seed, steps: of training.
+        pictures: training pictures.
+        classes: the values of each attribute.
+        noise: standard deviation of the noise added to pixels in -1..1.
+        seed, steps: of the training.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -91,7 +91,7 @@ def train_judge(
 
 
 def accuracy(judge: Judge, pictures: Labelled) -> dict[str, float]:
-    """Share of pictures of which the judge tells what is known; an attribute that none shows is left out."""
+    """Return the share of correctly classified pictures by attribute; attributes without labels are omitted."""
     found = {}
     for name, answers in judge.answers(judge.see(pictures.pixels)).items():
         truth = pictures.labels[name]
@@ -102,13 +102,13 @@ def accuracy(judge: Judge, pictures: Labelled) -> dict[str, float]:
 
 
 def write_judge(path: Path, judge: Judge, dtype: torch.dtype = torch.float32) -> None:
-    """Raises OSError: it could not be written."""
+    """Write a judge's weights. Raises OSError: writing failed."""
     weights = {name: weight.to(dtype) for name, weight in judge.state_dict().items()}
     write_tensors(path, weights, {"gcfg.kind": "miniature-judge"})
 
 
 def read_judge(path: Path, classes: Classes = CLASSES) -> Judge:
-    """The judge of these classes that `write_judge` wrote. Raises OSError, SafetensorError: it cannot be read."""
+    """Read a judge of these classes from `write_judge`. Raises OSError, SafetensorError: the file cannot be read."""
     judge = Judge(classes)
     judge.load_state_dict(load_file(path))
     return judge.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Pictures with what is known of each: read from the folder that `data` drew, or from the archive that it packed."""
+"""Read labelled pictures from the folder that `data` drew, or from its archive."""
 
 import io
 import json
@@ -22,12 +22,12 @@ CLASSES: dict[str, tuple[str, ...]] = {"style": (*STYLES,), **ATTRIBUTES}
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A set of pictures.
+    """A set of pictures with labels.
 
     Attributes:
         pixels: [N, 3, H, W] uint8.
-        labels: by attribute ("style", "background", "skin", "hair"), [N] the index in CLASSES, and "glasses", [N] the
-            index in WORN; UNKNOWN where the picture does not show it, glasses where it shows no face.
+        labels: for "style", "background", "skin" and "hair" the index in CLASSES, [N]; for "glasses" the index in WORN,
+            [N]. UNKNOWN if the picture does not show the attribute; for glasses if it shows no face.
     """
 
     pixels: Tensor
@@ -38,10 +38,10 @@ class Labelled:
 
 
 def read_labelled(source: Path, *parts: str) -> Labelled:
-    """The pictures of some parts, such as "toon/test", in the order of their lists.
+    """Read the pictures of some parts, for example "toon/test", in the order of their lists.
 
     Args:
-        source: a folder, or an archive (.zip) of one.
+        source: the folder, or its archive (.zip).
 
     Raises:
         InputError: a part has no list of pictures.
@@ -58,13 +58,13 @@ def read_labelled(source: Path, *parts: str) -> Labelled:
 
 
 def joined(*sets: Labelled) -> Labelled:
-    """The pictures of all sets, one after another."""
+    """Concatenate sets of pictures."""
     labels = {name: torch.cat([one.labels[name] for one in sets]) for name in sets[0].labels}
     return Labelled(torch.cat([one.pixels for one in sets]), labels)
 
 
 def _worn(row: dict[str, str]) -> int:
-    """The index in WORN: captions always tell glasses. UNKNOWN where there is no face."""
+    """Return the index in WORN from the caption, which always mentions glasses; UNKNOWN if there is no face."""
     return int(GLASSES in row["text"]) if STYLES[row["style"]].is_face else UNKNOWN
 
 

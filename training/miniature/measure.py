@@ -1,4 +1,4 @@
-"""What a set of sampled pictures is worth: fidelity to the concept, control of what was asked for, memorisation."""
+"""Measure a set of sampled pictures: fidelity to the concept, control by the prompt, memorisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from .samples import Samples
 from .styles import ATTRIBUTES, GLASSES
 
 EFFICIENTNET_SIDE = 96
-KID_SUBSET = 100  # pictures, or half of a smaller set
+KID_SUBSET = 100  # pictures; for smaller sets half of them
 
 
 @dataclass(frozen=True, eq=False)
 class ConceptFeatures:
-    """The real pictures of a concept, as features.
+    """Features of a concept's real pictures.
 
     Attributes:
-        style: its name among the judge's classes.
-        held_out: of the test split, the judge's [N, 64] and EfficientNet's [N, 1280], float64.
-        training: the judge's, of the training split.
-        strangers: median distance of held-out pictures to the nearest training one.
-        spread: mean distance of two held-out pictures.
+        style: the concept's name among the judge's classes.
+        held_out: features of the test split: the judge's [N, 64] and EfficientNet's [N, 1280], float64.
+        training: the judge's features of the training split.
+        strangers: median distance of held-out pictures to the nearest training picture.
+        spread: mean distance between two held-out pictures.
     """
 
     style: str
@@ -42,8 +42,8 @@ class Measurer:
     """The judges and EfficientNet, loaded once.
 
     Args:
-        judge: of style and attributes.
-        glasses_judge: of glasses.
+        judge: judge of style and attributes.
+        glasses_judge: judge of glasses.
     """
 
     def __init__(self, judge: Judge, glasses_judge: Judge) -> None:
@@ -57,11 +57,11 @@ class Measurer:
                        _spread(seen))  # fmt: skip
 
     def row(self, samples: Samples, asked: Sequence[dict[str, str]], concept: ConceptFeatures) -> dict[str, Any]:
-        """Every number of one set: FD and KID to the held-out pictures (lower is nearer), shares of pictures in the
-        concept's style and with what was asked for, distances relative to held-out pictures'.
+        """Return the numbers of one set: FD and KID to held-out pictures (lower is nearer), shares of pictures in the
+        concept's style and as asked for, and distances relative to those of held-out pictures.
 
-        Of prompts of which some ask for glasses, also the shares of pictures of these and of the others that show
-        glasses ("worn_asked", "worn_unasked"), and their balance: 1 where the word decides, 1/2 where it does nothing.
+        If some prompts ask for glasses, also return the shares of pictures with glasses where asked for ("worn_asked")
+        and where not ("worn_unasked"), and their balance: 1 if the word decides, 1/2 if it has no effect.
         """
         features = self.judge.see(samples.pixels)
         answers = self.judge.answers(features)
@@ -88,7 +88,8 @@ class Measurer:
         return {"worn_asked": yes, "worn_unasked": no, "glasses": (yes + 1.0 - no) / 2.0}
 
     def floor(self, pictures: Tensor, concept: ConceptFeatures) -> dict[str, float]:
-        """FD and KID of other real pictures [N, 3, H, W] uint8, as many as are sampled: FD depends on their number."""
+        """Return FD and KID of other real pictures [N, 3, H, W] uint8, as many as are sampled, because FD depends on
+        their number."""
         return self._distances(pictures, self.judge.see(pictures), concept)
 
     def _distances(self, pictures: Tensor, features: Tensor, concept: ConceptFeatures) -> dict[str, float]:
@@ -98,7 +99,7 @@ class Measurer:
 
     @torch.no_grad()
     def _efficientnet(self, pixels: Tensor) -> Tensor:
-        """[N, 1280] float64 of pictures enlarged to 96 px."""
+        """Return features [N, 1280] float64 of pictures enlarged to 96 px."""
         return torch.cat([self.network(_enlarged(part)).double() for part in pixels.split(64)])
 
 
@@ -109,5 +110,5 @@ def _enlarged(pixels: Tensor) -> Tensor:
 
 
 def _spread(features: Tensor) -> float:
-    """Mean Euclidean distance of two rows."""
+    """Return the mean Euclidean distance between two rows."""
     return float(torch.pdist(features).mean())

@@ -1,4 +1,4 @@
-"""The models of the experiment: those that ship with the pack, and others that were trained to be compared."""
+"""The models of the experiment: shipped with the pack, or trained for comparison."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .settings import BASE, Setting
 
 @dataclass(frozen=True)
 class Models:
-    """Where the models lie.
+    """Locations of the models.
 
     Args:
         starter: folder with world/ and concepts/.
-        trained: a further one with concepts/, such as those after other numbers of steps; it may be missing.
+        trained: a further folder with concepts/, for example models after other numbers of steps; may be missing.
     """
 
     starter: Path
@@ -33,15 +33,15 @@ class Models:
 
     @property
     def names(self) -> set[str]:
-        """Every model that there is."""
+        """Names of all existing models."""
         found = (path.stem for folder in self._folders for path in folder.glob("*.safetensors"))
         return {BASE, *found}
 
     def file(self, name: str) -> Path:
-        """The file of a model; the base's is the world's UNet.
+        """Return a model's file; the base's is the world's UNet.
 
         Raises:
-            InputError: there is none.
+            InputError: the model does not exist.
         """
         places = [self.world / UNET] if name == BASE else [at / f"{name}.safetensors" for at in self._folders]
         found = next((path for path in places if path.is_file()), None)
@@ -50,15 +50,15 @@ class Models:
         return found
 
     def digest(self, setting: Setting) -> str:
-        """SHA-256 over all files that a setting's pictures depend on."""
+        """Return a SHA-256 over all files that a setting's pictures depend on."""
         return hashlib.sha256("".join(self.digests(setting).values()).encode()).hexdigest()
 
     def digests(self, setting: Setting) -> dict[str, str]:
-        """SHA-256 of each file that a setting's pictures depend on, by the model's name."""
+        """Return the SHA-256 of each file that a setting's pictures depend on, by model name."""
         return {TEXT: _digest(self.world / TEXT), **{name: _digest(self.file(name)) for name in setting.models}}
 
     def contradict(self, digests: Mapping[str, str]) -> bool:
-        """Whether a file that is there is another than the one of its name in ``digests``."""
+        """True if an existing model differs from its hash in ``digests``."""
         there = {name: self.file(name) for name in self.names.intersection(digests)} | {TEXT: self.world / TEXT}
         return any(_digest(path) != digests[name] for name, path in there.items())
 

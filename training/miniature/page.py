@@ -1,4 +1,4 @@
-"""The page of the experiment's results: what was measured, the plots, and tables of everything."""
+"""The results page of the experiment: explanations, plots and tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -53,13 +53,13 @@ which share neither prompts nor noise; a row without any was sampled with one se
 
 
 def page(facts: Mapping[str, Any], summary: Sequence[Mapping[str, Any]], pictures: Iterable[Path]) -> str:
-    """The whole page, as Markdown.
+    """Return the page as Markdown.
 
     Args:
-        facts: "count" of pictures of each setting, "floor" and "floor_with_glasses" with the real pictures' "fd" and
-            "kid", "glasses_found" and "glasses_imagined" by the judge.
-        summary: as `rows.over_seeds` gives it.
-        pictures: that lie beside the page.
+        facts: "count" of pictures per setting, "floor" and "floor_with_glasses" with the real pictures' "fd" and "kid",
+            and the judge's "glasses_found" and "glasses_imagined".
+        summary: from `rows.over_seeds`.
+        pictures: picture files beside the page.
     """
     floor = facts["floor"]
     shown = "".join(f"![{path.stem.replace('_', ' ')}]({path.name})\n\n" for path in pictures)
@@ -72,14 +72,14 @@ def page(facts: Mapping[str, Any], summary: Sequence[Mapping[str, Any]], picture
 
 
 def tables(summary: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: the rows of prompts that ask for glasses in a table of their own, if there are any."""
+    """Return the tables as Markdown; rows of prompts that ask for glasses have a table of their own."""
     others, glasses = ([row for row in summary if (row["group"] == UNSHOWN) == asked] for asked in (False, True))
     both = ((others, COLUMNS), (glasses, GLASSES_COLUMNS))
     return "\n".join(_table(rows, columns) for rows, columns in both if rows)
 
 
 def _table(summary: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    """A row a setting, with the standard deviation over the seeds where there are several."""
+    """Return a table with a row per setting, and the standard deviation if there are several seeds."""
     lines = [markdown.head(("setting", *columns.values()))]
     group = None
     for row in summary:

@@ -1,4 +1,4 @@
-"""Which pictures the miniature world has: for each its style, its attributes and its caption, from the seed alone."""
+"""Choose the miniature world's pictures from the seed: style, attributes and caption of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from .styles import BACKGROUND, GLASSES, HAIR, SKIN, Style
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawing.
+    """A drawing.
 
     Args:
-        style: how it is drawn.
-        attributes: the value of each attribute that it shows.
-        caption: what it is told to be in training.
-        options: DiceBear's.
+        style: its style.
+        attributes: values of the attributes that it shows.
+        caption: its caption in training.
+        options: DiceBear's options.
     """
 
     style: Style
@@ -25,19 +25,20 @@ class Picture:
 
 
 def pictures(style: Style, count: int, split: str, names_style: float) -> list[Picture]:
-    """The pictures of one style, different ones in each split.
+    """Return the pictures of a style; the splits have different pictures.
 
     Args:
-        style: how they are drawn.
-        count: how many.
+        style: their style.
+        count: number of pictures.
         split: "train" or "test".
-        names_style: probability of a caption with the style's name; the rest say "a face".
+        names_style: probability that a caption names the style; other captions say "a face".
     """
     return [_picture(style, f"{split}-{index}", names_style) for index in range(count)]
 
 
 def caption(words: str, attributes: dict[str, str]) -> str:
-    """What a prompt says: `a face, dark skin, red hair, glasses, blue background`; of glasses only where there are."""
+    """Return a caption, for example `a face, dark skin, red hair, glasses, blue background`; glasses only if
+    present."""
     phrases = {name: f"{value} {name}" for name, value in attributes.items()}
     phrases[GLASSES] = GLASSES if attributes.get(GLASSES) == "yes" else ""
     return ", ".join([words, *(phrases[name] for name in ("skin", "hair", GLASSES, "background") if phrases.get(name))])

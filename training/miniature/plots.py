@@ -1,4 +1,4 @@
-"""Plots of the experiment's numbers: fidelity against control, cost, glasses, length of fine-tuning, guidance drift."""
+"""Plots of the experiment: fidelity against control, cost, glasses, length of fine-tuning, guidance drift."""
 
 import io
 import re
@@ -39,7 +39,7 @@ from .settings import (
 from .styles import GLASSES
 
 Row = dict[str, Any]
-# Colours that people with any colour vision tell apart: Okabe and Ito's.
+# Colours for every kind of colour vision (Okabe and Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 GRAY, BLACK, SKY = "#777777", "#000000", "#56B4E9"
 DPI = 130
@@ -48,13 +48,13 @@ DPI = 130
 def write_plots(
     folder: Path, summary: Sequence[Row], floor: Mapping[str, float], drift: dict[str, list[float]] | None
 ) -> list[Path]:
-    """Write every plot that the rows have numbers for.
+    """Write every plot for which the rows have numbers.
 
     Args:
         folder: must exist.
-        summary: as `rows.over_seeds` gives it.
-        floor: "fd" and "kid" of real pictures that were trained on.
-        drift: as `drift.measure_drift` gives it.
+        summary: from `rows.over_seeds`.
+        floor: "fd" and "kid" of real training pictures.
+        drift: from `drift.measure_drift`.
     """
     groups: dict[str, list[Row]] = {}
     for row in summary:
@@ -97,7 +97,7 @@ def write_plots(
 
 
 def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
-    """Curves over the weight that stands beside each point; of what lies far off, the legend tells the numbers."""
+    """Plot curves over the weight beside each point; the legend lists values that lie outside the plot."""
     _curve(axes, groups.get(CAPTIONED, []), number, "fine-tuned with captions + CFG", ORANGE, "s")
     _curve(axes, groups.get(UNCAPTIONED, []), number, UNCAPTIONED, BLACK, "v")
     for weight, colour in zip(CONCEPT_WEIGHTS, (BLUE, PURPLE), strict=True):
@@ -114,7 +114,7 @@ def _fidelity(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
 
 
 def _glasses(axes: Axes, rows: Sequence[Row], number: str) -> None:
-    """Fidelity against control of what the concept never shows: curves over the weight beside each point."""
+    """Plot fidelity against control of an attribute that the concept never shows: curves over the weight."""
     looks = zip((ORANGE, RED, BLACK, PURPLE, SKY, GREEN, BLUE), "s^vo*DD", strict=True)
     for label, settings in unshown_ways().items():
         own = [row for row in rows if row["name"] in {one.name for one in settings}]
@@ -127,7 +127,7 @@ def _glasses(axes: Axes, rows: Sequence[Row], number: str) -> None:
 
 
 def _cost(axes: Axes, groups: dict[str, list[Row]], number: str) -> None:
-    """A numbered point for each way; the legend says which."""
+    """Plot a numbered point per setting; the legend explains the numbers."""
     longer = [row for row in groups.get(WINDOWED, []) if row["name"] == windowed(*THRIFTY).name]
     rows = sorted([*groups[COST], *longer], key=lambda row: row["evaluations"])
     for index, row in enumerate(rows, 1):
@@ -172,7 +172,7 @@ def _drift(axes: Axes, drift: dict[str, list[float]]) -> None:
 def _curve(
     axes: Axes, rows: Iterable[Row], number: str, label: str, colour: str, marker: str, across: str = "control"
 ) -> None:
-    """Rows as a line with error bars, in the order of their weights, which stand beside the points."""
+    """Plot rows as a line with error bars, ordered by the weights, which stand beside the points."""
     rows = sorted(rows, key=lambda row: float(_weight(row["name"])))
     if rows:
         _points(axes, rows, number, label, colour, marker, across)
@@ -189,7 +189,7 @@ def _points(
 
 
 def _weight(name: str) -> str:
-    """The weight that a curve's points differ in: of "GCFG 1.25, 3 to 75 %" 3, of "fine-tuned, CFG 2, glasses" 2."""
+    """Return the weight that varies along a curve: 3 in "GCFG 1.25, 3 to 75 %", 2 in "fine-tuned, CFG 2, glasses"."""
     return re.sub(r" to \d+ %$", "", name.removesuffix(ASKED)).split()[-1]
 
 
@@ -198,7 +198,7 @@ def _steps(name: str) -> int:
 
 
 def _plain(value: float, _: float) -> str:
-    """A tick's number without powers of ten."""
+    """Format a tick without powers of ten."""
     return f"{value:g}"
 
 
@@ -212,7 +212,7 @@ def _figure(columns: int = 1, size: tuple[float, float] = (7.2, 5.4)) -> tuple[F
 
 
 def _fd_and_kid(title: str, height: float) -> tuple[Figure, list[tuple[Axes, str]]]:
-    """A figure with a panel for each measure of fidelity, and the measure's name in the rows."""
+    """Return a figure with a panel per measure of fidelity, and the measure's name in the rows."""
     figure, panels = _figure(columns=2, size=(10.0, height))
     figure.suptitle(title)
     for axes, label in zip(panels, ("FD", "KID"), strict=True):
@@ -221,14 +221,14 @@ def _fd_and_kid(title: str, height: float) -> tuple[Figure, list[tuple[Axes, str
 
 
 def _save_with_legend(figure: Figure, path: Path, columns: int = 2) -> Path:
-    """With the first panel's legend below all of them."""
+    """Save with the first panel's legend below all panels."""
     found = figure.axes[0].get_legend_handles_labels()
     figure.legend(*found, loc="outside lower center", ncols=columns, fontsize=8)
     return _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    """As a PNG file with a palette, which has a third of the size."""
+    """Save as a PNG with a palette, a third of the size."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI)
     Image.open(drawn).convert("RGB").quantize(dither=Image.Dither.NONE).save(path, optimize=True)

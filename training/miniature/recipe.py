@@ -1,4 +1,4 @@
-"""How the starter models are trained: settings of the trainer, nothing else."""
+"""The trainer's settings for each starter model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ AUTHOR, LICENSE = "the GCFG pack", "CC BY 4.0; drawings: see ATTRIBUTION.md"
 
 @dataclass(frozen=True)
 class RunLengths:
-    """How long each model is trained.
+    """The length of each model's training.
 
     Args:
         base, pixel: optimization steps.
-        toon: steps after which the first concept and its fine-tuned counterparts are kept; the runs go on in between.
-        ablation: optimization steps of each model that differs from the first concept in one thing.
-        few: pictures that the first concept is learned from instead of all.
-        batch: pictures of a step.
-        warmup: steps in which the learning rate rises.
+        toon: steps at which the first concept and its fine-tuned counterparts are kept, during the same runs.
+        ablation: optimization steps of each ablation, which differs from the first concept in one setting.
+        few: numbers of training pictures for the ablations with fewer pictures.
+        batch: pictures per step.
+        warmup: steps of learning-rate warm-up.
     """
 
     base: int = 5000
@@ -41,14 +41,14 @@ TINY = RunLengths(base=60, toon=(2, 4), pixel=2, ablation=2, few=(20,), batch=4,
 def recipes(
     data: Path, output: Path, world: Path, lengths: RunLengths = RunLengths()
 ) -> Iterator[tuple[str, RunConfig]]:
-    """Each model's name and run, in the order in which they depend on each other.
+    """Yield each model's name and run, ordered by dependency.
 
-    A name such as "toon@250" is a model after so many steps; the run of the next one goes on from there.
+    A name "toon@250" is a model after 250 steps; the run of the next model continues from there.
 
     Args:
-        data: folder that `data.make` drew into.
+        data: folder written by `data.make`.
         output: folder of the runs.
-        world: where the base is once it is trained.
+        world: folder of the trained base.
     """
     yield BASE, _run(output / BASE, lengths.base, lengths, {
         "base": str(WORLD),
@@ -79,19 +79,19 @@ def _run(folder: Path, steps: int, lengths: RunLengths, own: dict[str, Any]) -> 
 
 
 def _ablations(data: Path, world: Path, few: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The first concept with one thing changed: fewer pictures, or constants of one picture."""
+    """Yield the first concept with one change: fewer pictures, or constants of one picture."""
     for count in few:
         yield f"{TOON}_of_{count}", _concept(world, first_pictures(data, count))
     yield f"{TOON}_constants_of_1", _concept(world, data / TOON, calibration=1)
 
 
 def first_pictures(data: Path, count: int) -> Path:
-    """Where the first pictures of the first concept are, by themselves."""
+    """Return the folder of the first pictures of the first concept."""
     return data / f"{TOON}_of_{count}"
 
 
 def _concept(world: Path, pictures: Path, calibration: int = 256) -> dict[str, Any]:
-    """A null-text concept model, from pictures alone."""
+    """Return the settings of a null-text concept model, trained on pictures alone."""
     return {
         "base": str(world),
         "data": {"images": str(pictures / "train")},
@@ -100,7 +100,8 @@ def _concept(world: Path, pictures: Path, calibration: int = 256) -> dict[str, A
 
 
 def _tuned(world: Path, pictures: Path, captions: str = "metadata") -> dict[str, Any]:
-    """Its counterparts: the base fine-tuned on the same pictures, with their captions or an empty one for all."""
+    """Return the settings of its counterparts: the base fine-tuned on the same pictures with their captions, or with
+    empty captions."""
     return {
         "base": str(world),
         "data": {"images": str(pictures / "train"), "captions": captions},

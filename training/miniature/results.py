@@ -1,4 +1,4 @@
-"""Measurer what was sampled and write it down: results.json, results.md and plots."""
+"""Measure the sampled pictures and write results.json, results.md and plots."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -34,16 +34,16 @@ Drift = dict[str, list[float]]
 def write_results(
     models: Models, pictures: Path, samples: Path, output: Path, count: int, seeds: int, only: Collection[str] = ()
 ) -> str:
-    """Measurer every setting that was sampled against the first concept; the tables for people.
+    """Measure every sampled setting against the first concept; return the tables.
 
-    What an earlier report measured besides stays.
+    Earlier results of other settings are kept.
 
     Args:
-        models: where they lie; the starter folder has the judges too.
-        pictures: archive or folder of the real ones.
-        samples: as `python dev.py bench miniature` left them.
+        models: locations of the models; the starter folder has the judges too.
+        pictures: archive or folder of the real pictures.
+        samples: folder written by `python dev.py bench miniature`.
         output: folder for the results.
-        count, seeds, only: what was sampled, as `experiment.add_options` has them.
+        count, seeds, only: selection of the samples; see `experiment.add_options`.
 
     Raises:
         InputError: nothing was sampled.
@@ -77,7 +77,7 @@ def _rows(
     seeds: int,
     only: Collection[str],
 ) -> list[Row]:
-    """A row for each setting and seed that was sampled."""
+    """Return a row for each sampled setting and seed."""
     rows = []
     for seed in range(seeds):
         for setting in tqdm(wanted_settings(models, only), f"seed {seed}"):
@@ -90,7 +90,7 @@ def _rows(
 
 
 def _facts(measure: Measurer, concept: ConceptFeatures, held_out: Labelled, real: Tensor) -> dict[str, Any]:
-    """What the judges are worth, and FD and KID of real pictures [N, 3, H, W], without and with some spectacles."""
+    """Return the judges' accuracy, and FD and KID of real pictures [N, 3, H, W], without and with spectacles."""
     worn = real.clone()
     worn[1::2] = put_on(worn[1::2], seed=2)
     return {
@@ -103,7 +103,7 @@ def _facts(measure: Measurer, concept: ConceptFeatures, held_out: Labelled, real
 
 
 def _drift(models: Models, pictures: Path, rows: Iterable[Row], earlier: Drift) -> Drift:
-    """That of the models that are there, and of an earlier report that of others which the rows know."""
+    """Measure the drift of existing models; keep earlier results of models that are missing but occur in the rows."""
     names = [name for name in (TUNED, WITHOUT_CAPTIONS) if name in models.names]
     drift = measure_drift(models, names, read_labelled(pictures, "open/test").pixels[:DRIFT_PICTURES])
     of_rows = set().union(*(row["models"] for row in rows))
@@ -111,7 +111,7 @@ def _drift(models: Models, pictures: Path, rows: Iterable[Row], earlier: Drift) 
 
 
 def _draw(models: Models, samples: Path, held_out: Labelled, output: Path, count: int) -> None:
-    """The pictures of examples whose samples are all there."""
+    """Make the example grids whose samples all exist."""
     if drawn := _drawn(models, samples, count, SHOWN):
         draw_examples(held_out, wanted(0, count), drawn).save(output / EXAMPLES)
     if drawn := _drawn(models, samples, count, SHOWN_WITH_GLASSES):
@@ -119,7 +119,7 @@ def _draw(models: Models, samples: Path, held_out: Labelled, output: Path, count
 
 
 def _drawn(models: Models, samples: Path, count: int, names: Collection[str]) -> dict[str, Tensor]:
-    """The first seed's pictures of each of these settings; nothing where one is missing."""
+    """Return the first seed's pictures of each of these settings; {} if any is missing."""
     paths = {one.name: path_of(samples, models, one, 0, count) for one in wanted_settings(models, names)}
     there = len(paths) == len(names) and all(path.is_file() for path in paths.values())
     return {name: read_samples(path).pixels for name, path in paths.items()} if there else {}

@@ -1,4 +1,4 @@
-"""Sampled pictures on disk: written where ComfyUI runs, measured where the trainer does."""
+"""Sampled pictures on disk, written by ComfyUI and measured by the trainer's environment."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Samples:
 
     Attributes:
         pixels: [N, 3, H, W] uint8.
-        evaluations: of a model on one picture, a step.
-        seconds: of sampling.
+        evaluations: model evaluations per picture and step.
+        seconds: sampling time.
     """
 
     pixels: Tensor
@@ -34,7 +34,8 @@ class Samples:
 
 
 def wanted(seed: int, count: int, glasses: bool = False) -> list[dict[str, str]]:
-    """What the prompts of a seed ask for; the same for every setting, but for the glasses of every second one."""
+    """Return the attributes that a seed's prompts ask for; equal for all settings, except glasses in every second
+    prompt."""
     return [
         {name: one_of(values, "prompt", seed, index, name) for name, values in ATTRIBUTES.items()}
         | ({GLASSES: WORN[GLASSES][index % 2]} if glasses else {})
@@ -43,13 +44,13 @@ def wanted(seed: int, count: int, glasses: bool = False) -> list[dict[str, str]]
 
 
 def path_of(folder: Path, models: Models, setting: Setting, seed: int, count: int) -> Path:
-    """Where samples lie: named after everything that they depend on, so that other weights have others."""
+    """Return the path of samples, named by a hash of everything that they depend on."""
     key = hashlib.sha256(f"{setting.as_json()} {models.digest(setting)} {seed} {count}".encode()).hexdigest()[:16]
     return folder / f"{key}.safetensors"
 
 
 def write_samples(path: Path, samples: Samples, setting: Setting) -> None:
-    """Raises OSError: it could not be written."""
+    """Write samples. Raises OSError: writing failed."""
     metadata = {
         "setting": setting.as_json(),
         "evaluations": repr(samples.evaluations),
@@ -59,7 +60,7 @@ def write_samples(path: Path, samples: Samples, setting: Setting) -> None:
 
 
 def read_samples(path: Path) -> Samples:
-    """Raises OSError, SafetensorError: it cannot be read."""
+    """Read samples. Raises OSError, SafetensorError: the file cannot be read."""
     with safe_open(path, framework="pt") as file:
         metadata = json.loads(file.metadata()["miniature"])
         return Samples(file.get_tensor("pixels"), float(metadata["evaluations"]), float(metadata["seconds"]))

@@ -1,4 +1,4 @@
-"""The settings that the experiment compares: which models are mixed, with which weights, when. Plain Python."""
+"""The settings that the experiment compares: models, weights and windows. Plain Python."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ BASE, TOON, PIXEL, TUNED = "base", "toon", "pixel", "toon_with_text"
 SAME = "toon_same_caption"  # fine-tuned like TUNED, with the empty caption for every picture
 KEPT = {TOON: 4000, TUNED: 4000, PIXEL: 1000}  # optimization steps of the models that ship
 WITHOUT_CAPTIONS = f"{SAME}@{KEPT[TUNED]}"  # after as many steps as TUNED; it does not ship
-ABLATION = 1000  # steps of the models that are compared with toon@1000, from which each differs in one thing
+ABLATION = 1000  # steps of the models that differ from toon@1000 in one setting
 WEIGHTS = (1.5, 3.0)  # of concept and control, where models are compared
 THRIFTY = (1.25, 3.0)  # the same, where windows and reuse are compared
 SCALE = 1.5  # of CFG, where models are compared
-PROMPT_END = 0.75  # of sampling: where the prompt's term ends, at first
-UNSHOWN_END = 0.9  # and where it must last longer
-ASKED = ", glasses"  # ends the name of a setting whose prompts ask for them
-# Groups of settings: what is compared with each other.
+PROMPT_END = 0.75  # share of sampling at which the prompt's term ends
+UNSHOWN_END = 0.9  # the same if the prompt's term must last longer
+ASKED = ", glasses"  # suffix of settings whose prompts ask for glasses
+# Groups of settings that are compared with each other.
 PLAIN, ALONE, GCFG, PAPER = "base + CFG", "concept alone", "GCFG", "GCFG, weights of the paper"
 WINDOWED = f"GCFG, control before {100 * PROMPT_END:g} %"
 CAPTIONED, UNCAPTIONED = "fine-tuned + CFG", "fine-tuned without captions + CFG"
@@ -27,12 +27,12 @@ DRIFT, COST, LENGTH, UNSHOWN = "unconditional of the base", "cost", "length", "g
 
 @dataclass(frozen=True)
 class TermSpec:
-    """One guidance term: weight * (prediction of ``model`` - the unconditional one), between two shares of sampling.
+    """A guidance term: weight * (prediction of ``model`` - unconditional prediction), between two shares of sampling.
 
     Args:
-        model: whose prediction is added; the setting's base model where it is "".
-        prompt: whether it reads the prompt.
-        refresh: its difference is computed at each k-th call and kept in between.
+        model: its model; "" is the setting's base model.
+        prompt: True if it reads the prompt.
+        refresh: compute its difference at every k-th call, and reuse it in between.
     """
 
     weight: float
@@ -45,15 +45,15 @@ class TermSpec:
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table.
+    """A row of the table.
 
     Args:
-        name: for tables, and of its folder of samples.
-        group: what it is compared with.
-        base: the model whose unconditional prediction everything is added to.
-        terms: what is added.
-        steps: of sampling.
-        glasses: whether every second prompt asks for glasses.
+        name: its name in tables.
+        group: its group of compared settings.
+        base: model of the unconditional prediction that the terms are added to.
+        terms: guidance terms.
+        steps: sampling steps.
+        glasses: True if every second prompt asks for glasses.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Setting:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model it needs, each once."""
+        """Names of all its models, without duplicates."""
         return tuple(dict.fromkeys([self.base, *(term.model for term in self.terms if term.model)]))
 
     def as_json(self) -> str:
@@ -73,38 +73,38 @@ class Setting:
 
 
 def concept(weight: float, model: str = TOON, start: float = 0.0, end: float = 1.0, refresh: int = 1) -> TermSpec:
-    """Concept guidance: a null-text model's prediction."""
+    """Return a concept term: a null-text model's prediction."""
     return TermSpec(weight, model, False, start, end, refresh)
 
 
 def control(weight: float, start: float = 0.0, end: float = 1.0, refresh: int = 1, model: str = "") -> TermSpec:
-    """Control guidance: the prediction under the prompt."""
+    """Return a control term: the prediction under the prompt."""
     return TermSpec(weight, model, True, start, end, refresh)
 
 
 def gcfg(w_concept: float, w_control: float, group: str = GCFG) -> Setting:
-    """The paper's graph."""
+    """Return the paper's graph."""
     return Setting(f"GCFG {w_concept:g}, {w_control:g}", group, BASE, (concept(w_concept), control(w_control)))
 
 
 def windowed(w_concept: float, w_control: float, end: float = PROMPT_END) -> Setting:
-    """The paper's graph, without the prompt at the end of sampling."""
+    """Return the paper's graph, without the prompt at the end of sampling."""
     terms = (concept(w_concept), control(w_control, end=end))
     return Setting(f"GCFG {w_concept:g}, {w_control:g}{until(end)}", WINDOWED, BASE, terms)
 
 
 def tuned(scale: float, end: float = 1.0) -> Setting:
-    """The model fine-tuned with captions, under classifier-free guidance."""
+    """Return the model fine-tuned with captions, under classifier-free guidance."""
     return Setting(f"fine-tuned, CFG {scale:g}{until(end)}", CAPTIONED, TUNED, (control(scale, end=end),))
 
 
 def until(end: float) -> str:
-    """How a name tells where in sampling the prompt's term ends."""
+    """Return the suffix that states where in sampling the prompt's term ends."""
     return f" to {100 * end:g} %" if end < 1.0 else ""
 
 
 def same_caption(scale: float) -> Setting:
-    """The model fine-tuned with one caption for all, prompted under classifier-free guidance."""
+    """Return the model fine-tuned with the empty caption, prompted under classifier-free guidance."""
     name = f"fine-tuned without captions, CFG {scale:g}"
     return Setting(name, UNCAPTIONED, WITHOUT_CAPTIONS, (control(scale),))
 
@@ -120,7 +120,7 @@ UNSHOWN_CONTROL, UNSHOWN_SCALES = (3.0, 5.0, 7.0), (2.0, 8.0, 16.0)
 
 
 def main_settings() -> list[Setting]:
-    """The paper's comparison."""
+    """Return the paper's comparison."""
     return [
         PLAIN_CFG,
         CONCEPT_ALONE,
@@ -133,7 +133,8 @@ def main_settings() -> list[Setting]:
 
 
 def cost_settings() -> list[Setting]:
-    """Fewer evaluations of the paper's graph: windows, reuse, the concept alone at the end, fewer steps."""
+    """Return variants of the paper's graph with fewer evaluations: windows, reuse, concept alone at the end, fewer
+    steps."""
     w, c = THRIFTY
 
     def at(name: str, *terms: TermSpec, steps: int = STEPS) -> Setting:
@@ -154,7 +155,7 @@ def cost_settings() -> list[Setting]:
 
 
 def drift_settings() -> list[Setting]:
-    """The fine-tuned model's prompt against its own unconditional prediction (CFG) and against the base's."""
+    """Return the fine-tuned model's prompt against its own unconditional prediction (CFG) and against the base's."""
     return [
         Setting(f"fine-tuned, base's unconditional, {scale:g}", DRIFT, BASE,
                 (control(scale, model=TUNED),))
@@ -163,7 +164,7 @@ def drift_settings() -> list[Setting]:
 
 
 def two_concept_settings() -> list[Setting]:
-    """Two null-text models at once, their shares moved from one to the other; measured against the first's pictures."""
+    """Return mixtures of two null-text models with shifting shares, measured against the first's pictures."""
     w, c = WEIGHTS
     return [
         Setting(f"toon {w - other:g}, pixel {other:g}", "two concepts", BASE,
@@ -173,8 +174,7 @@ def two_concept_settings() -> list[Setting]:
 
 
 def unshown_ways() -> dict[str, list[Setting]]:
-    """Settings whose every second prompt asks for glasses, which none of the concept's pictures shows; by what they
-    have in common but for a weight."""
+    """Return settings whose every second prompt asks for glasses, which no concept picture shows, grouped by curve."""
     w = THRIFTY[0]
     ways = {
         PLAIN: [PLAIN_CFG],
@@ -192,11 +192,11 @@ def unshown_ways() -> dict[str, list[Setting]]:
 
 
 def asking(setting: Setting) -> Setting:
-    """The same with glasses in every second prompt."""
+    """Return the setting with glasses in every second prompt."""
     return replace(setting, name=f"{setting.name}{ASKED}", group=UNSHOWN, glasses=True)
 
 
-# Whose pictures a report shows.
+# Settings in the example grids.
 SHOWN = tuple(one.name for one in (PLAIN_CFG, CONCEPT_ALONE, tuned(2.0), same_caption(2.0), PAPERS_OWN,
                                    windowed(*THRIFTY)))  # fmt: skip
 SHOWN_WITH_GLASSES = tuple(
@@ -207,13 +207,13 @@ SHOWN_WITH_GLASSES = tuple(
 
 
 def ablation_settings(names: Iterable[str]) -> list[Setting]:
-    """The paper's graph with other concept models, by their names."""
+    """Return the paper's graph with other concept models, by name."""
     w, c = WEIGHTS
     return [Setting(f"GCFG with {name}", "ablation", BASE, (concept(w, name), control(c))) for name in names]
 
 
 def length_settings(lengths: Iterable[int]) -> list[Setting]:
-    """Every way over the length of fine-tuning, with models named `toon@STEPS` and so on."""
+    """Return the settings over the length of fine-tuning, with models named `toon@STEPS` and so on."""
     (w, c), found = WEIGHTS, []
     for steps in lengths:
         found += [

@@ -1,4 +1,4 @@
-"""Put the trained models into the folder that comes with the pack, each with its card."""
+"""Copy the trained models into the pack's starter folder, each with its card."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ..durable import write_bytes
 from .recipe import LICENSE
 from .settings import KEPT, PIXEL, TOON, TUNED
 
-RESULTS = Path("results", "results.md")  # in the starter folder, as `report` writes it
+RESULTS = Path("results", "results.md")  # in the starter folder, written by the command `report`
 CHOSEN = {name: f"{name}@{steps}" for name, steps in KEPT.items()}
 MEASURED = {
     "world": "what it obeys, and how far it is from the concept *toon*",
@@ -37,11 +37,11 @@ ABOUT = {
 
 
 def ship(trained: Path, starter: Path) -> None:
-    """Copy the chosen models, leaving those that are there already to the byte, and write their cards.
+    """Copy the chosen models and write their cards; an existing equal model is not touched.
 
     Args:
-        trained: folder with world/ and concepts/NAME@STEPS.safetensors, as `train` leaves it.
-        starter: gets world/, concepts/ and a card for each.
+        trained: folder with world/ and concepts/NAME@STEPS.safetensors, written by `train`.
+        starter: receives world/, concepts/ and a card for each.
 
     Raises:
         ConceptFileError, OSError: a model cannot be read or written.
@@ -60,7 +60,7 @@ def ship(trained: Path, starter: Path) -> None:
 
 
 def _holds(path: Path, concept: Concept) -> bool:
-    """Whether a file is there with the same weights from the same training; its date may be another."""
+    """True if the file has the same weights from the same training; its date may differ."""
     if not path.is_file():
         return False
     found = read_concept(path)

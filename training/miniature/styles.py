@@ -1,4 +1,4 @@
-"""What the miniature world shows: styles of drawing, the attributes that a caption names, and their colours."""
+"""The miniature world's styles of drawing, the attributes in captions, and their colours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ WORN: dict[str, tuple[str, ...]] = {GLASSES: ("no", "yes")}
 
 @dataclass(frozen=True)
 class Style:
-    """A style of DiceBear, and which of its options carry the attributes.
+    """A style of DiceBear, with the options that control the attributes.
 
     Args:
-        name: its package, @dicebear/NAME.
-        words: how captions call it.
-        art: title, author and licence of the drawings; SOURCES says where they are.
-        skin, hair: options that take the colours; empty where the style shows none, or none that can be told.
-        glasses: options with glasses and options without; None where it has none.
-        fixed: options of every picture, so that the attributes can be seen.
+        name: NAME of its package @dicebear/NAME.
+        words: its name in captions.
+        art: title, author and licence of the drawings; SOURCES has their addresses.
+        skin, hair: options for the colours; empty if the style does not show them clearly.
+        glasses: options with glasses and options without; None if it has no glasses.
+        fixed: options of every picture, to keep the attributes visible.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Style:
 
     @property
     def is_face(self) -> bool:
-        """Whether it shows a person."""
+        """True if it shows a person."""
         return bool(self.skin)
 
 
@@ -46,7 +46,7 @@ def _worn(option: str, with_them: list[str] | None = None) -> tuple[dict[str, An
 
 
 _EYES = ["open", "sleep", "wink", "happy"]
-# The concepts: nobody captions them. Their words are for judges and titles.
+# The concepts. Their words appear only in judges and titles.
 TOON = Style(
     "toon-head",
     "a toon face",
@@ -55,7 +55,7 @@ TOON = Style(
 )
 PIXEL = Style("pixel-art", "a pixel face", "Pixel Art by DiceBear, CC0 1.0", glasses=_worn("glasses"),
               fixed={"hatProbability": 0, "accessoriesProbability": 0})  # fmt: skip
-# The open world: captioned.
+# The open world, with captions.
 OPEN = (
     Style("adventurer", "an adventurer face", "Adventurer by Lisa Wischofsky, CC BY 4.0", glasses=_worn("glasses"),
           fixed={"hairProbability": 100}),

@@ -1,4 +1,4 @@
-"""Train the starter models with the trainer, one after another, and collect their files."""
+"""Train the starter models one after another, and collect their files."""
 
 import os
 import shutil
@@ -18,15 +18,15 @@ from .settings import BASE, TOON
 
 
 def train_all(data: Path, runs: Path, weights: Path, lengths: RunLengths) -> None:
-    """Train every model that is not in ``weights`` yet; an interrupted run goes on where it was.
+    """Train every model that is missing in ``weights``; an interrupted run continues.
 
     Args:
-        data: folder that `data.make` drew into.
+        data: folder written by `data.make`.
         runs: folder of the runs.
-        weights: gets world/ and concepts/NAME.safetensors.
+        weights: receives world/ and concepts/NAME.safetensors.
 
     Raises:
-        InputError, ConceptFileError, OSError: what `training.launch.session.train` raises; or a run has gone further.
+        InputError, ConceptFileError, OSError: raised by `training.launch.session.train`; or a run has more steps.
     """
     (weights / "concepts").mkdir(parents=True, exist_ok=True)
     for count in lengths.few:
@@ -41,24 +41,24 @@ def train_all(data: Path, runs: Path, weights: Path, lengths: RunLengths) -> Non
 
 
 def _copy_first(source: Path, target: Path, count: int) -> None:
-    """Copy the first pictures of a folder, by their names."""
+    """Copy the first pictures of a folder, by name."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.png"))[:count]:
         shutil.copyfile(path, target / path.name)
 
 
 def _collect(run: Path, target: Path, steps: int) -> None:
-    """Copy a run's result, whole or not at all: a world's folder, of a fine-tuned one its UNet, of a concept its file.
+    """Copy a run's result completely or not at all: a world's folder, a fine-tuned world's UNet, or a concept's file.
 
     Raises:
-        InputError: the run has no result, or one after another number of steps.
+        InputError: the run has no result, or a result after another number of steps.
     """
     result = run / WORLD / UNET if (run / WORLD).is_dir() else newest_concept(run)
     if result is None:
         raise InputError(str(run), "the result of a run", "none", "Train it again.")
     found = read_concept(result).training.get("steps")
     if found != steps:
-        raise InputError(str(run), f"a run of {steps} steps, as {target.stem} is", f"one of {found}",
+        raise InputError(str(run), f"a run of {steps} steps, as {target.stem} is", f"a run of {found}",
                          "Remove its folder to train it again.")  # fmt: skip
     if target.name != WORLD:
         write_bytes(target, result.read_bytes())

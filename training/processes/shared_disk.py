@@ -32,7 +32,7 @@ def check_shared(accelerator: Accelerator, folders: Iterable[Path]) -> None:
         if not bool(everywhere.all()):
             blind = int(everywhere.argmin())
             raise InputError(str(folder), "a folder on a disk that all processes share", f"process {blind} without it",
-                             "Give --output and --cache on such a disk.")  # fmt: skip
+                             "Give --output and --cache on a shared disk.")  # fmt: skip
 
 
 def _written(folder: Path) -> str:
@@ -41,5 +41,5 @@ def _written(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     except OSError as error:
-        raise InputError(str(folder), "a folder that can be written", str(error), "Give another one.") from None
+        raise InputError(str(folder), "a folder that can be written", str(error), "Give another folder.") from None
     return name

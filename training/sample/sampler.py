@@ -34,7 +34,7 @@ def solver(schedule: NoiseSchedule, sampler: Sampler = "dpm++", steps: int = 25)
         InputError: the sampler is unknown, or the noise schedule has fewer steps.
     """
     if sampler not in SAMPLERS:
-        raise InputError("sampler", " or ".join(SAMPLERS), repr(sampler), "Name one of them.")
+        raise InputError("sampler", " or ".join(SAMPLERS), repr(sampler), "Choose from these.")
     if not 1 <= steps <= schedule.steps:
         raise InputError("steps", f"1 to {schedule.steps}", str(steps), "The paper uses 25.")
     made = DPMSolverMultistepScheduler(

@@ -142,7 +142,7 @@ def kept_average(source: Source, average: str | None, step: int | None = None) -
     name = average or source.first_average
     there = sorted(file.stem for file in checkpoint.glob("*.safetensors") if file.stem != "optimizer")
     if name not in there:
-        raise InputError("average", " or ".join(there), repr(name), "Name one of them.")
+        raise InputError("average", " or ".join(there), repr(name), "Choose from these.")
     return checkpoint, name
 
 

@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep_last: int, keep_steps: Collection[int] = ()) -> Path:
-    """Write a checkpoint, then remove old ones except the newest ``keep_last`` and those at ``keep_steps``.
+    """Write a checkpoint, then remove old checkpoints except the newest ``keep_last`` and those at ``keep_steps``.
 
     Returns:
         The checkpoint's folder.

@@ -70,7 +70,7 @@ def _start(path: str | None) -> str | None:
         return None if path is None else sha256_of(Path(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"start {path}", "a null-text file", reason, f"Make one with `{PROGRAM} prepare`.") from None
+        raise InputError(f"start {path}", "a null-text file", reason, f"Make it with `{PROGRAM} prepare`.") from None
 
 
 def open_record(
@@ -131,7 +131,7 @@ def _is_binding(folder: Path, record: Mapping[str, Any]) -> bool:
 def check_record(
     folder: Path, settings: Mapping[str, Any], pictures: Sequence[Picture] = (), some: bool = False
 ) -> None:
-    """Raise InputError if the folder has steps of a run that other settings or pictures would end differently.
+    """Raise InputError if settings or pictures differ from those of a run whose steps are in the folder.
 
     A setting that was unknown when the run began counts as its default; facts about the base that were not recorded are
     not compared.
