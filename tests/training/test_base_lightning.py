@@ -98,7 +98,7 @@ def test_a_dict_around_the_state_dict_alone(tmp_path: Path) -> None:
     torch.save({"model": WEIGHTS}, tmp_path / "one.pt")
     torch.save({"model": WEIGHTS, "epoch": 1}, tmp_path / "two.pt")
     assert open_tensors(tmp_path / "one.pt")[0].keys() == WEIGHTS.keys()
-    with pytest.raises(ConceptFileError, match="a state dict of tensors, got a dict without them"):
+    with pytest.raises(ConceptFileError, match="a state dict of tensors, got a dict without tensors"):
         open_tensors(tmp_path / "two.pt")
 
 
