@@ -28,12 +28,7 @@ CONCEPTS = ("toon.safetensors", "pixel.safetensors", "toon_with_text.safetensors
 
 
 def template(path: Path) -> dict[str, dict]:
-    """A template in few steps, a sweep in two columns."""
-    prompt = substitute(json.loads(path.read_text(encoding="utf-8")), steps=2, size=64).prompt
-    for node in prompt.values():
-        if node["class_type"] == "GCFG_SweepAxis" and node["_meta"]["title"] == "Columns":
-            node["inputs"]["values"] = "0, 3"
-    return prompt
+    return substitute(json.loads(path.read_text(encoding="utf-8")), steps=4, size=64).prompt
 
 
 def changed(prompt: dict[str, dict], r: random.Random) -> dict[str, dict]:
