@@ -221,7 +221,7 @@ COUNT = 60
 def _drift_of_few_pictures() -> Iterator[None]:
     """What drift is measured on: no test asks for its size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.miniature.report.DRIFT_PICTURES", 4)
+        patch.setattr("training.miniature.results.DRIFT_PICTURES", 4)
         yield
 
 

@@ -49,7 +49,7 @@ def test_a_kill_while_it_looks_loses_no_validation(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_look", killed)
+        patch.setattr(Trainer, "_review", killed)
         with pytest.raises(Killed):
             run_toy(tmp_path, **WATCH)
     assert int(final_tensors(tmp_path)["step"]) == 4
