@@ -28,14 +28,18 @@ timesteps set, and a graph's conditions are text embeddings.
     ...     return x
 """
 
-from .guidance.cost import Cost, cost
-from .guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp
-from .guidance.denoiser import GuidedDenoiser
-from .guidance.formula import formula
-from .guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from .guidance.modifiers import NormCap, Project, Refresh
-from .guidance.plan import Plan, compile_plan
-from .guidance.sampling_progress import SamplingProgress, Window
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .guidance.cost import Cost, cost
+    from .guidance.curves import Constant, Cosine, Keyframes, Linear, Ramp
+    from .guidance.denoiser import GuidedDenoiser
+    from .guidance.formula import formula
+    from .guidance.graph import GuidanceGraph, GuidanceTerm, Side
+    from .guidance.modifiers import NormCap, Project, Refresh
+    from .guidance.plan import Plan, compile_plan
+    from .guidance.sampling_progress import SamplingProgress, Window
 
 __version__ = "0.1.0"
 
@@ -60,3 +64,22 @@ __all__ = [
     "cost",
     "formula",
 ]
+
+_MODULES = {
+    "cost": ("Cost", "cost"),
+    "curves": ("Constant", "Cosine", "Keyframes", "Linear", "Ramp"),
+    "denoiser": ("GuidedDenoiser",),
+    "formula": ("formula",),
+    "graph": ("GuidanceGraph", "GuidanceTerm", "Side"),
+    "modifiers": ("NormCap", "Project", "Refresh"),
+    "plan": ("Plan", "compile_plan"),
+    "sampling_progress": ("SamplingProgress", "Window"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for (PEP 562): the command line starts without torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".guidance.{_HOMES[name]}", __name__), name)

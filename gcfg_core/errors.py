@@ -29,6 +29,10 @@ class InputError(ValueError):
         """Make the error with a free text, where "expected ..., got ..." would read badly."""
         return cls(name, "", "", text)
 
+    def of(self: Error, name: str) -> Error:
+        """Return the same error of another thing."""
+        return type(self)(name, self.expected, self.got, self.remedy)
+
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         """Let pickle pass the error from worker processes with its attributes."""
         return type(self), (self.name, self.expected, self.got, self.remedy)

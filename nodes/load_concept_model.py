@@ -79,4 +79,4 @@ class LoadConceptModelNode(io.ComfyNode):
         except ConceptFileError as error:
             on_base = error.name.startswith("base_model")
             where = f"Load Concept Model, input {error.name if on_base else f'concept_name: {error.name}'}"
-            raise ConceptFileError(where, error.expected, error.got, error.remedy) from error
+            raise error.of(where) from error

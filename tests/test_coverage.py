@@ -47,6 +47,15 @@ class TestTime:
         assert late.trace.evaluations == fewest
         assert [record.weights for record in late.trace.records] == [record.weights for record in window.trace.records]
 
+    def test_cost_does_not_multiply_a_mask_by_a_map_that_is_not_known(self, pack: Any) -> None:
+        """A mask may be a video's, or lie on a GPU."""
+        area = [[PROMPT[0][0], {**PROMPT[0][1], "area": (4, 4, 0, 0), "strength": 1.0}]]
+        mask = torch.ones(3, 8, 8, device="meta")
+        guider = gcfg(pack, MODEL, BASE, {"positive": area, "mask": mask})
+        coverage = guider.plan.expected_coverage()
+        assert coverage.masks[0].shape == (1, 1, 1, 1)
+        assert pack.module("gcfg_core.guidance.cost").most_evaluations(guider.plan) == 2
+
     def test_formula_and_cost_name_the_range(self, pack: Any) -> None:
         names = ("formula", "cost", "sampling_progress")
         formula, price, module = (pack.module(f"gcfg_core.guidance.{name}") for name in names)

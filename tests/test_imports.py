@@ -100,6 +100,12 @@ def test_the_linter_holds_the_same_arrows():
     assert "gcfg_core" in BANNED["gcfg_core"] and {"gcfg_core", "nodes"} <= BANNED["nodes"]
 
 
+def test_the_command_line_starts_without_torch() -> None:
+    """So that `--help` answers at once, and a Python without torch gets the line that says how to install it."""
+    code = "import training.cli, sys\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
+
+
 def test_core_and_concept_commands_import_without_comfyui():
     """gcfg_core, and what looks into concept files, need neither ComfyUI nor the trainer's libraries."""
     pure = [path.relative_to(ROOT).with_suffix("").parts for path in MODULES]

@@ -61,6 +61,12 @@ def test_ten_lines_around_diffusers_are_classifier_free_guidance() -> None:
     torch.testing.assert_close(result, x, atol=1e-4, rtol=1e-4)
 
 
+def test_coefficients_that_all_count_as_rounding_leave_the_base() -> None:
+    terms = (GuidanceTerm(Side(condition=1.0), weight=1e13), GuidanceTerm(reference=Side(condition=1.0), weight=1e13))
+    denoise = GuidedDenoiser(GuidanceGraph(Side(base, 0.0), terms))
+    assert torch.isfinite(denoise(X, 1.0)).all() and denoise.counts == [1]
+
+
 def test_a_window_needs_a_schedule() -> None:
     term = GuidanceTerm(Side(condition=1.0), weight=2.0, window=Window(0.0, 0.5))
     graph = GuidanceGraph(Side(base, 0.0), (term,))

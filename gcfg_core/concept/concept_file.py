@@ -56,7 +56,7 @@ def read_concept(path: str | os.PathLike[str], config: Mapping[str, Any] | None 
     except ConceptFileError as error:
         if name in error.name:
             raise
-        raise ConceptFileError(f"{name}: {error.name}", error.expected, error.got, error.remedy) from error
+        raise error.of(f"{name}: {error.name}") from error
 
 
 def _read(path: str | os.PathLike[str], name: str, config: Mapping[str, Any] | None) -> Concept:

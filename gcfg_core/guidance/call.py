@@ -131,7 +131,7 @@ class GuiderCalls:
         return Guided(call, combined, result)
 
     def _rescaled(self, call: Call, result: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        target = self.plan.rescale_target(call.weights)
+        target = call.plan.rescale_target(call.weights)
         if target is None:
             return result
-        return rescale_result(x, result, call.predictions[target], sigma, self.plan.graph.rescale, flow=self.is_flow)
+        return rescale_result(x, result, call.predictions[target], sigma, call.plan.graph.rescale, flow=self.is_flow)

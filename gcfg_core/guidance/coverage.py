@@ -141,6 +141,8 @@ def is_nowhere(cover: Cover) -> bool:
 def _product(first: Cover, second: Cover) -> Cover:
     if is_nowhere(first) or is_nowhere(second):
         return 0.0
+    if first is UNKNOWN or second is UNKNOWN:
+        return UNKNOWN
     both = first * second
     return 0.0 if isinstance(both, Tensor) and not bool(both.any()) else both
 
@@ -148,4 +150,6 @@ def _product(first: Cover, second: Cover) -> Cover:
 def _mask(mask: Tensor | None, cover: Cover) -> Tensor | None:
     if not isinstance(cover, Tensor):
         return mask
+    if cover is UNKNOWN:  # no product: the mask may be large, and on another device
+        return UNKNOWN
     return cover if mask is None else mask * cover

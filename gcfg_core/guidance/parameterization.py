@@ -15,8 +15,8 @@ Scale = Tensor | float
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The target of a DDPM network's prediction, in the coordinates x_t = signal * x0 + deviation * eps.
+class NetworkOutput:
+    """What a DDPM network is trained to predict, in the coordinates x_t = signal * x0 + deviation * eps.
 
     signal^2 + deviation^2 = 1.
 
@@ -32,13 +32,13 @@ class Prediction:
     snr: Callable[[Tensor], Tensor]
 
 
-PREDICTIONS = {
-    "epsilon": Prediction(
+NETWORK_OUTPUTS = {
+    "epsilon": NetworkOutput(
         target=lambda x0, eps, signal, deviation: eps,
         denoised=lambda x_t, eps, signal, deviation: (x_t - deviation * eps) / signal,
         snr=lambda snr: snr,
     ),
-    "v_prediction": Prediction(  # v = signal * eps - deviation * x0 (progressive distillation, arXiv 2202.00512)
+    "v_prediction": NetworkOutput(  # v = signal * eps - deviation * x0 (progressive distillation, arXiv 2202.00512)
         target=lambda x0, eps, signal, deviation: signal * eps - deviation * x0,
         denoised=lambda x_t, v, signal, deviation: signal * x_t - deviation * v,
         snr=lambda snr: snr + 1.0,

@@ -174,7 +174,7 @@ class Plan:
             reused: terms that reuse their stored difference.
             kept: predictions to evaluate whatever their coefficient (hooks that want a real pair).
         """
-        coverage = coverage or self.expected_coverage()
+        coverage = self.expected_coverage() if coverage is None else coverage
         key = (tuple(weights), reused, kept, coverage)
         if key not in self._required:
             self._required[key] = self._find_required(weights, coverage, reused, kept)
@@ -191,7 +191,7 @@ class Plan:
             alive.update({target, BASE} if target in coverage.partial else {target})
         coefficients = self.coefficients(weights, coverage.mapped, needed | reused)
         alive.update(j for j, coefficient in enumerate(coefficients) if not coefficient.is_zero(coverage.masks))
-        return frozenset(alive)
+        return frozenset(alive or {BASE})  # coefficients that all count as rounding: the base gives the shape
 
 
 def compile_plan(

@@ -53,10 +53,13 @@ class Heading:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Attributes:
-    cells: the settings of every picture, row by row.
-    columns, rows: the headings to the right and, with a second axis, downwards.
-    weights: terms whose weight changes."""
+    """The pictures of a sweep.
+
+    Attributes:
+        cells: the settings of every picture, row by row.
+        columns, rows: the headings to the right and, with a second axis, downwards.
+        weights: terms whose weight changes.
+    """
 
     cells: tuple[Settings, ...]
     columns: Heading

@@ -143,7 +143,7 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
         encoder = SmallTextEncoder(tensors, _json(metadata, CONFIG_KEY), tokenizer)
         check_text_encoder(encoder)
     except ConceptFileError as error:
-        raise ConceptFileError(f"{name}: {error.name}", error.expected, error.got, error.remedy) from error
+        raise error.of(f"{name}: {error.name}") from error
     return encoder
 
 

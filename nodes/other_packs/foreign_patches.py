@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ def counts_on_a_pair(
         conds: the conditions to evaluate; their hooks may bring patches.
         layers: the network's ``replaced_layers``.
     """
-    functions = (*layers, *_in_a_forward(patcher, model_options, conds))
+    functions = itertools.chain(layers, _in_a_forward(patcher, model_options, conds))
     return any(not _takes_any_batch(function) for function in functions)
 
 

@@ -77,7 +77,7 @@ class ResultHooks(Hooks):
     def begin(self, conds: list[Any], cond: torch.Tensor, uncond: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the pre-cfg functions on the pair, and keep the pair for the cfg and post-cfg functions."""
         self.conds, out = conds, [cond, uncond]
-        for function in self.model_options.get("sampler_pre_cfg_function", []):
+        for function in self.model_options.get("sampler_pre_cfg_function") or []:
             out = function({**self._arguments(), "conds": conds, "conds_out": out, "timestep": self.sigma})
         self.pair = out[0], out[1]
         return self.pair
@@ -94,7 +94,7 @@ class ResultHooks(Hooks):
 
     def finish(self, denoised: torch.Tensor) -> torch.Tensor:
         """Run the post-cfg functions on the total."""
-        for function in self.model_options.get("sampler_post_cfg_function", []):
+        for function in self.model_options.get("sampler_post_cfg_function") or []:
             arguments = {**self._arguments(), **self._pair_arguments(*self.pair), "denoised": denoised}
             denoised = function({**arguments, "cond": self.conds[0], "uncond": self.conds[1]})
         return denoised

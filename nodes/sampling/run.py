@@ -196,7 +196,7 @@ class Run:
         weights, combined = guided.call.weights, guided.combined
         self.trace.add(sigma, weights, combined.differences, combined.added, tally.counts, span, tally.spans)
         is_wanted = self.keeper.wants(sigma)
-        self.keeper.hold(self.plan, guided.call.predictions, guided.result, sigma)
+        self.keeper.hold(guided.call.plan, guided.call.predictions, guided.result, sigma)
         if is_wanted:
             self.trace.kept = self.keeper.keep(self.base.model)
 

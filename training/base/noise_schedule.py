@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcfg_core.errors import InputError
-from gcfg_core.guidance.parameterization import PREDICTIONS
+from gcfg_core.guidance.parameterization import NETWORK_OUTPUTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class NoiseSchedule:
     _tables: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)  # cache by name, device and dtype
 
     def __post_init__(self) -> None:
-        if self.prediction_type not in PREDICTIONS:
-            raise InputError("prediction_type", " or ".join(PREDICTIONS), repr(self.prediction_type),
+        if self.prediction_type not in NETWORK_OUTPUTS:
+            raise InputError("prediction_type", " or ".join(NETWORK_OUTPUTS), repr(self.prediction_type),
                              "Choose from these.")  # fmt: skip
         if self.zero_terminal_snr and self.prediction_type == "epsilon":
             raise InputError("zero terminal SNR", "v_prediction", "epsilon", "At zero SNR eps says nothing about x_0.")
@@ -63,11 +63,11 @@ class NoiseSchedule:
 
     def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Return the training target."""
-        return PREDICTIONS[self.prediction_type].target(x0, noise, *self._at(t, x0))
+        return NETWORK_OUTPUTS[self.prediction_type].target(x0, noise, *self._at(t, x0))
 
     def denoised(self, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
         """Return x_0 from the network's output [B, ...] at t [B]."""
-        return PREDICTIONS[self.prediction_type].denoised(x_t, output, *self._at(t, x_t))
+        return NETWORK_OUTPUTS[self.prediction_type].denoised(x_t, output, *self._at(t, x_t))
 
     def snr(self, t: Tensor) -> Tensor:
         """Return a_t / (1 - a_t) at timesteps t [B], float64."""
@@ -85,7 +85,7 @@ class NoiseSchedule:
 
     def _weights(self, gamma: float) -> Tensor:
         snr = self.snr(torch.arange(self.steps))
-        return snr.clamp_max(gamma) / PREDICTIONS[self.prediction_type].snr(snr)
+        return snr.clamp_max(gamma) / NETWORK_OUTPUTS[self.prediction_type].snr(snr)
 
 
 def betas_of(config: Mapping[str, Any]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcfg_core.guidance.parameterization import PREDICTIONS
+from gcfg_core.guidance.parameterization import NETWORK_OUTPUTS
 
 from ..base.model import Base, Condition
 from ..base.noise_schedule import NoiseSchedule
@@ -44,8 +44,7 @@ class Denoiser:
     def denoised(self, x_t: Tensor, alpha: float, conditions: Sequence[Condition]) -> list[Tensor]:
         """Return x_0 [B, C, h, w] under each condition (batch 1); conditions of equal shape share a forward pass.
 
-        x_t may come from a model with another noise schedule: the network is run at its own timestep of the nearest
-            noise
+        x_t may come from a model with another noise schedule: the network runs at its own timestep of the nearest noise
         level, at most its noisiest, as in ComfyUI.
 
         Args:
@@ -59,7 +58,7 @@ class Denoiser:
             x_t = x_t * ((1.0 - most) ** 0.5 / noise)
             signal, noise = most**0.5, (1.0 - most) ** 0.5
         outputs = self._outputs(x_t, nearest_timestep(self.schedule, alpha), conditions)
-        prediction = PREDICTIONS[self.schedule.prediction_type]
+        prediction = NETWORK_OUTPUTS[self.schedule.prediction_type]
         return [prediction.denoised(x_t, output, signal, noise) for output in outputs]
 
     def _outputs(self, x_t: Tensor, t: int, conditions: Sequence[Condition]) -> list[Tensor]:
