@@ -59,7 +59,7 @@ def test_the_recipe_trains_every_model_and_goes_on_in_between(data: Path, tmp_pa
     kinds = {path.stem: read_concept(path).kind for path in (trained / "concepts").iterdir()}
     assert kinds["toon@4"] == kinds["pixel@2"] == "null-text-unet" and kinds["toon_with_text@4"] == "unet"
     (trained / "concepts" / "toon@2.safetensors").unlink()
-    with pytest.raises(InputError, match="a run of 2 steps, as toon@2 is, got one of 4"):
+    with pytest.raises(InputError, match="a run of 2 steps, as toon@2 is, got a run of 4"):
         train_all(data, tmp_path / "runs", trained, TINY)  # the run has gone further
     runs = dict(recipes(data, tmp_path / "at once", trained / "world", TINY))
     train(runs["toon@4"])
