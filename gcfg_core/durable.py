@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path, partial: Path, wait: bool = True) -> Iterator[Path]:
-    """Yield a new file to write into; it replaces ``target`` if the block succeeds.
+    """Yield the path of a new file to write; the file replaces ``target`` if the block succeeds.
 
     Args:
         target: an existing file is replaced only when the new file is complete.

@@ -79,7 +79,7 @@ def test_inspect_tells_what_loads_a_file(run, tmp_path):
     assert facts(run("inspect", bare).stdout)["loaded by"] == "Load Concept Model"
     assert facts(run("inspect", text).stdout)["loaded by"].endswith("or Load Diffusion Model")
     lines = facts(run("inspect", small, "--config", tmp_path / "config.json").stdout)
-    assert lines["loaded by"].startswith("nothing as it is: `convert` it") and lines["family"].startswith("sd2, ")
+    assert lines["loaded by"].startswith("nothing yet: `convert` it") and lines["family"].startswith("sd2, ")
     factors = {"conv_in.lora_A.weight": torch.zeros(2, 4, 3, 3), "conv_in.lora_B.weight": torch.zeros(32, 2, 1, 1)}
     whole = make_concept(SMALL["sd15"])
     features = {key: value for key, value in whole.tensors.items() if key.endswith("null_text_feature")}

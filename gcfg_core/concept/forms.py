@@ -15,7 +15,7 @@ from .lora_file import is_lora_concept, read_lora_concept, write_lora_concept
 from .null_text import FEATURE
 
 AnyConcept = Concept | LoraConcept
-Path = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Form:
         constants: returns its null-text constants by name.
     """
 
-    read: Callable[[Path], AnyConcept]
-    write: Callable[[Path, Any, Mapping[str, str] | None], None]
+    read: Callable[[AnyPath], AnyConcept]
+    write: Callable[[AnyPath, Any, Mapping[str, str] | None], None]
     on: Callable[[Any, Mapping[str, Tensor]], Concept]
     weights: tuple[str, ...]
     constants: Callable[[Any], dict[str, Tensor]]
@@ -60,7 +60,7 @@ def form_of(concept: AnyConcept) -> Form:
     return FORMS[concept.kind]
 
 
-def form_in(path: Path) -> Form:
+def form_in(path: AnyPath) -> Form:
     """Return the form of a file; that of a whole network if the file does not name its kind.
 
     Raises:

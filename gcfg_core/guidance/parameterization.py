@@ -23,25 +23,25 @@ class NetworkOutput:
     Attributes:
         target: returns the correct prediction from x0, eps, signal and deviation.
         denoised: returns x0 from x_t, the network's output, signal and deviation.
-        snr: the weight of an error of x0 at a signal-to-noise ratio, by which min-SNR weights divide (arXiv 2303.09556,
-            Section 3.4).
+        x0_weight: the weight that an error of x0 has at a signal-to-noise ratio, by which min-SNR weights divide (arXiv
+            2303.09556, Section 3.4).
     """
 
     target: Callable[[Tensor, Tensor, Scale, Scale], Tensor]
     denoised: Callable[[Tensor, Tensor, Scale, Scale], Tensor]
-    snr: Callable[[Tensor], Tensor]
+    x0_weight: Callable[[Tensor], Tensor]
 
 
 NETWORK_OUTPUTS = {
     "epsilon": NetworkOutput(
         target=lambda x0, eps, signal, deviation: eps,
         denoised=lambda x_t, eps, signal, deviation: (x_t - deviation * eps) / signal,
-        snr=lambda snr: snr,
+        x0_weight=lambda snr: snr,
     ),
     "v_prediction": NetworkOutput(  # v = signal * eps - deviation * x0 (progressive distillation, arXiv 2202.00512)
         target=lambda x0, eps, signal, deviation: signal * eps - deviation * x0,
         denoised=lambda x_t, v, signal, deviation: signal * x_t - deviation * v,
-        snr=lambda snr: snr + 1.0,
+        x0_weight=lambda snr: snr + 1.0,
     ),
 }
 

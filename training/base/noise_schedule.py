@@ -85,7 +85,7 @@ class NoiseSchedule:
 
     def _weights(self, gamma: float) -> Tensor:
         snr = self.snr(torch.arange(self.steps))
-        return snr.clamp_max(gamma) / NETWORK_OUTPUTS[self.prediction_type].snr(snr)
+        return snr.clamp_max(gamma) / NETWORK_OUTPUTS[self.prediction_type].x0_weight(snr)
 
 
 def betas_of(config: Mapping[str, Any]) -> Tensor:

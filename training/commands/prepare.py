@@ -10,7 +10,7 @@ from gcfg_core.concept.concept_file import write_concept
 
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
-from ..console.output import check_file
+from ..console.output import check_file, print_notes
 from ..console.program import PROGRAM
 from ..console.progress_bar import bar
 from ..console.setting_flags import parse_settings
@@ -24,7 +24,6 @@ from ..prepare.config import PrepareConfig
 from ..prepare.pictures import folder_latents, latent_side, noise_latents
 from ..prepare.start import start_concept
 from ..prepare.summary import PrepareSummary
-from .scene import print_notes
 
 PROG = f"{PROGRAM} prepare"
 ABOUT = "Measure a base model's cross-attention, and write the null-text start, with the measurements beside it."
@@ -55,7 +54,7 @@ def run(config: PrepareConfig) -> str:
     refuse_inside(config.output, [config.images])
     device = chosen_device(config.device)
     base = read_base(config.base, **{key: getattr(config, key, None) for key in OPTIONS})
-    print_notes(base)
+    print_notes(base.notes)
     latents = _latents(base, config, device)
     with bar("measuring null-text constants", "picture", iterable=latents) as shown:
         calibration = calibrate(base, shown, levels=config.levels, seed=config.seed, device=device)

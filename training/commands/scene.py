@@ -9,6 +9,7 @@ from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
+from ..console.output import print_notes
 from ..console.program import PROGRAM
 from ..device import DEVICE_HELP, DTYPES, chosen_device
 from ..sample.concept_model import concept_denoiser
@@ -59,7 +60,7 @@ def open_scene(source: Source, config: SceneConfig) -> tuple[Scene, Sampling, st
     """
     device = chosen_device(config.device)
     base = read_scene_base(source, config)
-    print_notes(base)
+    print_notes(base.notes)
     unknown = unknown_words(base, config.prompt, config.negative)
     if unknown:
         words, place = ", ".join(map(repr, unknown)), _base_path(source, config)
@@ -125,9 +126,3 @@ def _trained_size(base: Base, resolution: object, source: Source) -> int:
         return int(given)
     side = base.config.get("sample_size") or 64
     return int(side if isinstance(side, int) else side[0]) * base.codec.factor
-
-
-def print_notes(base: Base) -> None:
-    """Print the choices that were made while the base was read, a line each on stderr."""
-    for note in base.notes:
-        print(f"note: {note}", file=sys.stderr)

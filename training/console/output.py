@@ -1,8 +1,9 @@
 """Check output paths before the work starts, so that hours of it are not lost at the end; sizes in words."""
 
 import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gcfg_core.errors import InputError
@@ -69,3 +70,9 @@ def size_text(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000.0
     return f"{count:.2f} GB"
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print notes, a line each on stderr."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)

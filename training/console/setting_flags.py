@@ -83,8 +83,10 @@ def add_flag(
     kinds = _kinds(field.annotation)
     default = field.get_default(call_default_factory=True) if shown is None else shown
     note = "required" if field.is_required() and shown is None else f"default: {_text(default)}"
-    about = f"{field.description or name.replace('_', ' ')} ({note})".replace("%", "%%")
-    options: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
+    about = field.description or name.replace("_", " ")
+    if "default: " not in about:  # the description says it in words
+        about = f"{about} ({note})"
+    options: dict[str, Any] = {"help": about.replace("%", "%%"), "default": argparse.SUPPRESS}
     if bool in kinds:
         options["action"] = argparse.BooleanOptionalAction
     else:

@@ -62,7 +62,9 @@ def gamma_of(sigma_rel: float) -> float:
             "sigma_rels", f"numbers between 0 and {WIDEST:.3f}", str(sigma_rel), "EDM2 keeps 0.05 and 0.1."
         )
     square = sigma_rel**-2
-    return float(np.roots([1.0, 7.0, 16.0 - square, 12.0 - square]).real.max())
+    cubic = np.array([1.0, 7.0, 16.0 - square, 12.0 - square])
+    root = np.roots(cubic).real.max()
+    return float(root - np.polyval(cubic, root) / np.polyval(np.polyder(cubic), root))  # the same on every machine
 
 
 def power_profile(sigma_rel: float) -> Profile:

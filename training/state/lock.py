@@ -56,7 +56,7 @@ class RunLock:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove them from a folder that no other process writes into; a world that lost its place gets it back."""
+    """Remove partial files from a folder that no other process writes into, and restore a world that lost its place."""
     for path in folder.iterdir():
         replaced = REPLACED.fullmatch(path.name)
         if replaced and not (folder / replaced["name"]).exists():
