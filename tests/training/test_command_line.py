@@ -135,7 +135,7 @@ def test_inspect_takes_a_run_and_says_what_other_folders_are(
         (folder / sign).parent.mkdir(parents=True)
         (folder / sign).write_text("{}")
         assert told in refusal(capsys, "inspect", str(folder))
-    assert "got a folder. Give a file in it" in refusal(capsys, "convert", str(tmp_path), "out.safetensors")
+    assert "This is a folder. Give a file in it" in refusal(capsys, "convert", str(tmp_path), "out.safetensors")
 
 
 def test_inspect_shows_the_words_that_a_world_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ STEPS = 8
 
 
 class World:
-    """A scanned folder with captions, a plan and a filled cache."""
+    """A scanned folder with captions, an order of its pictures and a filled cache."""
 
     def __init__(self, folder: Path) -> None:
         for path in save_noise(folder / "images", [(40, 32), (32, 48), (37, 32), (50, 50)] * 2)[:6]:

@@ -224,7 +224,7 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"expected \S+ [KM]?B of free space, got 10 B\. Make space, \S+ [KM]?B more", full), full  # T11
     scan.pictures[0].path.unlink()
     monkeypatch.undo()
-    assert "cannot be read" in told(LatentCache(tmp_path / "c", TinyCodec()))
+    assert "an unreadable file" in told(LatentCache(tmp_path / "c", TinyCodec()))
 
 
 def _no_space(*paths: object) -> None:

@@ -204,7 +204,7 @@ def test_a_changed_or_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other bytes"):
         load_pixels(picture, EIGHT)
     path.unlink()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="an unreadable file"):
         load_pixels(picture, EIGHT)
 
 

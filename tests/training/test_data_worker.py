@@ -21,7 +21,7 @@ from test_data_dataset import World
 if __name__ == "__main__":
     world = World(Path(sys.argv[1]))
     from training.data.dataset import batches
-    kept = batches(world.plan, world.cache, world.scan, 0, 100, workers=2)
+    kept = batches(world.order, world.cache, world.scan, 0, 100, workers=2)
     print(next(kept).step, flush=True)
     if sys.argv[2] == "error":
         raise SystemExit("stopped")
