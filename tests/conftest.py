@@ -1,6 +1,5 @@
 """Put a real ComfyUI under the tests and load the pack into it as ComfyUI itself would."""
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,8 +20,6 @@ from comfy.model_patcher import ModelPatcher
 from rigs.memory import Memory, peak
 from rigs.pack import Pack, load_pack
 
-MOST_MEMORY = 3 << 30
-"""Bytes that this process may have at most."""
 memory = Memory()
 torch.set_grad_enabled(False)
 
@@ -37,12 +34,8 @@ def pytest_runtest_logfinish() -> None:
     memory.settle()
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail where the tests take more memory than a small machine has."""
+def pytest_sessionfinish() -> None:
     print(f"\nmost memory: {peak() / 1e9:.2f} GB")
-    if peak() > MOST_MEMORY and not session.exitstatus:
-        print(f"that is more than {MOST_MEMORY / 1e9:.2f} GB", file=sys.stderr)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
