@@ -52,6 +52,7 @@ class Run:
         self.resting = comfy.samplers.sampling_function  # before wrappers around the run replace it
         self.pair = {BASE} if plan.primary is None else {BASE, plan.sides[plan.primary][0]}
         self.branches = make_branches(plan, base, conds)
+        self._order = self._request_order()
         self.loaded = share_modules(self.branches)
         self.latent_shapes = LatentShapes()
         place(self.branches, self.trace.models)
@@ -182,12 +183,10 @@ class Run:
                 tally.add(index, len(own), (start, moment(branch.patcher.load_device)))
         return predictions
 
-    @property
-    def _order(self) -> list[int]:
-        """Return positives before references. ComfyUI reverses them in its batch: all with role 1, then all with role
-        0.
+    def _request_order(self) -> list[int]:
+        """Return positives before references. ComfyUI turns its batch round: all with role 1, then with role 0.
 
-        The primary pair is outermost because caches measure the first of a batch: the base, as under CFGGuider.
+        The primary pair stands outermost, since caches measure the first of a batch: the base, as under CFGGuider.
         """
         roles = self.base.roles
         return sorted(range(len(roles)), key=lambda j: (roles[j], (j in self.pair) == (roles[j] == UNCOND)))
