@@ -8,7 +8,6 @@ from ..gcfg_core.errors import ConceptFileError
 from ..gcfg_core.world.page import TEXT, UNET, WORLD
 from .comfyui.types import CATEGORY, search_aliases
 from .loading.model_folders import WORLDS, world_folders
-from .loading.world_loader import load_world
 
 NONE = "no world found"
 
@@ -61,6 +60,8 @@ class LoadStarterWorldNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, world: str) -> io.NodeOutput:
+        from .loading.world_loader import load_world  # when it is needed: ComfyUI starts sooner
+
         folder = world_folders().get(world)
         try:
             if folder is None:

@@ -20,6 +20,9 @@ from comfy.model_patcher import ModelPatcher
 from rigs.memory import Memory, peak
 from rigs.pack import Pack, load_pack
 
+MOST_MEMORY = 3e9
+"""In bytes, for this process."""
+
 memory = Memory()
 torch.set_grad_enabled(False)
 
@@ -34,8 +37,11 @@ def pytest_runtest_logfinish() -> None:
     memory.settle()
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     print(f"\nmost memory: {peak() / 1e9:.2f} GB")
+    if peak() > MOST_MEMORY and not session.exitstatus:
+        print(f"the tests may take {MOST_MEMORY / 1e9:.0f} GB: find the one that takes more")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

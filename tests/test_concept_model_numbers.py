@@ -1,25 +1,26 @@
 """The same concept file gives the same numbers in diffusers, built as the paper's authors do, and in ComfyUI."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
-from gcfg_core.concept.unet_configs import CONFIGS
+from rigs.diffusers_twin import compare_with_twin, full_size_sd15
 from rigs.graphs import norm_error
+from rigs.host import enter_host
 from rigs.null_text import (
     SMALL,
     WIDE,
     as_denoised,
     authors_unet,
     concept_path,
-    denoised_by_concept,
-    forget_concepts,
     make_concept,
     sdxl_constants,
     text_unet,
-    unet_inputs,
 )
 
 CASES = [
@@ -31,21 +32,6 @@ CASES = [
 ]
 
 
-def compare(model, twin, config, v=False, **given):
-    """Relative error of ComfyUI's prediction against the diffusers twin's, the shared part (the latent) taken off.
-
-    What is ``given`` takes the place of `unet_inputs` for the twin.
-    """
-    x = torch.randn(2, config["in_channels"], 16, 24, generator=torch.Generator().manual_seed(3)) * 5
-    sigma = model.model_sampling.sigma(torch.tensor([100.0, 700.0]))
-    inputs = {**unet_inputs(config), **given}
-    expected = as_denoised(
-        lambda scaled, t: twin(**{**inputs, "sample": scaled, "timestep": t}).sample, model, x, sigma, v
-    )
-    shared = x / (sigma.view(-1, 1, 1, 1) ** 2 + 1) if v else x
-    return norm_error(denoised_by_concept(model, x, sigma) - shared, expected - shared)
-
-
 @pytest.mark.parametrize("widths", [[64, 96, 96], [96, 64, 32]])
 def test_levels_need_be_no_multiples_of_the_first(load_concept, tmp_path, widths):
     levels = {"layers_per_block": 1, "transformer_layers_per_block": 1, "attention_head_dim": 4}
@@ -54,7 +40,7 @@ def test_levels_need_be_no_multiples_of_the_first(load_concept, tmp_path, widths
     config = {**SMALL["sd15"], **levels, **blocks, "block_out_channels": widths}
     path = concept_path(tmp_path, config)
     twin = authors_unet(config, load_file(path))
-    assert compare(load_concept(path).model, twin, config) <= 1e-4
+    assert compare_with_twin(load_concept(path).model, twin, config) <= 1e-4
 
 
 @pytest.mark.parametrize("name, prediction, zero_snr", CASES)
@@ -64,7 +50,7 @@ def test_same_file_gives_the_same_output_in_diffusers_and_here(load_concept, tmp
     twin = authors_unet(config, {key: value for key, value in load_file(path).items() if not key.startswith("gcfg.")})
     model = load_concept(path).model
     assert model.get_dtype() == torch.float32
-    error = compare(model, twin, config, prediction == "v_prediction")
+    error = compare_with_twin(model, twin, config, prediction == "v_prediction")
     print(f"{name} {prediction}: relative error {error:.1e}")
     assert error <= 1e-4
     assert (float(model.model_sampling.sigma_max) > 1000) == zero_snr
@@ -81,18 +67,14 @@ def test_the_authors_own_files_load(load_concept, tmp_path, suffix, name):
         ids = torch.tensor([[1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0]]).repeat(2, 1)
         given["added_cond_kwargs"] = {"text_embeds": torch.zeros(2, 1280), "time_ids": ids}
     twin = authors_unet(WIDE[name], tensors)
-    assert compare(load_concept(path).model, twin, WIDE[name], **given) <= 1e-4
+    assert compare_with_twin(load_concept(path).model, twin, WIDE[name], **given) <= 1e-4
 
 
 @pytest.mark.slow
-def test_full_size_sd15_gives_the_same_output(load_concept, tmp_path):
-    config = CONFIGS["sd15"]
-    path = concept_path(tmp_path, config)
-    forget_concepts()
-    model = load_concept(path).model
-    assert sum(p.numel() for p in model.diffusion_model.parameters()) == pytest.approx(815.5e6, rel=1e-4)
-    twin = authors_unet(config, load_file(path))
-    error = compare(model, twin, config)
+def test_full_size_sd15_gives_the_same_output(tmp_path):
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=enter_host) as alone:  # it takes 7 GB
+        parameters, error = alone.submit(full_size_sd15, tmp_path).result()
+    assert parameters == pytest.approx(815.5e6, rel=1e-4)
     print(f"full SD1.5: relative error {error:.1e}")
     assert error <= 1e-4
 

@@ -98,13 +98,13 @@ def test_a_second_copy_of_the_pack_adds_no_second_route(pack, monkeypatch):
 
 @pytest.fixture
 def describe_all(pack, monkeypatch):
-    """Prompt, node ids and what is to be replaced in the route's module, to what is shown."""
-    route, posted = pack.module("nodes.live.route"), pack.module("nodes.live.posted")
+    """Prompt, node ids and what is to be replaced in its module, to what is shown."""
+    module, posted = pack.module("nodes.live.describe_all"), pack.module("nodes.live.posted")
 
     def describe(prompt: Any, *nodes: str, **replaced: Any) -> dict[str, Any]:
         for name, value in replaced.items():
-            monkeypatch.setattr(route, name, value)
-        return route.describe_all(posted.read_posted({"prompt": prompt, "nodes": list(nodes)}))
+            monkeypatch.setattr(module, name, value)
+        return module.describe_all(posted.read_posted({"prompt": prompt, "nodes": list(nodes)}))
 
     return describe
 

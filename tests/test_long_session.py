@@ -1,7 +1,6 @@
 """Many prompts in a row on one server: memory and open files stay, and the last result is the first.
 
-Templates need different amounts of memory and give it back a moment after their results, so the median of a round over
-all of them is compared.
+Templates need different amounts of memory, so the median and the peak of a round over all of them are compared.
 """
 
 import copy
@@ -22,7 +21,7 @@ from rigs.server import ComfyServer
 from rigs.substitute import substitute
 
 PROMPTS, SETTLED = 200, 20
-MOST_GROWTH, MOST_GROWTH_OF_PEAK = 1.03, 1.06
+MOST_GROWTH = 1.02
 SECONDS_TO_CLOSE = 2.0
 """For the server to close the connection of a prompt that is done."""
 TEMPLATES = sorted((ROOT / "workflows" / "api").glob("starter_*.json"))
@@ -48,7 +47,9 @@ def changed(prompt: dict[str, dict], r: random.Random) -> dict[str, dict]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_hundred_prompts_over_all_starter_templates() -> None:
+def test_two_hundred_prompts_over_all_starter_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):  # glibc keeps freed tensors otherwise
+        monkeypatch.setenv(name, str(128 << 10))
     assert len(TEMPLATES) == 14
     r = random.Random(0)
     templates = [template(path) for path in TEMPLATES]
@@ -74,5 +75,5 @@ def test_two_hundred_prompts_over_all_starter_templates() -> None:
     before, after = map(statistics.median, rounds)
     print(f"memory {before / 1e6:.0f} -> {after / 1e6:.0f} MB, open files {settled} -> {last}")
     assert after <= MOST_GROWTH * before, [round(one / 1e6) for one in memory]
-    assert max(rounds[1]) <= MOST_GROWTH_OF_PEAK * max(rounds[0]), [round(one / 1e6) for one in memory]
+    assert max(rounds[1]) <= MOST_GROWTH * max(rounds[0]), [round(one / 1e6) for one in memory]
     assert last <= settled

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
-from typing import TYPE_CHECKING, Any
-
-from .describe import describe
-from .posted import Posted, read_posted
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 PATH = "/gcfg/describe"
 MOST_BYTES = 1 << 20
-MOST_SECONDS = 2.0
-"""For one request: the server does nothing else meanwhile."""
 
 
 def add_routes() -> None:
@@ -39,9 +33,12 @@ async def answer(request: web.Request) -> web.Response:
     """Describe the nodes named in a request.
 
     Returns:
-        {"nodes": {id: content of its panel}}, see ``describe``; or {"error": what is wrong}, with status 400 or 413.
+        {"nodes": {id: content of its panel}}, see ``describe_all``; or {"error": what is wrong} with status 400, 413.
     """
     from aiohttp import web
+
+    from .describe_all import describe_all  # when it is needed: ComfyUI starts sooner
+    from .posted import read_posted
 
     body = bytearray()
     async for part in request.content.iter_any():
@@ -53,19 +50,3 @@ async def answer(request: web.Request) -> web.Response:
     except (ValueError, RecursionError) as error:
         return web.json_response({"error": str(error)}, status=400)
     return web.json_response({"nodes": describe_all(posted)})
-
-
-def describe_all(posted: Posted) -> dict[str, Any]:
-    """Describe each requested node; the last ones wait if the request takes the server too long."""
-    shown: dict[str, Any] = {}
-    until = time.monotonic() + MOST_SECONDS
-    for node_id in posted.asked:
-        if time.monotonic() > until:
-            shown[node_id] = {"waits": "The graph is too large to be described before a run."}
-            continue
-        try:
-            shown[node_id] = describe(posted, node_id)
-        except Exception:  # a bug of this pack: for the log, never for the page
-            logging.exception("GCFG: %s could not be described", posted.name(node_id))
-            shown[node_id] = {"error": "It could not be described; the log says why."}
-    return shown
