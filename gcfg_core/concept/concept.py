@@ -6,10 +6,18 @@ from typing import Any
 
 from torch import Tensor
 
-from .families import architecture_of, family_of
+from .families import architecture_of, family_of, layout_of
 from .kinds import KINDS, NULL_TEXT_UNET
+from .unet_layout import TIME_IDS
+from .unet_tensors import Shapes
 
 TEXT_EMBEDS, TIME_IDS_NAME = "gcfg.text_embeds", "gcfg.time_ids"
+
+
+def constant_shapes(config: Mapping[str, Any]) -> Shapes:
+    """Return the shapes of SDXL's constants under their names in a file; empty for other networks."""
+    pooled = layout_of(config).pooled_dim
+    return {} if pooled is None else {TEXT_EMBEDS: (1, pooled), TIME_IDS_NAME: (1, TIME_IDS)}
 
 
 @dataclass(frozen=True, eq=False)

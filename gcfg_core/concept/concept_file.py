@@ -13,19 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConceptFileError, some
-from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
+from ..errors import ConceptFileError
+from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept, constant_shapes
 from .families import guess_prediction_type, layout_of, shapes_of
 from .metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
 from .pixel_latents import PIXEL_FORMATS, pixel_block
 from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
+from .tensor_check import check_tensors
 from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_configs import infer_config
-from .unet_layout import TIME_IDS
 
 EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
-AGAIN = "Copy or download the file again, or export the concept again."
 
 
 def is_concept_file(path: str | os.PathLike[str]) -> bool:
@@ -92,38 +91,13 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
 
 
 def check_concept(concept: Concept, name: str) -> None:
-    """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes."""
-    layout = layout_of(concept.config)
-    expected = shapes_of(concept.config, concept.null_text)
-    missing = sorted(set(expected) - set(concept.tensors))
-    unexpected = sorted(set(concept.tensors) - set(expected))
-    if missing:
-        raise ConceptFileError.saying(name, f"The file lacks tensor {some(missing)}. {AGAIN}")
-    if unexpected:
-        kind = f"{concept.kind} of {len(expected)} tensors"
-        raise ConceptFileError.saying(name, f"A {kind} does not have tensor {some(unexpected)}. {AGAIN}")
-    for key, shape in expected.items():
-        _check_tensor(name, key, concept.tensors[key], shape)
-    for key, value, width in (
-        (TEXT_EMBEDS, concept.text_embeds, layout.pooled_dim),
-        (TIME_IDS_NAME, concept.time_ids, TIME_IDS if layout.pooled_dim else None),
-    ):
-        wanted = concept.null_text and width is not None
-        if wanted and value is None:
-            raise ConceptFileError.saying(name, f"The file lacks tensor {key} [1, {width}]. {AGAIN}")
-        if value is not None and width is None:
-            raise ConceptFileError.saying(name, f"This network has no SDXL constants, but the file has {key}. {AGAIN}")
-        if value is not None and width is not None:
-            _check_tensor(name, key, value, (1, width))
-
-
-def _check_tensor(name: str, key: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(value.shape) != shape:
-        raise ConceptFileError(name, f"{key} of shape {list(shape)}", f"shape {list(value.shape)}", AGAIN)
-    if not value.is_floating_point():
-        raise ConceptFileError(
-            name, f"{key} of a floating point type", str(value.dtype), "Quantized concepts are not supported."
-        )
+    """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes, and
+    of a null-text SDXL also its constants."""
+    constants = constant_shapes(concept.config)
+    if not concept.null_text:
+        constants = {key: shape for key, shape in constants.items() if key in concept.constants}
+    shapes = {**shapes_of(concept.config, concept.null_text), **constants}
+    check_tensors(name, concept.kind, {**concept.tensors, **concept.constants}, shapes)
 
 
 def _inferred(

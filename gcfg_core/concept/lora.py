@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from ..errors import ConceptFileError, some
-from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept
-from .concept_file import AGAIN
-from .families import layout_of, shapes_of
+from .concept import Concept, constant_shapes
+from .families import shapes_of
 from .kinds import NULL_TEXT_LORA, NULL_TEXT_UNET
 from .null_text import FEATURE
-from .unet_layout import TIME_IDS
+from .tensor_check import AGAIN, check_tensors, differing
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -76,7 +75,6 @@ class LoraConcept:
 def check_lora_concept(lora: LoraConcept, name: str) -> None:
     """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network, with all of
     the network's constants."""
-    layout = layout_of(lora.config)
     network = shapes_of(lora.config, null_text=True)
     expected = {key: shape for key, shape in network.items() if key.endswith(f".{FEATURE}")}
     if not lora.factors:
@@ -87,9 +85,12 @@ def check_lora_concept(lora: LoraConcept, name: str) -> None:
         raise ConceptFileError(name, what, some(sorted(foreign)), AGAIN)
     for layer in {_layer(key) for key in lora.factors}:
         expected |= _factor_shapes(name, layer, network[f"{layer}.weight"], lora.rank)
-    if layout.pooled_dim is not None:
-        expected |= {TEXT_EMBEDS: (1, layout.pooled_dim), TIME_IDS_NAME: (1, TIME_IDS)}
-    _check_shapes(name, {**lora.factors, **lora.features, **lora.with_tensors({}).constants}, expected)
+    expected |= constant_shapes(lora.config)
+    tensors = {**lora.factors, **lora.features, **lora.with_tensors({}).constants}
+    check_tensors(name, lora.kind, tensors, expected)
+    broken = sorted(key for key, value in tensors.items() if not torch.isfinite(value).all())
+    if broken:
+        raise ConceptFileError(name, f"{some(broken)} of finite numbers", "inf or nan", AGAIN)
 
 
 def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
@@ -104,7 +105,7 @@ def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
     """
     shapes = shapes_of(lora.config, null_text=True)
     kept = {key: shape for key, shape in shapes.items() if not key.endswith(f".{FEATURE}")}
-    odd = sorted(key for key, shape in kept.items() if key not in base or tuple(base[key].shape) != shape)
+    odd = differing(base, kept)
     if odd:
         raise ConceptFileError("base model", f"the network of {lora.base or 'the LoRA concept'}",
                                f"a difference at {some(odd)}", "Give the base model it was trained from.")  # fmt: skip
@@ -132,16 +133,3 @@ def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int) -> 
     if len(shape) not in (2, 4):
         raise ConceptFileError(name, "factors of linear layers and convolutions", f"{layer}{DOWN}", AGAIN)
     return {f"{layer}{DOWN}": (rank, *shape[1:]), f"{layer}{UP}": (shape[0], rank, *[1] * (len(shape) - 2))}
-
-
-def _check_shapes(name: str, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
-    missing, foreign = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    if missing or foreign:
-        got = f"unexpected {some(foreign)}" if foreign else "a file without it"
-        raise ConceptFileError(name, f"tensor {some(missing)}" if missing else "only the tensors of a LoRA", got, AGAIN)
-    for key, shape in expected.items():
-        if tuple(tensors[key].shape) != shape or not tensors[key].is_floating_point():
-            got = f"{list(tensors[key].shape)} {str(tensors[key].dtype).removeprefix('torch.')}"
-            raise ConceptFileError(name, f"{key} {list(shape)} of a floating point type", got, AGAIN)
-        if not torch.isfinite(tensors[key]).all():
-            raise ConceptFileError(name, f"{key} of finite numbers", "inf or nan", AGAIN)

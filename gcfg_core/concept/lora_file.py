@@ -26,12 +26,12 @@ from torch import Tensor
 
 from ..errors import ConceptFileError, some
 from .concept import TEXT_EMBEDS, TIME_IDS_NAME
-from .concept_file import AGAIN
 from .families import shapes_of
 from .kinds import NULL_TEXT_LORA
 from .lora import DOWN, UP, LoraConcept, check_lora_concept
 from .metadata import FORMAT_KEY, KIND_KEY, describe, major_of, parse
 from .null_text import FEATURE
+from .tensor_check import AGAIN
 from .tensor_file import open_tensors, tensor_names, write_tensors
 
 LORA_FORMAT = 2

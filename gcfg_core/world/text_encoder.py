@@ -19,8 +19,9 @@ from typing import Any
 from torch import Tensor
 
 from ..concept.metadata import FORMAT, FORMAT_KEY
+from ..concept.tensor_check import check_tensors
 from ..concept.tensor_file import open_tensors, write_tensors
-from ..errors import ConceptFileError, some
+from ..errors import ConceptFileError
 from .tokenizer import BEGIN, END, PAD, WordTokenizer
 
 KIND = "text-encoder"
@@ -111,17 +112,7 @@ def tensor_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def check_text_encoder(encoder: SmallTextEncoder) -> None:
     """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes."""
     check_config(encoder.config, encoder.tokenizer)
-    expected = tensor_shapes(encoder.config)
-    missing = sorted(set(expected) - set(encoder.tensors))
-    unexpected = sorted(set(encoder.tensors) - set(expected))
-    if missing or unexpected:
-        odd = f"{some(missing)} missing" if missing else f"{some(unexpected)} unknown"
-        raise ConceptFileError("tensors", f"the {len(expected)} of a text encoder", odd, AGAIN)
-    for key, shape in expected.items():
-        value = encoder.tensors[key]
-        if tuple(value.shape) != shape or not value.is_floating_point():
-            got = f"{value.dtype} {list(value.shape)}"
-            raise ConceptFileError(key, f"floating point numbers {list(shape)}", got, AGAIN)
+    check_tensors("tensors", KIND, encoder.tensors, tensor_shapes(encoder.config), AGAIN)
 
 
 def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:

@@ -105,7 +105,7 @@ def test_a_unet_of_another_family(folder: Path) -> None:
 
 def test_weights_of_another_size(folder: Path) -> None:
     change_json(folder / "unet" / "config.json", block_out_channels=[32, 64])
-    refused(folder, "UNet", "shape|missing")
+    refused(folder, "UNet", "shape|lacks")
 
 
 def test_an_inpainting_unet(folder: Path) -> None:
@@ -168,10 +168,10 @@ def test_a_torn_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dropped", "words"),
     [
-        ("model.diffusion_model.middle_block.0.", ("UNet", "missing")),
+        ("model.diffusion_model.middle_block.0.", ("UNet", "lacks")),
         ("model.diffusion_model.", ("got a VAE",)),
         ("first_stage_model.", ("AutoencoderKL", "none")),
-        ("first_stage_model.decoder.mid.block_1", ("VAE", "missing")),
+        ("first_stage_model.decoder.mid.block_1", ("Autoencoder", "lacks")),
         ("cond_stage_model.", ("text encoder",)),
     ],
 )

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gcfg_core.concept.tensor_check import check_tensors
 from gcfg_core.concept.tensor_file import open_tensors
-from gcfg_core.errors import ConceptFileError, InputError, some
+from gcfg_core.errors import ConceptFileError, InputError
 
 from .single_file_kind import refuse_quantized
 
@@ -136,18 +137,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Modu
     Raises:
         InputError: a tensor is missing, unknown or has another shape.
     """
-    expected = module.state_dict()
-    kind = type(module).__name__
-    for names, what in ((set(expected) - set(tensors), "missing"), (set(tensors) - set(expected), "unknown")):
-        if names:
-            remedy = "It is incomplete or another kind of model. " + AGAIN
-            raise InputError(name, f"the tensors of its {kind}", f"{what} {some(sorted(names))}", remedy)
-    for key, value in expected.items():
-        if tensors[key].shape != value.shape:
-            got = f"shape {list(tensors[key].shape)}"
-            raise InputError(name, f"{key} of shape {list(value.shape)}", got, "The configuration is another model's.")
-        if not tensors[key].is_floating_point():
-            remedy = "Quantized models cannot be trained; give the original."
-            raise InputError(name, f"{key} of a floating point type", str(tensors[key].dtype), remedy)
-    module.load_state_dict({key: tensors[key].to(torch.float32, copy=True) for key in expected}, assign=True)
+    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    check_tensors(name, type(module).__name__, tensors, shapes, "It is incomplete or another kind of model. " + AGAIN)
+    module.load_state_dict({key: tensors[key].to(torch.float32, copy=True) for key in shapes}, assign=True)
     return module.eval()

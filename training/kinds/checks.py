@@ -8,6 +8,7 @@ from torch import Tensor
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.families import shapes_of
 from gcfg_core.concept.lora import LoraConcept, check_lora_concept
+from gcfg_core.concept.tensor_check import differing
 from gcfg_core.errors import ConceptFileError, InputError
 
 from ..base.model import Base
@@ -59,9 +60,7 @@ def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, na
         null_text: True if constants replace the cross-attention.
         name: the checkpoint's, for the message.
     """
-    shapes = shapes_of(base.config, null_text)
-    odd = [key for key, value in weights.items() if key in shapes and tuple(value.shape) != shapes[key]]
-    odd += [key for key in shapes if key not in weights]
+    odd = differing(weights, shapes_of(base.config, null_text))
     if odd:
         raise InputError(name, "the network of this base", f"a difference at {odd[0]}", GIVE)
 

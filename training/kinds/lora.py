@@ -12,6 +12,7 @@ from gcfg_core.concept.forms import AnyConcept
 from gcfg_core.concept.lora import DOWN, UP, LoraConcept
 from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
 from gcfg_core.concept.null_text import FEATURE
+from gcfg_core.concept.tensor_check import differing
 from gcfg_core.errors import ConceptFileError, InputError
 
 from ..base.model import Base
@@ -86,8 +87,7 @@ def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
     if not factors:
         return
     own = {name.replace(".default.", "."): value for name, value in unet.named_parameters() if ".lora_" in name}
-    odd = [key for key in sorted({*own, *factors}) if key not in own or key not in factors]
-    odd += [key for key in own if key in factors and own[key].shape != factors[key].shape]
+    odd = sorted(set(factors) - set(own)) or differing(factors, {key: tuple(value.shape) for key, value in own.items()})
     if odd:
         raise InputError("start", "a LoRA of these lora_targets and this lora_rank", f"a difference at {odd[0]}",
                          "Give the settings that the LoRA was trained with.")  # fmt: skip
