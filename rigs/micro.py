@@ -31,6 +31,14 @@ UNET = {
 }
 FLAT = {**UNET, "transformer_depth_middle": -2}
 """Without the middle block: half the layers, for tests that ask many predictions."""
+DEEP = {
+    **UNET,
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 2],
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+}
+"""With two levels and attention on each, for patches that look for them (PAG, SAG, FreeU)."""
 
 
 def micro_model(

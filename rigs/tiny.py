@@ -68,13 +68,6 @@ def _v_prediction_mark() -> dict[str, Tensor]:
 
 
 _UNET = comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel
-_HOOKS = {
-    "num_res_blocks": [1, 1],
-    "channel_mult": [1, 2],
-    "transformer_depth": [1, 1],
-    "transformer_depth_output": [1, 1, 1, 1],
-    "transformer_depth_middle": 1,
-}
 _VEGA = {
     "num_res_blocks": [2, 2, 2],
     "channel_mult": [1, 1, 1],
@@ -106,10 +99,8 @@ KINDS: dict[str, Kind] = {
         comfy.ldm.modules.diffusionmodules.mmdit.OpenAISignatureMMDITWrapper, _MMDIT, 4096, pooled=2048, channels=16
     ),
     "wan": Kind(comfy.ldm.wan.model.WanModel, _WAN, 4096, channels=16, frames=2),
-    "hooks15": Kind(_UNET, _unet(768, **_HOOKS), 768),
 }
-"""SD1.5 eps, SD2 v-prediction, SDXL (as Segmind Vega), SD3 flow, Wan 2.1 text to video, and an SD1.5 with two
-levels and a middle block for patches that look for them (PAG, SAG, FreeU)."""
+"""SD1.5 eps, SD2 v-prediction, SDXL (as Segmind Vega), SD3 flow and Wan 2.1 text to video."""
 
 
 def unet_state(kind: str, seed: int = 0) -> dict[str, Tensor]:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import DEEP, micro_cond, micro_model
 from rigs.probe import denoised, guided
-from rigs.tiny import load_tiny, tiny_cond
 
 LIMIT = 1e-5
 HOOKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -82,7 +81,7 @@ class TestOneTerm:
 
     @pytest.mark.parametrize("name", ["PAG", "SAG", "APG"])
     def test_equals_cfg_guider_on_a_bigger_network(self, pack: Any, name: str) -> None:
-        model, (cond, uncond) = hooked(pack, load_tiny("hooks15"), [name]), (tiny_cond("sd15", i) for i in range(2))
+        model, (cond, uncond) = hooked(pack, micro_model(unet=DEEP), [name]), (micro_cond(i) for i in range(2))
         sigmas = (3.0, 1.0)  # falling, since APG's node forgets its running average when sigma rises
         ours = guided(gcfg(pack, model, uncond, {"positive": cond, "weight": WEIGHT}), points(sigmas, size=16), sigmas)
         core = guided(cfg(model, cond, uncond, WEIGHT), points(sigmas, size=16), sigmas)

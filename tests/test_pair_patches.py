@@ -10,10 +10,9 @@ from torch import Tensor
 
 from rigs.counter import count_forwards
 from rigs.graphs import SIGMAS, cfg, gcfg, points, relative_error
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import DEEP, micro_cond, micro_model
 from rigs.pair_patches import PAIR_PATCHES, hooked, pair_patched
 from rigs.probe import guided
-from rigs.tiny import load_tiny, tiny_cond
 
 LIMIT = 1e-5
 C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
@@ -126,12 +125,12 @@ def test_every_patch_of_core(pack: Any, name: str) -> None:
     """One forward for all but those that core itself made for a pair."""
     if name not in nodes.NODE_CLASS_MAPPINGS:
         pytest.skip(f"this ComfyUI has no {name}")
-    model = load_tiny("hooks15", 0)
+    model = micro_model(0, unet=DEEP)
 
     def fresh() -> Any:
         return pack.run(name, model=model, **CORE_PATCHES[name])[0]
 
-    uncond, *conds = (tiny_cond("hooks15", i) for i in range(4))
+    uncond, *conds = (micro_cond(i) for i in range(4))
     check(pack, fresh, conds, uncond, points(size=16))
     terms = [{"positive": cond, "weight": 1.0} for cond in conds]
     terms[0]["weight"] = 2.0
@@ -142,7 +141,7 @@ def test_every_patch_of_core(pack: Any, name: str) -> None:
 
 def test_no_patch_of_core_is_left_out(pack: Any) -> None:
     """Every node from MODEL to MODEL that puts something inside a forward, run with its defaults."""
-    model, found = load_tiny("hooks15", 0), set()
+    model, found = micro_model(0, unet=DEEP), set()
     inside = pack.module("nodes.other_packs.foreign_patches")
     before = len(list(inside._in_a_forward(model, model.model_options, [])))
     for name, cls in nodes.NODE_CLASS_MAPPINGS.items():

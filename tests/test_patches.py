@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from rigs.graphs import SIGMAS, gcfg, points, relative_error
-from rigs.micro import micro_cond, micro_model
+from rigs.micro import DEEP, micro_cond, micro_model
 from rigs.probe import denoised, guided
-from rigs.tiny import load_tiny, tiny_cond
 
 LIMIT = 1e-5
 C, D, E, U = (micro_cond(i) for i in (1, 2, 3, 4))
@@ -31,9 +30,9 @@ def tome(pack: Any, model: Any) -> Any:
 @pytest.mark.parametrize("where", ["base", "term", "variant"])
 @pytest.mark.parametrize("patch", [free_u, hyper_tile, tome], ids=lambda patch: patch.__name__)
 def test_patches_of_core_nodes_act_there_and_only_there(pack: Any, patch: Callable, where: str) -> None:
-    conds = [tiny_cond("sd15", i) for i in range(2)]
+    conds = [micro_cond(i) for i in range(2)]
     x, sigma = points((3.0,), size=16), (3.0,)
-    base, other = load_tiny("hooks15", 0), load_tiny("hooks15", 5)
+    base, other = micro_model(0, unet=DEEP), micro_model(5, unet=DEEP)
     base = patch(pack, base) if where == "base" else base
     other = patch(pack, base) if where == "variant" else patch(pack, other) if where == "term" else other
     torch.manual_seed(0)
@@ -41,7 +40,7 @@ def test_patches_of_core_nodes_act_there_and_only_there(pack: Any, patch: Callab
     torch.manual_seed(0)
     zero, side = denoised(base, conds[0], x[0], 3.0), denoised(other, conds[1], x[0], 3.0)
     assert relative_error(ours, [zero + (side - zero) * 2.0]) <= LIMIT
-    bare = {"base": load_tiny("hooks15", 0), "term": load_tiny("hooks15", 5), "variant": base}[where]
+    bare = {"base": micro_model(0, unet=DEEP), "term": micro_model(5, unet=DEEP), "variant": base}[where]
     patched, cond = (base, conds[0]) if where == "base" else (other, conds[1])
     assert relative_error([denoised(patched, cond, x[0], 3.0)], [denoised(bare, cond, x[0], 3.0)]) > 1e-4
 

@@ -75,7 +75,7 @@ def test_lora_file_is_the_same_lora():
     assert torch.equal(sample(clone, micro_cond(1), micro_cond(0)), expected)
 
 
-EXPECTED = {"sd15": "SD15", "sd2v": "SD20", "sdxl": "Segmind_Vega", "sd3": "SD3", "wan": "WAN21_T2V", "hooks15": "SD15"}
+EXPECTED = {"sd15": "SD15", "sd2v": "SD20", "sdxl": "Segmind_Vega", "sd3": "SD3", "wan": "WAN21_T2V"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
