@@ -29,7 +29,7 @@ CONCEPTS = ("toon.safetensors", "pixel.safetensors", "toon_with_text.safetensors
 
 
 def template(path: Path) -> dict[str, dict]:
-    return substitute(json.loads(path.read_text(encoding="utf-8")), steps=4, size=64).prompt
+    return substitute(json.loads(path.read_text(encoding="utf-8")), steps=2, size=32).prompt
 
 
 def changed(prompt: dict[str, dict], r: random.Random) -> dict[str, dict]:
