@@ -25,7 +25,7 @@ from pathlib import Path
 from train_rigs.bases import tiny_base
 from train_rigs.pictures import save_noise
 folder = Path(sys.argv[1])
-tiny_base("sd15", folder, width=320).save_folder(folder / "base")
+tiny_base("sd15", folder, width=64).save_folder(folder / "base")
 save_noise(folder / "images", [(64, 64), (96, 64), (64, 96), (80, 80), (64, 64), (72, 64)])
 """
 
@@ -43,7 +43,7 @@ def trainer(*arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a short run on a tiny base of SD1.5's width."""
+    """The folder of a short run on a tiny base."""
     folder = tmp_path_factory.mktemp("trained")
     trainer("-c", MAKE, folder)
     trainer(
