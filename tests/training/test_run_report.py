@@ -1,5 +1,6 @@
 """What `train` tells: before it begins, when it goes on, when it is done, and when it is stopped."""
 
+import os
 import re
 import shutil
 import signal
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from train_rigs.commands import make_given, spawn_train, train, train_in_pair
+from train_rigs.commands import make_given, start_train, train, train_in_pair
+from train_rigs.processes import PATIENCE
 from train_rigs.worlds import tiny_world
 
 from training.base.world_write import write_world
@@ -242,12 +244,13 @@ def test_ctrl_c_while_constants_are_measured_is_one_line(
 
 @pytest.mark.parametrize(("name", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_so_by_its_exit_code(given: Path, tmp_path: Path, name: signal.Signals, code: int) -> None:
-    process = spawn_train(given, tmp_path / "run", "--steps", "100000", "--save-every", "100000")
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+    log, metrics = tmp_path / "log.txt", tmp_path / "run" / "metrics.jsonl"
+    process = start_train(given, tmp_path / "run", log, "--steps", "100000", "--save-every", "100000")
+    while process.is_alive() and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.1)
-    process.send_signal(name)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == code, err
+    os.kill(process.pid, name)
+    process.join(PATIENCE)
+    err = log.read_text()
+    assert process.exitcode == code, err
     step = step_of(checkpoints(tmp_path / "run" / "checkpoints")[-1])
     assert err.endswith(f"stopped at step {step}; the same command continues from there\n") and "Traceback" not in err

@@ -1,9 +1,8 @@
 """`python -m training train` with small settings, in this process or in one of its own."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from accelerate.state import AcceleratorState
 
@@ -11,7 +10,7 @@ from training.cli import main
 
 from .bases import tiny_base
 from .pictures import save_noise
-from .processes import ROOT, in_pair
+from .processes import in_pair, start_logged
 
 SIZES = [(40, 30), (32, 32), (20, 33), (64, 64), (50, 50), (32, 32)]
 SMALL = {"resolution": 16, "bucket-step": 8, "workers": 0, "steps": 4, "batch-size": 2, "save-every": 2,
@@ -38,13 +37,9 @@ def train(given: Path, output: Path, *arguments: str, base: str = "sd15") -> int
     return main(words(given, output, *arguments, base=base))
 
 
-def spawn_train(given: Path, output: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "training", *words(given, output, *arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, cwd=output.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def start_train(given: Path, output: Path, log: Path, *arguments: str) -> Any:
+    """Run the command in a process of its own; what it prints goes into a file."""
+    return start_logged(log, _run, words(given, output, *arguments))
 
 
 def train_in_pair(given: Path, output: Path, *arguments: str) -> tuple[int, list[str]]:

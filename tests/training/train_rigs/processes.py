@@ -30,19 +30,10 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 150  # seconds
 
 
-def spawn(folder: Path, given: dict[str, Any], **spec: Any) -> subprocess.Popen[str]:
-    """Train in a process of its own."""
-    return _program(["-m", "train_rigs.processes", _write_spec(folder, given, spec)])
-
-
 def torchrun(folder: Path, given: dict[str, Any]) -> tuple[int, str]:
     """Train in two processes under torchrun; its exit code and all output."""
     two = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    return finish(_program([*two, "-m", "train_rigs.processes", _write_spec(folder, given, {})]))
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and output of a spawned run."""
+    process = _program([*two, "-m", "train_rigs.processes", _write_spec(folder, given, {})])
     try:
         output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
@@ -52,8 +43,14 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def start(folder: Path, given: dict[str, Any], **spec: Any) -> Any:
-    """Train in a process forked from one that has imported everything: quicker than `spawn`, where many are killed."""
-    return _fork(main, _write_spec(folder, given, spec))
+    """Train in a process of its own; what it prints goes into `output.txt`."""
+    path = _write_spec(folder, given, spec)
+    return start_logged(folder / "output.txt", main, path)
+
+
+def start_logged(log: Path, work: Callable[..., None], *arguments: Any) -> Any:
+    """Do this in a process forked from one that has imported everything; what it prints goes into a file."""
+    return _fork(_logged, str(log), work, *arguments)
 
 
 def pair(folder: Path, given: dict[str, Any], **spec: Any) -> tuple[int, str]:
@@ -69,7 +66,7 @@ def in_pair(work: Callable[..., None], folder: Path, *arguments: Any) -> tuple[i
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     logs = [folder / f"output-{rank}.txt" for rank in range(2)]
-    processes = [_fork(_member, rank, port, str(log), work, *arguments) for rank, log in enumerate(logs)]
+    processes = [start_logged(log, _member, rank, port, work, *arguments) for rank, log in enumerate(logs)]
     for process in processes:
         process.join(PATIENCE)
         process.kill()
@@ -103,10 +100,14 @@ def _python_path() -> str:
     return os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
 
 
-def _member(rank: int, port: int, log: str, work: Callable[..., None], *arguments: Any) -> None:
-    """One of two processes, told of the other in torchrun's words; what it prints goes into a file."""
+def _member(rank: int, port: int, work: Callable[..., None], *arguments: Any) -> None:
+    """One of two processes, told of the other in torchrun's words."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
+    work(*arguments)
+
+
+def _logged(log: str, work: Callable[..., None], *arguments: Any) -> None:
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
