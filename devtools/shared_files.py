@@ -1,13 +1,12 @@
-"""A pytest plugin for processes that run one suite: each test file is run by the process that takes it first.
+"""A pytest plugin for two processes that run one suite: each test file is run by the process that takes it first.
 
 `pytest -p devtools.shared_files`, with GCFG_TEST_FILES naming a folder: the first process puts an entry there for
-every test file, and whoever removes an entry runs its file. Files with slow tests come first, so that the processes
-end at about the same time.
+every test file, and whoever removes an entry runs its file. Files with slow tests come first, so that the processes end
+at about the same time.
 """
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,13 +36,9 @@ class SharedFiles:
         items.sort(key=lambda item: item.path not in slow)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        listed = self.folder.with_suffix(".partial")
-        try:
-            self.folder.with_suffix(".listed").mkdir()
-        except FileExistsError:
-            while not self.folder.exists():
-                time.sleep(0.1)
+        if self.folder.exists():
             return
+        listed = self.folder.with_suffix(".partial")
         listed.mkdir()
         for path in {item.path for item in session.items}:
             (listed / _entry(path)).touch()

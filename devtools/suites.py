@@ -1,6 +1,5 @@
-"""Run the pack's and the trainer's tests in parallel, each in its environment."""
+"""Run the pack's and the trainer's tests in parallel, each in its environment, on half of the processor."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -61,26 +60,21 @@ def run_suites(arguments: list[str]) -> list[int]:
 
 
 def _side_by_side(pack: Suite, training: Suite) -> list[int]:
-    """Run both: the trainer's tests in one process, the pack's in two, since they often wait for a server or a browser.
+    """Run both; the suite that ends first leaves its half of the processor to a second process of the other suite.
 
-    Where a process ends, another helps the suite that still has files. The terminal shows the pack's first process as
-    it runs, and the others' output after it.
+    The terminal shows the pack's first process as it runs, and the others' output after it.
     """
-    print(
-        "dev.py: half of these tests, and the trainer's, run beside these and are shown after them", flush=True
-    )
-    with contextlib.ExitStack() as files:
-        outputs: list[IO[bytes]] = []
+    print("dev.py: the trainer's tests run beside these and are shown after them", flush=True)
+    with tempfile.TemporaryFile() as beside, tempfile.TemporaryFile() as helping:
+        first = pack.start()
 
-        def beside(suite: Suite) -> subprocess.Popen[bytes]:
-            outputs.append(files.enter_context(tempfile.TemporaryFile()))
-            return suite.start(outputs[-1])
+        def help_the_other(ended: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
+            other = training if ended is first else pack
+            return other.start(helping) if ended in both and other.has_files_left else None
 
-        def help_the_rest(ended: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
-            return next((beside(suite) for suite in (pack, training) if suite.has_files_left), None)
-
-        codes = finish(pack.start(), beside(training), beside(pack), follow=help_the_rest)
-        for output in outputs:
+        both = (first, training.start(beside))
+        codes = finish(*both, follow=help_the_other)
+        for output in (beside, helping):
             _show(output)
     return codes
 

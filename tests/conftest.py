@@ -18,8 +18,11 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from rigs.base_directory import PACK_AND_STAND_INS
 from rigs.memory import Memory, peak
 from rigs.pack import Pack, load_pack
+from rigs.prompts import tiny_models
+from rigs.server import ComfyServer
 
 MOST_MEMORY = 3e9
 """In bytes, for this process."""
@@ -56,6 +59,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pack() -> Pack:
     """The pack, loaded by ComfyUI's own loader; see rigs.pack.Pack."""
     return load_pack()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ComfyServer]:
+    """A running ComfyUI with this pack, stand-ins of other packs and tiny models, for all tests that need one."""
+    with ComfyServer(PACK_AND_STAND_INS, tiny_models()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -59,8 +59,8 @@ NO_ACT = """window.toasts = 0;
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    with ComfyServer() as server, browser() as chromium:
+def page(server: ComfyServer) -> Iterator[Any]:
+    with browser() as chromium:
         page = open_interface(chromium, server)
         prepare(page)
         change(page, SET)

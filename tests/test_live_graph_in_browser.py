@@ -50,8 +50,8 @@ CONDITION = """
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    with ComfyServer() as server, browser() as chromium:
+def page(server: ComfyServer) -> Iterator[Any]:
+    with browser() as chromium:
         page = open_interface(chromium, server)
         prepare(page)
         yield page

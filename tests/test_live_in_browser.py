@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from rigs.base_directory import PACK_AND_STAND_INS
 from rigs.browser import browser, needs_chromium, open_interface, workflow
 from rigs.host import ROOT
 from rigs.server import ComfyServer
@@ -30,12 +29,6 @@ SET = """([kind, name, value]) => {
 }"""
 OPEN = "saved => app.loadGraphData(saved)"
 TERM = "GCFG_GuidanceTerm"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ComfyServer]:
-    with ComfyServer(PACK_AND_STAND_INS) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +16,6 @@ from rigs.server import ComfyServer
 PATH = "/gcfg/describe"
 NAMES = sorted(path.stem for path in (ROOT / "workflows" / "api").glob("*.json"))
 DESCRIBED = ("GCFG_GuidanceTerm", "GCFG_Guider", "GCFG_Sampler")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ComfyServer]:
-    with ComfyServer() as running:
-        yield running
 
 
 def post(server: ComfyServer, data: bytes) -> tuple[int, Any]:

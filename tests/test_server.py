@@ -1,17 +1,15 @@
 """The pack in a real ComfyUI server: over HTTP and the websocket, as the web interface speaks to it."""
 
 import json
-from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rigs.base_directory import PACK_AND_STAND_INS
 from rigs.client import PromptRefused, Run
 from rigs.host import ROOT
-from rigs.prompts import plain_sampling, tiny_models
+from rigs.prompts import plain_sampling
 from rigs.server import ComfyServer
 from rigs.substitute import substitute
 
@@ -19,12 +17,6 @@ WORKFLOWS = ("lora_on_one_branch", "controlnet_on_control", "inpainting", "video
 """Some that load different things; test_workflows.py runs all of them in this process."""
 
 STEPS = 3
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ComfyServer]:
-    with ComfyServer(PACK_AND_STAND_INS, tiny_models()) as running:
-        yield running
 
 
 def workflow(server: ComfyServer, name: str) -> dict[str, dict]:

@@ -39,14 +39,15 @@ pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The interface of a server that has every file which a workflow names: newer ones warn of missing models."""
     empty = tmp_path_factory.mktemp("models") / "empty"
     empty.touch()
     models: dict[str, dict[str, Path]] = {}
     for folder, name in set(chain.from_iterable(model_files(workflow(name)) for name in NAMES)):
         models.setdefault(folder, {})[name] = empty
-    with ComfyServer(models=models) as server, browser() as chromium:
+    server.add(models)
+    with browser() as chromium:
         yield open_interface(chromium, server)
 
 
