@@ -122,5 +122,5 @@ def random_graph(seed: int, pool: int, conds: int, size: int = 8) -> RandomGraph
         if r.random() < 0.35:
             term.mask = r.choice(masks)
         terms.append(term)
-    percents = sorted(r.choice(range(20)) / 20 + r.uniform(0.005, 0.045) for _ in range(4))
+    percents = sorted(r.choice(range(20)) / 20 + r.uniform(0.005, 0.045) for _ in range(3))
     return RandomGraph(seed, models, batch, terms, percents)

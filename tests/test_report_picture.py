@@ -53,7 +53,7 @@ def sheet_of(
 
 def texts(sheet: Any) -> list[tuple[str, Bbox]]:
     """Every visible text of a drawn figure with its box in pixels."""
-    sheet.pixels()
+    sheet.figure.draw_without_rendering()
     renderer = sheet.figure.canvas.get_renderer()
     found = [text for text in sheet.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     return [(text.get_text(), text.get_window_extent(renderer)) for text in _of_drawn_ticks(sheet.figure, found)]
