@@ -1,6 +1,8 @@
 """The linters, under the names that `dev.py lint` and the pre-commit hooks use."""
 
-from devtools.environment import HOST, ROOT, TRAINING, Environment, python, run
+import subprocess
+
+from devtools.environment import HOST, ROOT, TRAINING, Environment, finish, python, run, start
 
 
 def check() -> int:
@@ -12,15 +14,13 @@ def format_() -> int:
 
 
 def types() -> int:
-    """Check the types of each package against its libraries; skip the trainer's if its environment is missing."""
-    codes = [_pyright(HOST, "gcfg_core")]
-    if TRAINING.is_ready:
-        codes.append(_pyright(TRAINING, "training"))
-    return max(codes)
+    """Check the types of both packages, each in its environment; skip the trainer's if its environment is missing."""
+    packages = {"gcfg_core": HOST, "training": TRAINING} if TRAINING.is_ready else {"gcfg_core": HOST}
+    return max(finish(*(_start_pyright(environment, package) for package, environment in packages.items())))
 
 
-def _pyright(environment: Environment, package: str) -> int:
-    return run("-m", "pyright", "--pythonpath", str(python(environment)), package)
+def _start_pyright(environment: Environment, package: str) -> subprocess.Popen[bytes]:
+    return start("-m", "pyright", "--pythonpath", str(python(environment)), package)
 
 
 LINTERS = {"check": check, "format": format_, "types": types}

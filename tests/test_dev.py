@@ -59,6 +59,8 @@ def test_every_linter_runs_and_a_failure_counts(monkeypatch, codes, expected):
     """ruff twice, pyright on gcfg_core and on the trainer."""
     left = list(codes)
     monkeypatch.setattr(lint, "run", lambda *_: left.pop(0))
+    monkeypatch.setattr(lint, "start", lambda *_, **__: left.pop(0))
+    monkeypatch.setattr(lint, "finish", lambda *codes: list(codes))
     monkeypatch.setattr(environment.Environment, "is_ready", True)
     assert lint.lint(list(lint.LINTERS)) == expected
     assert not left
