@@ -1,5 +1,6 @@
 """Run the pack's and the trainer's tests in parallel, each in its environment, on half of the processor."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import IO
 
 from devtools.environment import HOST, TRAINING, Environment, finish, run, start
 
+LINT = ("dev.py", "lint")
 SHARING = ("-p", "devtools.shared_files")
 FOLDER = "GCFG_TEST_FILES"
 """The variable that names the folder with an entry for each test file that no process has taken yet."""
@@ -42,7 +44,7 @@ class Suite:
 
 
 def run_suites(arguments: list[str]) -> list[int]:
-    """Run the test suites that the arguments name, or both by default; return the exit codes of their processes.
+    """Run the test suites that the arguments name, or both by default, and the linters; return all exit codes.
 
     Args:
         arguments: for pytest.
@@ -50,7 +52,8 @@ def run_suites(arguments: list[str]) -> list[int]:
     pack, training = pack_tests(arguments), training_tests(arguments)
     if pack is None or training is None:
         alone = ((pack, HOST), (training, TRAINING))
-        return [run(*command, environment=environment) for command, environment in alone if command is not None]
+        codes = [run(*command, environment=environment) for command, environment in alone if command is not None]
+        return [*codes, run(*LINT)]
     threads = max(1, (os.cpu_count() or 2) // 2)
     with tempfile.TemporaryDirectory() as folder:
         return _side_by_side(
@@ -64,8 +67,9 @@ def _side_by_side(pack: Suite, training: Suite) -> list[int]:
 
     The terminal shows the pack's first process as it runs, and the others' output after it.
     """
-    print("dev.py: the trainer's tests run beside these and are shown after them", flush=True)
-    with tempfile.TemporaryFile() as beside, tempfile.TemporaryFile() as helping:
+    print("dev.py: the trainer's tests and the linters run beside these and are shown after them", flush=True)
+    with contextlib.ExitStack() as files:
+        beside, helping, linting = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         first = pack.start()
 
         def help_the_other(ended: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
@@ -73,8 +77,8 @@ def _side_by_side(pack: Suite, training: Suite) -> list[int]:
             return other.start(helping) if ended in both and other.has_files_left else None
 
         both = (first, training.start(beside))
-        codes = finish(*both, follow=help_the_other)
-        for output in (beside, helping):
+        codes = finish(*both, start(*LINT, output=linting), follow=help_the_other)
+        for output in (beside, helping, linting):
             _show(output)
     return codes
 

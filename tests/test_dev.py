@@ -118,7 +118,7 @@ def test_each_suite_gets_the_tests_that_are_its_own(monkeypatch, arguments, pack
     assert (found and found[5:]) == training
 
 
-@pytest.mark.parametrize("failing", [None, "pack", "training"])
+@pytest.mark.parametrize("failing", [None, "pack", "training", "linters"])
 def test_both_suites_run_and_either_ones_failure_counts(monkeypatch, capfd, failing):
     said = {"pack": "pack with {OMP_NUM_THREADS}", "training": "training with {OMP_NUM_THREADS}"}
     for name, words in said.items():
@@ -128,10 +128,10 @@ def test_both_suites_run_and_either_ones_failure_counts(monkeypatch, capfd, fail
     monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
     monkeypatch.setattr(suites.os, "cpu_count", lambda: 6)
     monkeypatch.setattr(dev_module, "ensure_training", lambda: None)
-    monkeypatch.setattr(dev_module, "lint_all", lambda: 0)
+    monkeypatch.setattr(suites, "LINT", ("-c", f"print('linted'); raise SystemExit({3 * (failing == 'linters')})"))
     assert dev_module.test([]) == (3 if failing else 0)
     shown = capfd.readouterr().out
-    assert shown.index("pack with 3") < shown.index("training with 3")
+    assert shown.index("pack with 3") < shown.index("training with 3") < shown.index("linted")
 
 
 @pytest.mark.parametrize("name", ["pack", "training"])
@@ -141,7 +141,8 @@ def test_one_suite_alone_has_the_whole_processor_and_its_failure_counts(monkeypa
         monkeypatch.setattr(suites, f"{other}_tests", lambda _, code=code: None if name not in code else ["-c", code])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
-    assert suites.run_suites([]) == [3]
+    monkeypatch.setattr(suites, "LINT", ("-c", "raise SystemExit(2)"))
+    assert suites.run_suites([]) == [3, 2]
     assert capfd.readouterr().out == f"{name} None\n"
 
 
@@ -260,6 +261,7 @@ else:
         words = ["-c", code.format(name=name, slower=slower)]
         monkeypatch.setattr(suites, f"{name}_tests", lambda _, words=words: words)
     monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
-    assert suites.run_suites([]) == [0, 0, 4]
+    monkeypatch.setattr(suites, "LINT", ("-c", ""))
+    assert suites.run_suites([]) == [0, 0, 0, 4]
     lines = capfd.readouterr().out.splitlines()[1:]
     assert lines == ["pack first", "training first", f"{slower} helped"]

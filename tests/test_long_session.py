@@ -29,7 +29,11 @@ CONCEPTS = ("toon.safetensors", "pixel.safetensors", "toon_with_text.safetensors
 
 
 def template(path: Path) -> dict[str, dict]:
-    return substitute(json.loads(path.read_text(encoding="utf-8")), steps=2, size=32).prompt
+    prompt = substitute(json.loads(path.read_text(encoding="utf-8")), steps=2, size=32).prompt
+    for node in prompt.values():
+        if node["class_type"] == "GCFG_SweepAxis":
+            node["inputs"]["values"] = "0, 2"
+    return prompt
 
 
 def changed(prompt: dict[str, dict], r: random.Random) -> dict[str, dict]:
