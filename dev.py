@@ -46,7 +46,7 @@ def bench(arguments: list[str]) -> int:
         ensure_training()
     options = arguments[1:] if len(names) == 1 else arguments
     codes = [run("-m", f"bench.{name}", *options, environment=BENCHES[name]) for name in names]
-    return max(codes)
+    return next((code for code in codes if code), 0)
 
 
 def lint_command(arguments: list[str]) -> int:

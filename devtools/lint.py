@@ -16,7 +16,8 @@ def format_() -> int:
 def types() -> int:
     """Check the types of both packages, each in its environment; skip the trainer's if its environment is missing."""
     packages = {"gcfg_core": HOST, "training": TRAINING} if TRAINING.is_ready else {"gcfg_core": HOST}
-    return max(finish(*(_start_pyright(environment, package) for package, environment in packages.items())))
+    codes = finish(*(_start_pyright(environment, package) for package, environment in packages.items()))
+    return next((code for code in codes if code), 0)
 
 
 def _start_pyright(environment: Environment, package: str) -> subprocess.Popen[bytes]:

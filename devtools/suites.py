@@ -1,4 +1,4 @@
-"""Run the pack's and the trainer's tests in parallel, each in its environment, on half of the processor."""
+"""Run the pack's and the trainer's tests in parallel, each in its environment, and the linters beside them."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from devtools.environment import HOST, TRAINING, Environment, finish, run, start
+from devtools.environment import HOST, TRAINING, Environment, Follow, finish, start
 
 LINT = ("dev.py", "lint")
 SHARING = ("-p", "devtools.shared_files")
@@ -52,8 +52,8 @@ def run_suites(arguments: list[str]) -> list[int]:
     pack, training = pack_tests(arguments), training_tests(arguments)
     if pack is None or training is None:
         alone = ((pack, HOST), (training, TRAINING))
-        codes = [run(*command, environment=environment) for command, environment in alone if command is not None]
-        return [*codes, run(*LINT)]
+        started = [start(*words, environment=environment) for words, environment in alone if words is not None]
+        return _beside_the_linters(*started)
     threads = max(1, (os.cpu_count() or 2) // 2)
     with tempfile.TemporaryDirectory() as folder:
         return _side_by_side(
@@ -69,7 +69,7 @@ def _side_by_side(pack: Suite, training: Suite) -> list[int]:
     """
     print("dev.py: the trainer's tests and the linters run beside these and are shown after them", flush=True)
     with contextlib.ExitStack() as files:
-        beside, helping, linting = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        beside, helping = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         first = pack.start()
 
         def help_the_other(ended: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
@@ -77,9 +77,17 @@ def _side_by_side(pack: Suite, training: Suite) -> list[int]:
             return other.start(helping) if ended in both and other.has_files_left else None
 
         both = (first, training.start(beside))
-        codes = finish(*both, start(*LINT, output=linting), follow=help_the_other)
-        for output in (beside, helping, linting):
+        codes = _beside_the_linters(*both, follow=help_the_other)
+        for output in (beside, helping):
             _show(output)
+    return codes
+
+
+def _beside_the_linters(*tests: subprocess.Popen[bytes], follow: Follow = lambda ended: None) -> list[int]:
+    """Wait for tests and linters; show the linters' output, and return all exit codes."""
+    with tempfile.TemporaryFile() as linting:
+        codes = finish(*tests, start(*LINT, output=linting), follow=follow)
+        _show(linting)
     return codes
 
 

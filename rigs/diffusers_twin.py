@@ -1,4 +1,4 @@
-"""A null-text concept in ComfyUI against its twin in diffusers."""
+"""Compare a null-text concept in ComfyUI with its twin in diffusers."""
 
 from pathlib import Path
 from typing import Any

@@ -134,7 +134,7 @@ def metadata_of(path: Path) -> dict[str, str]:
 def authors_unet(config: dict, state_dict: dict[str, Tensor]) -> nn.Module:
     """Build the null-text network as the paper's authors describe it, in diffusers and without our code: each attn2
     returns a buffer, each norm2 is an identity, and the state dict must fit exactly."""
-    with torch.device("meta"):  # no time for weights that are replaced
+    with torch.device("meta"):  # its weights are replaced below
         unet = text_unet(config)
     for module in list(unet.modules()):
         if hasattr(module, "attn2") and hasattr(module, "norm2"):

@@ -19,8 +19,8 @@ from rigs.base_directory import MODEL_FOLDERS, STAND_INS, lay_out
 from rigs.pack import Pack
 from rigs.substitute import substitute
 
-KEPT = 40
-"""Number of nodes whose results the executor keeps: enough for every loader."""
+KEPT = 12
+"""Number of nodes whose results the executor keeps: enough for the loaders of one workflow and the next."""
 DIRECTORIES = ("input", "output", "temp")
 NOTHING: Mapping[str, Mapping[str, Path]] = {}
 

@@ -49,6 +49,9 @@ def page(server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     server.add(models)
     with browser() as chromium:
         yield open_interface(chromium, server)
+    for folder, names in models.items():
+        for name in names:
+            (server.base / "models" / folder / name).unlink()
 
 
 def model_files(saved: dict[str, Any]) -> Iterator[tuple[str, str]]:

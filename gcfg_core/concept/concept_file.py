@@ -91,13 +91,15 @@ def write_concept(path: str | os.PathLike[str], concept: Concept, extra: Mapping
 
 
 def check_concept(concept: Concept, name: str) -> None:
-    """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes, and
-    of a null-text SDXL also its constants."""
+    """Raise ConceptFileError unless the tensors are exactly those of the network that the configuration describes.
+
+    A null-text SDXL has both constants, another SDXL may have them, other networks have none.
+    """
     constants = constant_shapes(concept.config)
     if not concept.null_text:
         constants = {key: shape for key, shape in constants.items() if key in concept.constants}
-    shapes = {**shapes_of(concept.config, concept.null_text), **constants}
-    check_tensors(name, concept.kind, {**concept.tensors, **concept.constants}, shapes)
+    check_tensors(name, concept.kind, concept.tensors, shapes_of(concept.config, concept.null_text))
+    check_tensors(name, f"{concept.kind}'s set of SDXL constants", concept.constants, constants)
 
 
 def _inferred(

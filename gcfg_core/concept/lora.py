@@ -17,7 +17,8 @@ from .concept import Concept, constant_shapes
 from .families import shapes_of
 from .kinds import NULL_TEXT_LORA, NULL_TEXT_UNET
 from .null_text import FEATURE
-from .tensor_check import AGAIN, check_tensors, differing
+from .tensor_check import AGAIN, check_tensors, missing_or_misshapen
+from .unet_tensors import Shapes
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -72,25 +73,25 @@ class LoraConcept:
         )  # fmt: skip
 
 
-def check_lora_concept(lora: LoraConcept, name: str) -> None:
+def check_lora_concept(lora: LoraConcept, name: str, remedy: str = AGAIN) -> None:
     """Raise ConceptFileError unless the tensors are exactly a LoRA of this rank on the null-text network, with all of
-    the network's constants."""
+    the network's constants. The message ends with ``remedy``."""
     network = shapes_of(lora.config, null_text=True)
     expected = {key: shape for key, shape in network.items() if key.endswith(f".{FEATURE}")}
     if not lora.factors:
-        raise ConceptFileError(name, f"at least one {DOWN.lstrip('.')}", "none", AGAIN)
+        raise ConceptFileError(name, f"at least one {DOWN.lstrip('.')}", "none", remedy)
     foreign = [key for key in lora.factors if f"{_layer(key)}.weight" not in network or not _layer(key)]
     if foreign:
         what = f"factors of the null-text network's layers ({DOWN.lstrip('.')}, {UP.lstrip('.')})"
-        raise ConceptFileError(name, what, some(sorted(foreign)), AGAIN)
+        raise ConceptFileError(name, what, some(sorted(foreign)), remedy)
     for layer in {_layer(key) for key in lora.factors}:
-        expected |= _factor_shapes(name, layer, network[f"{layer}.weight"], lora.rank)
+        expected |= _factor_shapes(name, layer, network[f"{layer}.weight"], lora.rank, remedy)
     expected |= constant_shapes(lora.config)
     tensors = {**lora.factors, **lora.features, **lora.with_tensors({}).constants}
-    check_tensors(name, lora.kind, tensors, expected)
+    check_tensors(name, lora.kind, tensors, expected, remedy)
     broken = sorted(key for key, value in tensors.items() if not torch.isfinite(value).all())
     if broken:
-        raise ConceptFileError(name, f"{some(broken)} of finite numbers", "inf or nan", AGAIN)
+        raise ConceptFileError(name, f"{some(broken)} of finite numbers", "inf or nan", remedy)
 
 
 def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
@@ -105,7 +106,7 @@ def merge_lora(lora: LoraConcept, base: Mapping[str, Tensor]) -> Concept:
     """
     shapes = shapes_of(lora.config, null_text=True)
     kept = {key: shape for key, shape in shapes.items() if not key.endswith(f".{FEATURE}")}
-    odd = differing(base, kept)
+    odd = missing_or_misshapen(base, kept)
     if odd:
         raise ConceptFileError("base model", f"the network of {lora.base or 'the LoRA concept'}",
                                f"a difference at {some(odd)}", "Give the base model it was trained from.")  # fmt: skip
@@ -128,8 +129,8 @@ def _layer(key: str) -> str:
     return next((key.removesuffix(suffix) for suffix in (DOWN, UP) if key.endswith(suffix)), "")
 
 
-def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int) -> dict[str, tuple[int, ...]]:
+def _factor_shapes(name: str, layer: str, shape: tuple[int, ...], rank: int, remedy: str) -> Shapes:
     """Return the shapes of A and B for a layer whose weight is [out, in] or [out, in, kh, kw]."""
     if len(shape) not in (2, 4):
-        raise ConceptFileError(name, "factors of linear layers and convolutions", f"{layer}{DOWN}", AGAIN)
+        raise ConceptFileError(name, "factors of linear layers and convolutions", f"{layer}{DOWN}", remedy)
     return {f"{layer}{DOWN}": (rank, *shape[1:]), f"{layer}{UP}": (shape[0], rank, *[1] * (len(shape) - 2))}

@@ -1,4 +1,4 @@
-"""Check that given tensors are those of a network."""
+"""Check tensors against the shapes of a network."""
 
 from collections.abc import Mapping
 
@@ -22,9 +22,9 @@ def check_tensors(name: str, kind: str, tensors: Mapping[str, Tensor], shapes: S
     """
     missing, unknown = sorted(set(shapes) - set(tensors)), sorted(set(tensors) - set(shapes))
     if missing:
-        raise ConceptFileError.saying(name, f"The file lacks tensor {some(missing)} of the {kind}. {remedy}")
+        raise ConceptFileError.saying(name, f"The {kind} lacks {some(missing)}. {remedy}")
     if unknown:
-        text = f"The {kind} of {len(shapes)} tensors does not have tensor {some(unknown)}. {remedy}"
+        text = f"The {kind} has {len(shapes)} tensors, and {some(unknown)} is none of them. {remedy}"
         raise ConceptFileError.saying(name, text)
     for key, shape in shapes.items():
         value = tensors[key]
@@ -35,6 +35,6 @@ def check_tensors(name: str, kind: str, tensors: Mapping[str, Tensor], shapes: S
             raise ConceptFileError(name, f"{key} of a floating point type", got, "Give a file that is not quantized.")
 
 
-def differing(tensors: Mapping[str, Tensor], shapes: Shapes) -> list[str]:
+def missing_or_misshapen(tensors: Mapping[str, Tensor], shapes: Shapes) -> list[str]:
     """Return the names of the network's tensors that are missing or have another shape."""
     return sorted(key for key, shape in shapes.items() if key not in tensors or tuple(tensors[key].shape) != shape)

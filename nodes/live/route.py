@@ -33,7 +33,7 @@ async def answer(request: web.Request) -> web.Response:
     """Describe the nodes named in a request.
 
     Returns:
-        {"nodes": {id: content of its panel}}, see ``describe_all``; or {"error": what is wrong} with status 400, 413.
+        {"nodes": {id: content of its panel}}, see ``describe_all``; or {"error": what is wrong} with status 400 or 413.
     """
     from aiohttp import web
 

@@ -105,7 +105,7 @@ def test_a_unet_of_another_family(folder: Path) -> None:
 
 def test_weights_of_another_size(folder: Path) -> None:
     change_json(folder / "unet" / "config.json", block_out_channels=[32, 64])
-    refused(folder, "UNet", "shape|lacks")
+    refused(folder, "UNet", "shape|lacks", "configuration")
 
 
 def test_an_inpainting_unet(folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_torn_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
         ("model.diffusion_model.middle_block.0.", ("UNet", "lacks")),
         ("model.diffusion_model.", ("got a VAE",)),
         ("first_stage_model.", ("AutoencoderKL", "none")),
-        ("first_stage_model.decoder.mid.block_1", ("Autoencoder", "lacks")),
+        ("first_stage_model.decoder.mid.block_1", ("VAE", "lacks")),
         ("cond_stage_model.", ("text encoder",)),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from train_rigs.commands import make_given, start_train, train, train_in_pair
-from train_rigs.processes import PATIENCE
+from train_rigs.processes import end
 from train_rigs.worlds import tiny_world
 
 from training.base.world_write import write_world
@@ -246,11 +246,16 @@ def test_ctrl_c_while_constants_are_measured_is_one_line(
 def test_a_stopped_run_says_so_by_its_exit_code(given: Path, tmp_path: Path, name: signal.Signals, code: int) -> None:
     log, metrics = tmp_path / "log.txt", tmp_path / "run" / "metrics.jsonl"
     process = start_train(given, tmp_path / "run", log, "--steps", "100000", "--save-every", "100000")
-    while process.is_alive() and not (metrics.exists() and metrics.stat().st_size):
-        time.sleep(0.1)
-    os.kill(process.pid, name)
-    process.join(PATIENCE)
-    err = log.read_text()
-    assert process.exitcode == code, err
+    try:
+        while process.is_alive() and not (metrics.exists() and metrics.stat().st_size):
+            time.sleep(0.1)
+        os.kill(process.pid, name)
+    finally:
+        ended = end(process)
+    output = log.read_text()
+    assert ended == code, output
     step = step_of(checkpoints(tmp_path / "run" / "checkpoints")[-1])
-    assert err.endswith(f"stopped at step {step}; the same command continues from there\n") and "Traceback" not in err
+    assert (
+        output.endswith(f"stopped at step {step}; the same command continues from there\n")
+        and "Traceback" not in output
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from train_rigs.processes import PATIENCE, start
+from train_rigs.processes import end, start
 from train_rigs.runs import final_tensors, losses, open_toy, run_toy, settings
 
 from gcfg_core.errors import InputError
@@ -131,13 +131,15 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_signal_saves_and_ends_cleanly(tmp_path: Path, long: Path, name: signal.Signals) -> None:
     given = settings(tmp_path / "stopped", **LONG)
     process = start(tmp_path / "stopped", given, delay=0.05)
-    while not (tmp_path / "stopped" / "metrics.jsonl").exists() and process.is_alive():
-        time.sleep(0.05)
-    time.sleep(0.3)
-    os.kill(process.pid, name)
-    process.join(PATIENCE)
+    try:
+        while not (tmp_path / "stopped" / "metrics.jsonl").exists() and process.is_alive():
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(process.pid, name)
+    finally:
+        code = end(process)
     output = (tmp_path / "stopped" / "output.txt").read_text()
-    assert process.exitcode == 0 and "stopping after this step" in output, output
+    assert code == 0 and "stopping after this step" in output, output
     assert f"stopped by {name.value} at" in output
     assert 0 < int(final_tensors(tmp_path / "stopped")["step"]) < LONG["loop"]["steps"]
     run_toy(tmp_path / "stopped", **LONG)

@@ -11,7 +11,7 @@ from train_rigs.worlds import tiny_world
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
-from gcfg_core.concept.lora import LoraConcept
+from gcfg_core.concept.lora import LoraConcept, check_lora_concept
 from gcfg_core.concept.null_text import FEATURE, remove_text_attention
 from gcfg_core.errors import InputError
 from training.base.world_write import write_world
@@ -20,7 +20,7 @@ from training.commands.evaluate import run as evaluate
 from training.commands.sample import parse, run
 from training.export.concept import concept_of
 from training.export.facts import TrainingFacts
-from training.kinds.checks import check_adapters
+from training.kinds.checks import GIVE
 from training.sample.fit import base_of_record, check_family, other_base
 from training.sample.source import load_source, open_source
 from training.state.checkpoint import Checkpoint, write_checkpoint
@@ -50,8 +50,12 @@ def test_a_lora_for_another_network_is_refused() -> None:
     shapes = {"conv_in.lora_A.weight": (2, 4, 3, 3), "conv_in.lora_B.weight": (32, 2, 1, 1)}  # of 4 channels
     features = {key: value for key, value in concept().tensors.items() if key.endswith(FEATURE)}
     lora = LoraConcept({key: torch.zeros(shape) for key, shape in shapes.items()}, features, TINY, 2, 2.0, "")
-    with pytest.raises(InputError, match="^run: expected a LoRA of this base.*Give the base"):
-        check_adapters(lora, "run")
+    with pytest.raises(InputError, match="^run: expected conv_in.lora_A.weight of shape .*Give the base"):
+        check_lora_concept(lora, "run", GIVE)
+    for part, key in (("factors", "conv_in.lora_B.weight"), ("features", next(iter(features)))):
+        left = {name: value for name, value in getattr(lora, part).items() if name != key}
+        with pytest.raises(InputError, match=f"^run: .* lacks {key}.*Give the base"):
+            check_lora_concept(dataclasses.replace(lora, **{part: left}), "run", GIVE)
 
 
 def test_another_base_is_told_where_it_is_known() -> None:

@@ -135,9 +135,10 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Modu
         name: of the file or folder, for messages.
 
     Raises:
-        InputError: a tensor is missing, unknown or has another shape.
+        InputError: a tensor is missing, unknown, quantized or has another shape.
     """
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    check_tensors(name, type(module).__name__, tensors, shapes, "It is incomplete or another kind of model. " + AGAIN)
+    remedy = f"It is incomplete, another kind of model, or its configuration is another model's. {AGAIN}"
+    check_tensors(name, type(module).__name__, tensors, shapes, remedy)
     module.load_state_dict({key: tensors[key].to(torch.float32, copy=True) for key in shapes}, assign=True)
     return module.eval()

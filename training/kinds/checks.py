@@ -7,9 +7,8 @@ from torch import Tensor
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.families import shapes_of
-from gcfg_core.concept.lora import LoraConcept, check_lora_concept
-from gcfg_core.concept.tensor_check import differing
-from gcfg_core.errors import ConceptFileError, InputError
+from gcfg_core.concept.tensor_check import missing_or_misshapen
+from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..export.facts import base_hash, base_line
@@ -60,14 +59,6 @@ def check_weights(weights: Mapping[str, Tensor], base: Base, null_text: bool, na
         null_text: True if constants replace the cross-attention.
         name: the checkpoint's, for the message.
     """
-    odd = differing(weights, shapes_of(base.config, null_text))
+    odd = missing_or_misshapen(weights, shapes_of(base.config, null_text))
     if odd:
         raise InputError(name, "the network of this base", f"a difference at {odd[0]}", GIVE)
-
-
-def check_adapters(lora: LoraConcept, name: str) -> None:
-    """Raise InputError if a checkpoint's LoRA does not fit the base that its configuration names."""
-    try:
-        check_lora_concept(lora, name)
-    except ConceptFileError as error:
-        raise InputError(name, f"a LoRA of this base: {error.expected}", error.got, GIVE) from None

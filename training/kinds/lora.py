@@ -9,10 +9,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from gcfg_core.concept.forms import AnyConcept
-from gcfg_core.concept.lora import DOWN, UP, LoraConcept
+from gcfg_core.concept.lora import DOWN, UP, LoraConcept, check_lora_concept
 from gcfg_core.concept.lora_file import is_lora_concept, read_lora_concept
 from gcfg_core.concept.null_text import FEATURE
-from gcfg_core.concept.tensor_check import differing
+from gcfg_core.concept.tensor_check import missing_or_misshapen
 from gcfg_core.errors import ConceptFileError, InputError
 
 from ..base.model import Base
@@ -20,7 +20,7 @@ from ..export.concept import lora_concept_of
 from ..export.facts import TrainingFacts
 from ..seeds import seed_of
 from ..settings.config import LORA_TARGETS, ModelConfig, RunConfig
-from .checks import check_adapters, check_start
+from .checks import GIVE, check_start
 from .network import Network
 from .null_text import NULL_TEXT, PREPARE, NullText, learn_constants, null_text_unet, read_null_text
 
@@ -53,7 +53,7 @@ class NullTextLora(NullText):
         return _concept(base, state, facts, model, title)
 
     def check(self, state: Mapping[str, Tensor], base: Base, model: Mapping[str, Any], name: str) -> None:
-        check_adapters(_concept(base, state, TrainingFacts(), model), name)
+        check_lora_concept(_concept(base, state, TrainingFacts(), model), name, GIVE)
 
 
 def _concept(
@@ -87,7 +87,9 @@ def _start_adapters(unet: nn.Module, factors: Mapping[str, Tensor]) -> None:
     if not factors:
         return
     own = {name.replace(".default.", "."): value for name, value in unet.named_parameters() if ".lora_" in name}
-    odd = sorted(set(factors) - set(own)) or differing(factors, {key: tuple(value.shape) for key, value in own.items()})
+    odd = sorted(set(factors) - set(own)) or missing_or_misshapen(
+        factors, {key: tuple(value.shape) for key, value in own.items()}
+    )
     if odd:
         raise InputError("start", "a LoRA of these lora_targets and this lora_rank", f"a difference at {odd[0]}",
                          "Give the settings that the LoRA was trained with.")  # fmt: skip

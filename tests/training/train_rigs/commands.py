@@ -1,5 +1,6 @@
 """`python -m training train` with small settings, in this process or in one of its own."""
 
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,4 +49,5 @@ def train_in_pair(given: Path, output: Path, *arguments: str) -> tuple[int, list
 
 
 def _run(command: list[str]) -> None:
-    sys.exit(main(command))
+    sys.argv = ["training", *command]
+    runpy.run_module("training", run_name="__main__", alter_sys=True)

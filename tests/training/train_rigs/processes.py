@@ -33,7 +33,9 @@ PATIENCE = 150  # seconds
 def torchrun(folder: Path, given: dict[str, Any]) -> tuple[int, str]:
     """Train in two processes under torchrun; its exit code and all output."""
     two = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    process = _program([*two, "-m", "train_rigs.processes", _write_spec(folder, given, {})])
+    words = [sys.executable, *two, "-m", "train_rigs.processes", _write_spec(folder, given, {})]
+    environment = {**os.environ, "PYTHONPATH": _python_path(), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
@@ -50,7 +52,12 @@ def start(folder: Path, given: dict[str, Any], **spec: Any) -> Any:
 
 def start_logged(log: Path, work: Callable[..., None], *arguments: Any) -> Any:
     """Do this in a process forked from one that has imported everything; what it prints goes into a file."""
-    return _fork(_logged, str(log), work, *arguments)
+    os.environ["PYTHONPATH"] = _python_path()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train_rigs.processes", "train_rigs.commands", "training.commands.train"])
+    process = context.Process(target=_logged, args=(str(log), work, *arguments))
+    process.start()
+    return process
 
 
 def pair(folder: Path, given: dict[str, Any], **spec: Any) -> tuple[int, str]:
@@ -67,11 +74,15 @@ def in_pair(work: Callable[..., None], folder: Path, *arguments: Any) -> tuple[i
         port = free.getsockname()[1]
     logs = [folder / f"output-{rank}.txt" for rank in range(2)]
     processes = [start_logged(log, _member, rank, port, work, *arguments) for rank, log in enumerate(logs)]
-    for process in processes:
-        process.join(PATIENCE)
-        process.kill()
-        process.join()
-    return max(abs(process.exitcode) for process in processes), [log.read_text() for log in logs]
+    return max(abs(end(process)) for process in processes), [log.read_text() for log in logs]
+
+
+def end(process: Any) -> int:
+    """Wait for a started process, kill it if it takes too long, and return its exit code."""
+    process.join(PATIENCE)
+    process.kill()
+    process.join()
+    return process.exitcode
 
 
 def _write_spec(folder: Path, given: dict[str, Any], spec: dict[str, Any]) -> str:
@@ -79,21 +90,6 @@ def _write_spec(folder: Path, given: dict[str, Any], spec: dict[str, Any]) -> st
     path = folder / "spec.json"
     path.write_text(json.dumps({"settings": given, **spec}))
     return str(path)
-
-
-def _program(words: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": _python_path(), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *words]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def _fork(work: Callable[..., None], *arguments: Any) -> Any:
-    os.environ["PYTHONPATH"] = _python_path()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train_rigs.processes", "train_rigs.commands", "training.commands.train"])
-    process = context.Process(target=work, args=arguments)
-    process.start()
-    return process
 
 
 def _python_path() -> str:

@@ -33,7 +33,7 @@ from training.state.record import open_record, result_settings
 
 from .toy_unet import toy_config
 
-UNET = toy_config(4, [32, 32])
+UNET = toy_config(4, [64, 64])
 SETTINGS: dict[str, Any] = {
     "base": "toy",
     "data": {"images": "toy", "workers": 0},
