@@ -6,7 +6,7 @@ import sys
 
 import psutil
 
-GROWTH = 256 << 20
+GROWTH = 128 << 20
 """Growth in bytes after which a process gives free memory back, which takes a tenth of a second."""
 
 

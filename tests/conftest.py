@@ -24,7 +24,7 @@ from rigs.pack import Pack, load_pack
 from rigs.prompts import tiny_models
 from rigs.server import ComfyServer
 
-MOST_MEMORY = 3e9
+MOST_MEMORY = 3 << 30
 """In bytes, for this process."""
 
 memory = Memory()
