@@ -16,7 +16,16 @@ COMFYUI_PATH set it installs nothing and uses that ComfyUI and the interpreter t
 import sys
 from collections.abc import Callable
 
-from devtools.environment import HOST, INTERRUPTED, TRAINING, SetupError, ensure_host, ensure_training, run
+from devtools.environment import (
+    HOST,
+    INTERRUPTED,
+    TRAINING,
+    SetupError,
+    ensure_host,
+    ensure_training,
+    first_failure,
+    run,
+)
 from devtools.lint import LINTERS, lint, lint_all
 from devtools.runtime import ensure_runtime
 from devtools.suites import run_suites
@@ -28,7 +37,7 @@ def demo(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     ensure_training()
-    return next((code for code in run_suites(arguments) if code), 0)
+    return first_failure(run_suites(arguments))
 
 
 def serve(arguments: list[str]) -> int:
@@ -45,8 +54,7 @@ def bench(arguments: list[str]) -> int:
     if "training" in names:
         ensure_training()
     options = arguments[1:] if len(names) == 1 else arguments
-    codes = [run("-m", f"bench.{name}", *options, environment=BENCHES[name]) for name in names]
-    return next((code for code in codes if code), 0)
+    return first_failure([run("-m", f"bench.{name}", *options, environment=BENCHES[name]) for name in names])
 
 
 def lint_command(arguments: list[str]) -> int:

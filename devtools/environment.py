@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -186,6 +186,11 @@ def finish(*processes: subprocess.Popen[bytes], follow: Follow = lambda ended: N
         return [INTERRUPTED for _ in started]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def first_failure(codes: Iterable[int]) -> int:
+    """Return the first exit code that is not 0, as a signal's negative one; 0 if there is none."""
+    return next((code for code in codes if code), 0)
 
 
 def _next_to_end(

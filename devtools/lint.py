@@ -1,8 +1,6 @@
 """The linters, under the names that `dev.py lint` and the pre-commit hooks use."""
 
-import subprocess
-
-from devtools.environment import HOST, ROOT, TRAINING, Environment, finish, python, run, start
+from devtools.environment import HOST, ROOT, TRAINING, finish, first_failure, python, run, start
 
 
 def check() -> int:
@@ -16,12 +14,8 @@ def format_() -> int:
 def types() -> int:
     """Check the types of both packages, each in its environment; skip the trainer's if its environment is missing."""
     packages = {"gcfg_core": HOST, "training": TRAINING} if TRAINING.is_ready else {"gcfg_core": HOST}
-    codes = finish(*(_start_pyright(environment, package) for package, environment in packages.items()))
-    return next((code for code in codes if code), 0)
-
-
-def _start_pyright(environment: Environment, package: str) -> subprocess.Popen[bytes]:
-    return start("-m", "pyright", "--pythonpath", str(python(environment)), package)
+    words = ("-m", "pyright", "--pythonpath")
+    return first_failure(finish(*(start(*words, str(python(of)), package) for package, of in packages.items())))
 
 
 LINTERS = {"check": check, "format": format_, "types": types}
@@ -40,5 +34,4 @@ def lint(names: list[str]) -> int:
     Raises:
         KeyError: there is no linter of that name.
     """
-    codes = [LINTERS[name]() for name in names]
-    return next((code for code in codes if code), 0)
+    return first_failure([LINTERS[name]() for name in names])

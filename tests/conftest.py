@@ -51,7 +51,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     gc.unfreeze()
     print(f"\nmost memory: {peak() / 1e9:.2f} GB")
     if peak() > MOST_MEMORY:
-        print(f"more than {MOST_MEMORY / 1e9:.0f} GB: find the test that takes it, or give it a process of its own")
+        print(f"more than {MOST_MEMORY / 1e9:.2f} GB: find the test that takes it, or give it a process of its own")
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 

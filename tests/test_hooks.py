@@ -86,6 +86,8 @@ class TestOneTerm:
         ours = guided(gcfg(pack, model, uncond, {"positive": cond, "weight": WEIGHT}), points(sigmas, size=16), sigmas)
         core = guided(cfg(model, cond, uncond, WEIGHT), points(sigmas, size=16), sigmas)
         assert all(map(torch.equal, ours, core))
+        plain = guided(cfg(micro_model(unet=DEEP), cond, uncond, WEIGHT), points(sigmas, size=16), sigmas)
+        assert relative_error(core, plain) > 1e-3
 
 
 class TestSeveralTerms:

@@ -184,9 +184,9 @@ class Run:
         return predictions
 
     def _request_order(self) -> list[int]:
-        """Return positives before references. ComfyUI turns its batch round: all with role 1, then with role 0.
+        """Return positives before references. ComfyUI reverses its batch: all with role 1, then all with role 0.
 
-        The primary pair stands outermost, since caches measure the first of a batch: the base, as under CFGGuider.
+        The primary pair is outermost because caches measure the first of a batch: the base, as under CFGGuider.
         """
         roles = self.base.roles
         return sorted(range(len(roles)), key=lambda j: (roles[j], (j in self.pair) == (roles[j] == UNCOND)))

@@ -190,7 +190,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         folder = tmp_path / f"run-{runs}"
         while not (folder / CHECKPOINTS / "step-00000040").exists():
             process = start(folder, settings(folder, **changes))
-            process.join(dice.uniform(0.3, 1.2) if kills < KILLS else 200)
+            process.join(dice.uniform(0.5, 2.0) if kills < KILLS else 200)
             if process.exitcode is None:
                 os.kill(process.pid, signal.SIGKILL)
                 process.join()
