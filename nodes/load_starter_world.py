@@ -5,11 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..gcfg_core.errors import ConceptFileError
-from ..gcfg_core.world.page import TEXT, UNET, WORLD
+from ..gcfg_core.world.page import TEXT, UNET, VAE, WORLD
 from .comfyui.types import CATEGORY, search_aliases
 from .loading.model_folders import WORLDS, world_folders
 
 NONE = "no world found"
+FILES = (WORLD, UNET, TEXT, VAE)
 
 
 class LoadStarterWorldNode(io.ComfyNode):
@@ -33,8 +34,8 @@ class LoadStarterWorldNode(io.ComfyNode):
                 io.Model.Output(
                     "model",
                     display_name="model",
-                    tooltip="Reads prompts, and predicts pixels instead of a VAE's latents. Concept models trained "
-                    "from this world mix with it.",
+                    tooltip="Reads prompts. Its latents are its own VAE's, or pixels. Concept models trained from this "
+                    "world mix with it.",
                 ),
                 io.Clip.Output(
                     "clip",
@@ -45,7 +46,7 @@ class LoadStarterWorldNode(io.ComfyNode):
                 io.Vae.Output(
                     "vae",
                     display_name="vae",
-                    tooltip="For VAE Encode and VAE Decode. Pixels pass it without loss.",
+                    tooltip="For VAE Encode and VAE Decode of this world's latents.",
                 ),
             ],
             **search_aliases("gcfg", "small world", "starter model", "tiny model", "checkpoint loader", "demo"),
@@ -55,7 +56,7 @@ class LoadStarterWorldNode(io.ComfyNode):
     def fingerprint_inputs(cls, world: str) -> str:
         """Load a world again when it was written again under its old name."""
         folder = world_folders().get(world)
-        facts = [(folder / name).stat() for name in (WORLD, UNET, TEXT) if (folder / name).is_file()] if folder else []
+        facts = [(folder / name).stat() for name in FILES if (folder / name).is_file()] if folder else []
         return " ".join([str(folder), *(f"{file.st_mtime_ns} {file.st_size}" for file in facts)])
 
     @classmethod

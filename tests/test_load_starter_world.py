@@ -104,9 +104,12 @@ def other_weights(path: Path, key: str) -> None:
 
 
 SPOILED = {
-    "newer": (lambda at: page(at, format=2), "world.json: format: .*newer format 2.*Update this node pack"),
+    "newer": (lambda at: page(at, format=3), "world.json: format: .*newer format 3.*Update this node pack"),
     "torn page": (lambda at: (at / "world.json").write_text("{"), "world.json: The file is not a JSON object"),
-    "other codec": (lambda at: page(at, codec="vae"), "world.json: codec: expected pixels, got 'vae'"),
+    "other codec": (
+        lambda at: page(at, codec="vae"),
+        "world.json: codec: expected pixels or tiny-autoencoder, got 'vae'",
+    ),
     "other latents": (lambda at: page(at, latent_format="PixelBlocks2"), "the latent format of world.json"),
     "no unet": (lambda at: (at / "unet.safetensors").unlink(), "unet.safetensors: There is no file of this name"),
     "torn unet": (lambda at: os.truncate(at / "unet.safetensors", 9000), "unet.safetensors: .*incomplete or damaged"),

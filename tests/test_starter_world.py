@@ -22,16 +22,16 @@ SAMPLER = {"seed": 3, "steps": 3, "sampler_name": "euler", "scheduler": "simple"
 class Loaded:
     """What the node gives, and a prompt."""
 
-    def __init__(self, pack: Any, folder: Path, block: int) -> None:
-        write_tiny_world(folder / "tiny", tiny_world(block))
-        self.block = block
+    def __init__(self, pack: Any, folder: Path, factor: int) -> None:
+        write_tiny_world(folder / "tiny", tiny_world(factor))
+        self.factor = factor
         self.model, self.clip, self.vae = pack.run("GCFG_LoadStarterWorld", world="tiny")
         self.positive, self.negative = (
             pack.run("CLIPTextEncode", clip=self.clip, text=text)[0] for text in ("a (red:1.3) face", "")
         )
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4])
+@pytest.fixture(scope="module", params=[1, 2, 4, 8])
 def world(pack: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Loaded:
     folder = tmp_path_factory.mktemp("worlds")
     with pytest.MonkeyPatch.context() as patch:
@@ -49,8 +49,9 @@ def picture(pack: Any, world: Loaded, latent: dict[str, Any]) -> Tensor:
     return pack.run("VAEDecode", samples=latent, vae=world.vae)[0]
 
 
-def blank(pack: Any, world: Loaded, side: int = 16, batch: int = 1) -> dict[str, Any]:
+def blank(pack: Any, world: Loaded, side: int = 0, batch: int = 1) -> dict[str, Any]:
     """A latent of ``side`` pixels, on every host: older ones' empty latents are an eighth of their size."""
+    side = side or max(16, 4 * world.factor)
     (image,) = pack.run("EmptyImage", width=side, height=side, batch_size=batch, color=0x808080)
     return pack.run("VAEEncode", pixels=image, vae=world.vae)[0]
 
@@ -58,7 +59,7 @@ def blank(pack: Any, world: Loaded, side: int = 16, batch: int = 1) -> dict[str,
 def test_stock_nodes_make_pictures(pack: Any, world: Loaded) -> None:
     (latent,) = pack.run("EmptyLatentImage", width=64, height=128, batch_size=2)
     images = picture(pack, world, sampled(pack, world, latent))
-    factor = 1 if "downscale_ratio_spacial" in latent else world.block / 8
+    factor = 1 if "downscale_ratio_spacial" in latent else world.factor / 8
     assert images.shape == (2, 128 * factor, 64 * factor, 3)
     assert torch.isfinite(images).all() and images.min() >= 0 and images.max() <= 1 and images.std() > 0.01
 
@@ -103,13 +104,16 @@ def test_what_no_mask_covers_stays(pack: Any, world: Loaded, node: str) -> None:
     else:
         (latent,) = pack.run("VAEEncode", pixels=images, vae=world.vae)
         (latent,) = pack.run(node, samples=latent, mask=mask)
-    done = picture(pack, world, sampled(pack, world, latent))
-    assert float((done - images)[:, :, :12].abs().max()) < 1e-4
-    assert float((done - images)[:, :, 20:].abs().max()) > 0.1
+    done = sampled(pack, world, latent)["samples"]
+    change, edge = (done - latent["samples"]).abs(), 16 // world.factor
+    assert float(change[..., :edge].max()) < 1e-4 < 0.01 < float(change[..., edge:].max())
+    if world.factor < 8:  # the latents are the pixels
+        changed = (picture(pack, world, {"samples": done}) - images).abs()
+        assert float(changed[:, :, :12].max()) < 1e-4 and float(changed[:, :, 20:].max()) > 0.1
 
 
 def test_a_concept_of_the_same_world_mixes(pack: Any, world: Loaded, load_concept: Any, tmp_path: Path) -> None:
-    concept = load_concept(write_tiny_concept(tmp_path / "concept.safetensors", world.block))
+    concept = load_concept(write_tiny_concept(tmp_path / "concept.safetensors", world.factor))
     latent = blank(pack, world)
 
     def mixed(weight: float) -> Tensor:
@@ -128,7 +132,7 @@ def test_a_concept_of_the_same_world_mixes(pack: Any, world: Loaded, load_concep
 def test_a_concept_of_another_latent_space_is_refused(
     pack: Any, world: Loaded, load_concept: Any, tmp_path: Path
 ) -> None:
-    other = {1: 2, 2: 4, 4: 1}[world.block]
+    other = {1: 2, 2: 4, 4: 8, 8: 1}[world.factor]
     concept = load_concept(write_tiny_concept(tmp_path / "concept.safetensors", other))
     (terms,) = pack.run("GCFG_GuidanceTerm", model=concept, weight=1.0)
     with pytest.raises(ValueError, match="does not share its latents"):
@@ -155,14 +159,14 @@ def test_loras_act_on_model_and_text(pack: Any, world: Loaded) -> None:
 
 
 def test_the_vae_can_be_saved(pack: Any, world: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a marker without weights; ComfyUI's own loader knows the one of pixels one by one."""
+    """Pixels have a marker without weights; ComfyUI's own loader knows the one of pixels one by one, and TAESD."""
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     pack.run("VAESave", vae=world.vae, filename_prefix="vae")
     (path,) = tmp_path.glob("vae*.safetensors")
-    assert len(load_file(path)) == 1
+    assert (len(load_file(path)) == 1) == (world.factor < 8)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "vae", ([str(tmp_path)], {".safetensors"}))
     folder_paths.filename_list_cache.clear()
-    if world.block > 1:
+    if world.factor in (2, 4):
         with pytest.raises(RuntimeError, match="VAE is invalid"):
             pack.run("VAELoader", vae_name=path.name)
     else:

@@ -14,15 +14,15 @@ from rigs.null_text import as_denoised
 from rigs.worlds import CAPTIONS, tiny_world, write_tiny_world
 from training.base.model import Base
 
-BLOCKS = (1, 2, 4)
+PIXELS, LATENTS = (1, 2, 4), (8,)  # pixels of a picture per position of the latents: in blocks, and through a VAE
 LONG = "a red face, smiling a blue hat and a green face and a yellow ball"
 
 
 class InComfyUI:
     """A world as the trainer has it, and as ComfyUI has it."""
 
-    def __init__(self, pack: Any, folder: Path, block: int) -> None:
-        self.base: Base = tiny_world(block)
+    def __init__(self, pack: Any, folder: Path, factor: int) -> None:
+        self.base: Base = tiny_world(factor)
         self.folder = write_tiny_world(folder / "tiny", self.base)
         self.model, self.clip, self.vae = pack.module("nodes.loading.world_loader").load_world(self.folder)
 
@@ -30,8 +30,13 @@ class InComfyUI:
         return self.base.text.encode(captions).hidden_states  # type: ignore[union-attr]
 
 
-@pytest.fixture(scope="module", params=BLOCKS)
+@pytest.fixture(scope="module", params=PIXELS + LATENTS)
 def world(pack: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> InComfyUI:
+    return InComfyUI(pack, tmp_path_factory.mktemp("world"), request.param)
+
+
+@pytest.fixture(scope="module", params=PIXELS)
+def of_pixels(pack: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> InComfyUI:
     return InComfyUI(pack, tmp_path_factory.mktemp("world"), request.param)
 
 
@@ -118,31 +123,41 @@ def test_noise_levels_are_the_trainers(plain: InComfyUI) -> None:
     assert sigmas[-1] > 1000 and alphas[-1] < 1e-6
 
 
-def test_pixels_pass_without_loss(pack: Any, world: InComfyUI) -> None:
-    images = torch.rand(3, 24, 16, 3, generator=torch.Generator().manual_seed(0))
+def test_latents_and_pictures_are_the_trainers(pack: Any, world: InComfyUI) -> None:
+    images = torch.rand(2, 24, 16, 3, generator=torch.Generator().manual_seed(0))
     (latent,) = pack.run("VAEEncode", pixels=images, vae=world.vae)
-    codec = world.base.codec
+    expected, _ = world.base.codec.encode(images.movedim(-1, 1) * 2 - 1)
+    assert norm_error(latent["samples"], expected) < 1e-5
+    (decoded,) = pack.run("VAEDecode", samples=latent, vae=world.vae)
+    wanted = (world.base.codec.decode(expected) / 2 + 0.5).movedim(1, -1)
+    assert norm_error(decoded, wanted) < 1e-5
+
+
+def test_pixels_pass_without_loss(pack: Any, of_pixels: InComfyUI) -> None:
+    images = torch.rand(3, 24, 16, 3, generator=torch.Generator().manual_seed(0))
+    (latent,) = pack.run("VAEEncode", pixels=images, vae=of_pixels.vae)
+    codec = of_pixels.base.codec
     expected, _ = codec.encode(images.movedim(-1, 1) * 2 - 1)
     assert torch.equal(latent["samples"], expected)
     assert latent["samples"].shape == (3, codec.channels, 24 // codec.factor, 16 // codec.factor)
     kept = latent["samples"].clone()
-    (decoded,) = pack.run("VAEDecode", samples=latent, vae=world.vae)
+    (decoded,) = pack.run("VAEDecode", samples=latent, vae=of_pixels.vae)
     assert float((decoded - images).abs().max()) <= 1e-6
     assert torch.equal(latent["samples"], kept)
 
 
-def test_pixels_out_of_range_are_cut(pack: Any, world: InComfyUI) -> None:
-    latent = {"samples": torch.full((1, world.base.codec.channels, 4, 4), 3.0)}
-    (images,) = pack.run("VAEDecode", samples=latent, vae=world.vae)
-    side = 4 * world.base.codec.factor
+def test_pixels_out_of_range_are_cut(pack: Any, of_pixels: InComfyUI) -> None:
+    latent = {"samples": torch.full((1, of_pixels.base.codec.channels, 4, 4), 3.0)}
+    (images,) = pack.run("VAEDecode", samples=latent, vae=of_pixels.vae)
+    side = 4 * of_pixels.base.codec.factor
     assert torch.equal(images, torch.ones(1, side, side, 3))
 
 
-def test_tiles_change_nothing(pack: Any, world: InComfyUI) -> None:
+def test_tiles_change_nothing(pack: Any, of_pixels: InComfyUI) -> None:
     images = torch.rand(2, 176, 208, 3, generator=torch.Generator().manual_seed(0))
-    (latent,) = pack.run("VAEEncodeTiled", pixels=images, vae=world.vae, tile_size=64, overlap=16)
-    assert torch.allclose(latent["samples"], world.vae.encode(images), atol=1e-6)
-    (decoded,) = pack.run("VAEDecodeTiled", samples=latent, vae=world.vae, tile_size=64, overlap=16)
+    (latent,) = pack.run("VAEEncodeTiled", pixels=images, vae=of_pixels.vae, tile_size=64, overlap=16)
+    assert torch.allclose(latent["samples"], of_pixels.vae.encode(images), atol=1e-6)
+    (decoded,) = pack.run("VAEDecodeTiled", samples=latent, vae=of_pixels.vae, tile_size=64, overlap=16)
     assert float((decoded - images).abs().max()) <= 2e-6
 
 
@@ -152,14 +167,14 @@ def test_sides_that_no_block_divides_are_cropped(pack: Any, world: InComfyUI) ->
     assert latent["samples"].shape[-2:] == (19 // block, 18 // block)
 
 
-def test_previews_are_the_mean_of_each_block(world: InComfyUI) -> None:
+def test_previews_are_the_mean_of_each_block(of_pixels: InComfyUI) -> None:
     latent_preview = pytest.importorskip("latent_preview")
-    block, format_ = world.base.codec.factor, world.model.get_model_object("latent_format")
-    assert type(format_).__name__ == read_world_files(world.folder).page.latent_format
-    assert format_.latent_channels == world.base.codec.channels
+    block, format_ = of_pixels.base.codec.factor, of_pixels.model.get_model_object("latent_format")
+    assert type(format_).__name__ == read_world_files(of_pixels.folder).page.latent_format
+    assert format_.latent_channels == of_pixels.base.codec.channels
     assert getattr(format_, "spacial_downscale_ratio", block) == block
     pixels = torch.rand(1, 3, 8, 12) * 2 - 1
-    latents, _ = world.base.codec.encode(pixels)
+    latents, _ = of_pixels.base.codec.encode(pixels)
     previewer = latent_preview.Latent2RGBPreviewer(format_.latent_rgb_factors)
     shown = torch.tensor(list(previewer.decode_latent_to_preview(latents).getdata()), dtype=torch.float32)
     means = torch.nn.functional.avg_pool2d(pixels, block)

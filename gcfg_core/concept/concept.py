@@ -37,6 +37,7 @@ class Concept:
         text_embeds: SDXL: the pooled text vector it was trained with, [1, D]. None elsewhere.
         time_ids: SDXL: the size ids it was trained with, [1, 6]: original height, width, crop top, left, target
             height, width. None elsewhere.
+        vae: digest of the small world's VAE whose latents it predicts; empty elsewhere.
         assumptions: facts that the file did not contain and that were inferred, one sentence each.
     """
 
@@ -51,6 +52,7 @@ class Concept:
     title: str = ""
     text_embeds: Tensor | None = None
     time_ids: Tensor | None = None
+    vae: str = ""
     assumptions: tuple[str, ...] = ()
 
     @property

@@ -18,11 +18,11 @@ from .concept import TEXT_EMBEDS, TIME_IDS_NAME, Concept, constant_shapes
 from .families import guess_prediction_type, layout_of, shapes_of
 from .metadata import DESCRIPTION, FORMAT_KEY, describe, parse, unpack_description
 from .null_text import FEATURE
-from .pixel_latents import PIXEL_FORMATS, pixel_block
 from .prediction_markers import EDM_REMEDY, MARKERS, edm_kind
 from .tensor_check import check_tensors
 from .tensor_file import open_tensors, tensor_names, write_tensors
 from .unet_configs import infer_config
+from .world_latents import format_of_channels
 
 EMPTY_PROMPT_IDS = (1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0)
 
@@ -120,9 +120,9 @@ def _inferred(
     prediction = guess_prediction_type(config, tensors, metadata)
     assumed.append(f"prediction type {prediction}")
     layout = layout_of(config)
-    latent_format = PIXEL_FORMATS.get(pixel_block(layout.in_channels) or 0, "")
+    latent_format = format_of_channels(layout.out_channels)
     if latent_format:
-        assumed.append(f"latent format {latent_format}, a small world's of {layout.in_channels} channels")
+        assumed.append(f"latent format {latent_format}, a small world's of {layout.out_channels} channels")
     pooled = layout.pooled_dim
     if null_text and pooled:
         if TEXT_EMBEDS not in constants:

@@ -51,6 +51,7 @@ class LoraConcept:
     title: str = ""
     text_embeds: Tensor | None = None
     time_ids: Tensor | None = None
+    vae: str = ""
 
     @property
     def kind(self) -> str:
@@ -69,7 +70,7 @@ class LoraConcept:
         """Return a `Concept` of these tensors with this LoRA's other attributes."""
         return Concept(
             tensors, self.config, kind, self.prediction_type, self.zero_terminal_snr, self.latent_format, self.base,
-            self.training, self.title, self.text_embeds, self.time_ids,
+            self.training, self.title, self.text_embeds, self.time_ids, self.vae,
         )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def describe(concept: Concept, title: str) -> dict[str, str]:
         "gcfg.prediction_type": concept.prediction_type,
         "gcfg.zero_terminal_snr": "true" if concept.zero_terminal_snr else "false",
         "gcfg.latent_format": concept.latents,
+        **({"gcfg.vae": concept.vae} if concept.vae else {}),
         "gcfg.base": concept.base,
         "gcfg.training": json.dumps(dict(concept.training), sort_keys=True),
     }
@@ -92,6 +93,7 @@ def parse(
         "prediction_type": prediction,
         "zero_terminal_snr": zero_snr == "true",
         "latent_format": metadata.get("gcfg.latent_format", ""),
+        "vae": metadata.get("gcfg.vae", ""),
         "base": metadata.get("gcfg.base", ""),
         "training": _json(name, "gcfg.training", metadata) if metadata.get("gcfg.training") else {},
         "title": metadata.get("modelspec.title", ""),

@@ -12,11 +12,6 @@ def pixel_channels(block: int) -> int:
     return 3 * block * block
 
 
-def pixel_block(channels: int) -> int | None:
-    """Return the block side of latents with this many channels; None if no format has them."""
-    return next((block for block in PIXEL_FORMATS if pixel_channels(block) == channels), None)
-
-
 def to_latents(pixels: Tensor, block: int) -> Tensor:
     """Convert pixels [..., 3, H, W] to latents [..., 3 * block^2, H / block, W / block]; colours vary slowest.
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from ..concept.metadata import PREDICTION_TYPES
 from ..concept.pixel_latents import PIXEL_FORMATS
+from ..concept.world_latents import TINY_FORMATS
 from ..errors import ConceptFileError
 
-WORLD, UNET, TEXT, CARD = "world.json", "unet.safetensors", "text_encoder.safetensors", "README.md"
-FORMAT = 1
-CODEC = "pixels"
+WORLD, UNET, TEXT, VAE, CARD = (
+    "world.json", "unet.safetensors", "text_encoder.safetensors", "vae.safetensors", "README.md"
+)  # fmt: skip
+FORMATS = {"pixels": 1, "tiny-autoencoder": 2}  # version of the page by its codec
 # Noise levels of every world: Stable Diffusion's, the only noise schedule that a format 1 concept file can describe.
 SCHEDULE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
@@ -31,11 +33,11 @@ class WorldPage:
     Attributes:
         title: a name for people.
         resolution: side of its pictures in pixels.
-        latent_format: one of `PIXEL_FORMATS`.
+        latent_format: one of `world_latents.WORLD_FORMATS`.
         prediction_type: "epsilon" or "v_prediction".
         zero_terminal_snr: the noise schedule was rescaled to zero terminal SNR (arXiv 2305.08891).
-        unet, text_encoder: digests (`tensor_digest.digest_of`) of the world's weights; files with other weights are
-            refused.
+        unet, text_encoder, vae: digests (`tensor_digest.digest_of`) of the world's weights; files with other weights
+            are refused. The last is empty if the latents are pixels, which need no VAE.
     """
 
     title: str
@@ -45,19 +47,25 @@ class WorldPage:
     zero_terminal_snr: bool
     unet: str
     text_encoder: str
+    vae: str = ""
+
+    @property
+    def codec(self) -> str:
+        """What makes latents of pictures: a key of `FORMATS`."""
+        return "tiny-autoencoder" if self.vae else "pixels"
 
     @property
     def block(self) -> int:
-        """Side in pixels of the block that one latent position holds."""
+        """Side in pixels of the block that one latent position holds; only without a VAE."""
         return next(block for block, name in PIXEL_FORMATS.items() if name == self.latent_format)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that `parse_world_page` reads."""
         return {
-            "format": FORMAT,
+            "format": FORMATS[self.codec],
             "title": self.title,
             "resolution": self.resolution,
-            "codec": CODEC,
+            "codec": self.codec,
             "latent_format": self.latent_format,
             "schedule": {
                 **SCHEDULE,
@@ -66,6 +74,7 @@ class WorldPage:
             },
             "unet": self.unet,
             "text_encoder": self.text_encoder,
+            **({"vae": self.vae} if self.vae else {}),
         }
 
 
@@ -92,15 +101,20 @@ def parse_world_page(given: Mapping[str, Any]) -> WorldPage:
     Raises:
         ConceptFileError: a value is invalid; the error names the first.
     """
-    version = given.get("format", FORMAT)
-    if type(version) is int and version > FORMAT:
+    newest = max(FORMATS.values())
+    version = given.get("format", 1)
+    if type(version) is int and version > newest:
         remedy = "Update this node pack: the world was made by a later version of it."
-        raise ConceptFileError(f"{WORLD}: format", f"format {FORMAT}", f"the newer format {version}", remedy)
-    given = {"format": FORMAT, "codec": CODEC, **given}
+        raise ConceptFileError(f"{WORLD}: format", f"format {newest}", f"the newer format {version}", remedy)
+    given = {"format": 1, "codec": "pixels", **given}
+    codec = given["codec"] if given["codec"] in [*FORMATS] else "pixels"
+    formats, parts = (PIXEL_FORMATS, {}) if codec == "pixels" else (TINY_FORMATS, {"vae": str})
     _check(given, "", {
-        "format": (FORMAT,), "title": str, "resolution": int, "codec": (CODEC,),
-        "latent_format": tuple(PIXEL_FORMATS.values()), "schedule": dict, "unet": str, "text_encoder": str,
+        "format": (FORMATS[codec],), "title": str, "resolution": int, "codec": tuple(FORMATS),
+        "latent_format": tuple(formats.values()), "schedule": dict, "unet": str, "text_encoder": str, **parts,
     })  # fmt: skip
+    if parts and not given["vae"]:
+        raise ConceptFileError(f"{WORLD}: vae", "a hash", "an empty text", AGAIN)
     if given["resolution"] < 1:
         raise ConceptFileError(f"{WORLD}: resolution", "a number above 0", str(given["resolution"]), AGAIN)
     schedule = given["schedule"]
@@ -109,7 +123,7 @@ def parse_world_page(given: Mapping[str, Any]) -> WorldPage:
         "prediction_type": tuple(PREDICTION_TYPES), "zero_terminal_snr": bool,
     })  # fmt: skip
     return WorldPage(
-        **{key: given[key] for key in ("title", "resolution", "latent_format", "unet", "text_encoder")},
+        **{key: given[key] for key in ("title", "resolution", "latent_format", "unet", "text_encoder", *parts)},
         **{key: schedule[key] for key in ("prediction_type", "zero_terminal_snr")},
     )
 

@@ -24,6 +24,7 @@ from ...gcfg_core.errors import ConceptFileError
 from ..comfyui.versions import patcher_class, remember_dtypes
 from .family_models import FAMILY_MODELS
 from .pixel_latents import PIXEL_BLOCKS
+from .tiny_latents import TINY_LATENTS
 from .unet_config import host_names, host_unet_config
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _model_config(concept: Concept, layout: UNetLayout, dtype: torch.dtype | Non
     unet_config = host_unet_config(layout)
     config: Any = type(f"Concept{family.__name__}", bases, {})(unet_config)
     config.unet_config |= {key: unet_config[key] for key in ("num_heads", "num_head_channels")}
-    config.latent_format = _latent_format(concept.latents)
+    config.latent_format = _latent_format(concept)
     config.saved_extras = _saved_extras(concept)
     if concept.zero_terminal_snr:
         config.sampling_settings["zsnr"] = True
@@ -102,7 +103,10 @@ def _saved_extras(concept: Concept) -> dict[str, torch.Tensor]:
     return {**concept.constants, DESCRIPTION: pack_description(describe(concept, "concept"))}
 
 
-def _latent_format(name: str) -> Any:
+def _latent_format(concept: Concept) -> Any:
+    name = concept.latents
+    if name in TINY_LATENTS:
+        return TINY_LATENTS[name](concept.vae)
     latent_class = PIXEL_BLOCKS.get(name) or getattr(comfy.latent_formats, name, None)
     abstract = comfy.latent_formats.LatentFormat
     if not (isinstance(latent_class, type) and issubclass(latent_class, abstract) and latent_class is not abstract):

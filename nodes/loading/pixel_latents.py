@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixels
-from ..comfyui.versions import remember_dtypes
+from .own_vae import with_network
 
 
 def _mean_of_block(block: int) -> list[list[float]]:
@@ -65,10 +65,6 @@ class PixelBlocksVAE(torch.nn.Module):
 def pixel_vae(block: int) -> comfy.sd.VAE:
     """Make a ComfyUI VAE whose latents hold blocks of ``block`` x ``block`` pixels, in float32 on every device."""
     vae = comfy.sd.VAE(sd={MARKER: torch.tensor(1.0)}, dtype=torch.float32)
-    vae.first_stage_model = PixelBlocksVAE(block).eval()
     vae.downscale_ratio = vae.upscale_ratio = block
     vae.latent_channels = pixel_channels(block)
-    remember_dtypes(vae.first_stage_model)
-    devices = {name: getattr(vae.patcher, name) for name in ("load_device", "offload_device")}
-    vae.patcher = type(vae.patcher)(vae.first_stage_model, **devices)
-    return vae
+    return with_network(vae, PixelBlocksVAE(block))

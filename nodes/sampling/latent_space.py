@@ -31,7 +31,8 @@ def stays_within(base: ModelPatcher, other: ModelPatcher) -> bool:
 
 def describe(patcher: ModelPatcher) -> str:
     format_ = patcher.get_model_object("latent_format")
-    return f"{type(patcher.model).__name__} (latent format {type(format_).__name__})"
+    of_vae = f" of the VAE {format_.vae[:8]}" if getattr(format_, "vae", "") else ""
+    return f"{type(patcher.model).__name__} (latent format {type(format_).__name__}{of_vae})"
 
 
 def check_latent_spaces(plan: Plan) -> None:
@@ -53,7 +54,9 @@ def check_latent_spaces(plan: Plan) -> None:
 def _is_same_format(first: ModelPatcher, second: ModelPatcher) -> bool:
     a, b = first.get_model_object("latent_format"), second.get_model_object("latent_format")
     keys = ("scale_factor", "shift_factor", "latent_channels", "latent_dimensions")
-    return type(a) is type(b) and all(getattr(a, key, None) == getattr(b, key, None) for key in keys)
+    vaes = {getattr(format_, "vae", "") for format_ in (a, b)} - {""}  # small worlds name theirs
+    same = all(getattr(a, key, None) == getattr(b, key, None) for key in keys)
+    return type(a) is type(b) and same and len(vaes) < 2
 
 
 def log_schedule_notes(plan: Plan, names: tuple[str, ...]) -> None:

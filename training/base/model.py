@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gcfg_core.concept.families import layout_of, network_of
+from gcfg_core.concept.world_latents import TINY_FORMATS
 
 from .noise_schedule import NoiseSchedule
 
@@ -92,7 +93,7 @@ class Base:
         unet: diffusers' UNet2DConditionModel, float32 on the CPU, in eval mode.
         config: the UNet's configuration.
         schedule: noise schedule and prediction type.
-        codec: the VAE; a small world's latents are the pixels.
+        codec: the VAE; the latents of some small worlds are the pixels.
         null: condition of the empty prompt, batch 1 (SDXL: with the size ids of an uncropped square picture).
         text: the text encoder; None if the base has no tokenizer or encoder.
         latent_format: name of the class in comfy.latent_formats.
@@ -109,6 +110,11 @@ class Base:
     text: TextEncoder | None
     latent_format: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def vae(self) -> str:
+        """Digest of a small world's VAE, which concept files record; empty elsewhere."""
+        return self.codec.digest if self.latent_format in TINY_FORMATS.values() else ""
 
     @property
     def side_step(self) -> int:

@@ -1,15 +1,16 @@
-"""Read a small world as a base: a folder with world.json, unet.safetensors and text_encoder.safetensors."""
+"""Read a small world's folder as a base."""
 
 from pathlib import Path
 
 from gcfg_core.errors import InputError
-from gcfg_core.world.page import TEXT, UNET, WORLD
+from gcfg_core.world.page import TEXT, UNET, VAE, WORLD
 from gcfg_core.world.world import read_world_files
 
 from ..console.program import PROGRAM
 from .assemble import build_unet, plain_config
 from .model import Base
 from .weights import as_input_error, check_finite
+from .world_codec import PixelCodec, TinyCodec
 from .world_config import is_recipe
 from .world_new import assemble_world
 from .world_text import word_text
@@ -33,12 +34,15 @@ def read_world(path: str | Path) -> Base:
     with as_input_error(str(folder)):
         world = read_world_files(folder)
     check_finite({f"{UNET}: {key}": value for key, value in world.concept.tensors.items()}, folder.name)
+    if world.vae:
+        check_finite({f"{VAE}: {key}": value for key, value in world.vae.tensors.items()}, folder.name)
     check_finite({f"{TEXT}: {key}": value for key, value in world.text_encoder.tensors.items()}, folder.name)
     page, config = world.page, plain_config(world.concept.config)
     unet = build_unet(config, world.concept.tensors, f"{folder.name}: {UNET}")
     text = word_text(world.text_encoder, f"{folder.name}: {TEXT}")
     name = page.title or folder.resolve().name
-    return assemble_world(unet, config, text, page.prediction_type, page.zero_terminal_snr, name)
+    codec = TinyCodec(world.vae) if world.vae else PixelCodec(page.block)
+    return assemble_world(unet, config, text, codec, page.prediction_type, page.zero_terminal_snr, name)
 
 
 def _folder(path: str | Path) -> Path:

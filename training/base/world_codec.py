@@ -1,9 +1,18 @@
-"""A small world's codec: latents are the pixels, singly or in blocks."""
+"""A small world's codecs: latents are the pixels, singly or in blocks, or those of a tiny autoencoder."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from gcfg_core.concept.pixel_latents import pixel_channels, to_latents, to_pixels
+from gcfg_core.concept.pixel_latents import PIXEL_FORMATS, pixel_channels, to_latents, to_pixels
+from gcfg_core.concept.tensor_digest import digest_of
+from gcfg_core.concept.world_latents import TINY_FACTOR, TINY_FORMATS
+from gcfg_core.world.autoencoder_file import StoredAutoencoder
+
+from ..device import full_float32
+
+CHUNK = 16  # pictures per pass through an autoencoder
 
 
 class PixelCodec:
@@ -16,6 +25,7 @@ class PixelCodec:
     deviates = False
 
     def __init__(self, block: int = 1) -> None:
+        self.latent_format = PIXEL_FORMATS[block]
         self.factor = block
         self.channels = pixel_channels(block)
         self.digest = "pixels" if block == 1 else f"pixels in blocks of {block}"
@@ -37,3 +47,50 @@ class PixelCodec:
 
     def to(self, device: torch.device | str) -> "PixelCodec":
         return self
+
+
+class TinyCodec:
+    """A `LatentCodec` of a tiny autoencoder, which has no deviation.
+
+    Args:
+        stored: the autoencoder.
+    """
+
+    deviates = False
+
+    def __init__(self, stored: StoredAutoencoder) -> None:
+        self.stored = stored
+        self.network = stored.network().to(memory_format=torch.channels_last)
+        self.latent_format = TINY_FORMATS[stored.channels]
+        self.channels, self.factor = stored.channels, TINY_FACTOR
+        self.digest = digest_of(stored.tensors)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode pixels [B, 3, H, W] to latents [B, C, H / 8, W / 8], float32, with a deviation of 0.
+
+        Raises:
+            ValueError: H or W is not a multiple of 8.
+        """
+        if pixels.shape[-2] % self.factor or pixels.shape[-1] % self.factor:
+            raise ValueError(f"pixels: expected sides that {self.factor} divides, got {list(pixels.shape)}")
+        with full_float32():
+            mean = self._in_chunks(self.network.encode, pixels)
+        return mean, torch.zeros_like(mean)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode latents to pixels [B, 3, H, W] from -1 to 1, float32."""
+        return self._in_chunks(self.network.decode, latents).clamp(-1.0, 1.0)
+
+    def to(self, device: torch.device | str) -> "TinyCodec":
+        self.network.to(device)
+        return self
+
+    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        device = next(self.network.parameters()).device
+        with torch.autocast(device.type, enabled=False):
+            return torch.cat([work(part.to(device, torch.float32)) for part in batch.split(CHUNK)])
+
+
+WorldCodec = PixelCodec | TinyCodec

@@ -8,9 +8,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from gcfg_core.concept.families import layout_of
-from gcfg_core.concept.pixel_latents import PIXEL_FORMATS, pixel_block, pixel_channels
 from gcfg_core.concept.tensor_digest import digest_of
 from gcfg_core.errors import InputError
+from gcfg_core.world.autoencoder_file import read_autoencoder
 from gcfg_core.world.page import SCHEDULE
 from gcfg_core.world.text_encoder import text_config
 from gcfg_core.world.tokenizer import SPECIAL, word_tokenizer
@@ -18,42 +18,76 @@ from gcfg_core.world.tokenizer import SPECIAL, word_tokenizer
 from ..seeds import seed_of
 from .model import Base
 from .noise_schedule import noise_schedule
-from .weights import as_input_error
-from .world_codec import PixelCodec
+from .weights import as_input_error, check_finite
+from .world_codec import PixelCodec, TinyCodec, WorldCodec
 from .world_config import WorldConfig, read_world_config
 from .world_text import WordText, new_word_text
 
 
-def new_world(config: WorldConfig, captions: Sequence[str], name: str = "world") -> Base:
+def new_world(
+    config: WorldConfig, captions: Sequence[str], name: str = "world", codec: WorldCodec | None = None
+) -> Base:
     """Create a base to train from scratch (kind "text", with its text encoder). Equal arguments give equal bits.
 
     Args:
         config: sizes and seed.
         captions: of the training set; their words become the vocabulary.
         name: for people and messages.
+        codec: makes latents of pictures; default: pixels in blocks of ``config.block``.
 
     Raises:
         InputError: sizes do not fit each other, or captions have no words.
     """
-    unet_config = world_unet_config(config, name)
+    codec = codec or PixelCodec(config.block)
+    unet_config = world_unet_config(config, codec, name)
     text = _text(config, captions, name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "world", "unet"))
         unet: Any = UNet2DConditionModel.from_config(unet_config)
-    return assemble_world(unet, unet_config, text, config.prediction_type, config.zero_terminal_snr, name)
+    return assemble_world(unet, unet_config, text, codec, config.prediction_type, config.zero_terminal_snr, name)
 
 
-def world_from_recipe(path: str | Path, captions: Sequence[str]) -> Base:
+def world_from_recipe(path: str | Path, captions: Sequence[str], vae: str | None = None) -> Base:
     """Create a world from a TOML or JSON file (`world_config.is_recipe`), named after it.
 
+    Args:
+        path: of the file.
+        captions: of the training set.
+        vae: file of a tiny autoencoder; default: latents are pixels.
+
     Raises:
-        InputError: the file cannot be read, or `new_world` refuses it.
+        InputError: a file cannot be read, or `new_world` refuses the settings.
     """
-    return new_world(read_world_config(path), captions, Path(path).stem)
+    config = read_world_config(path)
+    return new_world(config, captions, Path(path).stem, recipe_codec(config, vae, Path(path).name))
+
+
+def recipe_codec(config: WorldConfig, vae: str | None, name: str) -> WorldCodec:
+    """Read a new world's VAE, or return the codec of its pixels; ``name`` is for messages.
+
+    Raises:
+        InputError: the file is no tiny autoencoder, or damaged; or the world has a VAE and blocks of pixels.
+    """
+    if vae is None:
+        return PixelCodec(config.block)
+    if config.block != 1:
+        raise InputError(
+            f"{name}: block", "1 beside a VAE, which makes the latents", str(config.block), "Leave it out."
+        )
+    with as_input_error(vae):
+        stored = read_autoencoder(vae)
+    check_finite(stored.tensors, vae)
+    return TinyCodec(stored)
 
 
 def assemble_world(
-    unet: Any, config: dict[str, Any], text: WordText, prediction_type: str, zero_terminal_snr: bool, name: str
+    unet: Any,
+    config: dict[str, Any],
+    text: WordText,
+    codec: WorldCodec,
+    prediction_type: str,
+    zero_terminal_snr: bool,
+    name: str,
 ) -> Base:
     """Build a base from a world's parts, with the empty prompt's condition.
 
@@ -67,40 +101,41 @@ def assemble_world(
         raise InputError(
             f"{name}: width of the text features", str(wanted), str(width), "They are of different worlds."
         )
-    block = pixel_block(config["in_channels"])
-    if block is None:
-        formats = ", ".join(str(pixel_channels(block)) for block in PIXEL_FORMATS)
-        raise InputError(f"{name}: in_channels", f"a value of {formats}", str(config["in_channels"]), "It is no world.")
+    if config["in_channels"] != codec.channels:
+        expected = f"{codec.channels}, of its latents"
+        raise InputError(
+            f"{name}: in_channels", expected, str(config["in_channels"]), "It is no world, or its VAE another's."
+        )
     return Base(
         name=name,
         sha256=digest_of(unet.state_dict()),
         unet=unet.eval(),
         config=config,
         schedule=noise_schedule(SCHEDULE, prediction_type, zero_terminal_snr),
-        codec=PixelCodec(block),
+        codec=codec,
         null=null,
         text=text,
-        latent_format=PIXEL_FORMATS[block],
+        latent_format=codec.latent_format,
     )
 
 
-def world_unet_config(config: WorldConfig, name: str = "world") -> dict[str, Any]:
-    """Return diffusers' UNet2DConditionModel configuration of a world: SD1.5's kind of network on pixels.
+def world_unet_config(config: WorldConfig, codec: WorldCodec, name: str = "world") -> dict[str, Any]:
+    """Return diffusers' UNet2DConditionModel configuration of a world: SD1.5's kind of network.
 
     Raises:
         InputError: sizes do not fit each other.
     """
-    levels, side = len(config.channels), config.block * 2 ** (len(config.channels) - 1)
+    levels, side = len(config.channels), codec.factor * 2 ** (len(config.channels) - 1)
     if len(config.attention) != levels:
         raise InputError(f"{name}: attention", f"a value for each of the {levels} levels", str(len(config.attention)),
                          "Give true or false for each of `channels`.")  # fmt: skip
     if config.resolution % side:
-        raise InputError(f"{name}: resolution", f"a multiple of {side}", str(config.resolution),
-                         f"{levels} levels halve it {levels - 1} times, after blocks of {config.block}.")  # fmt: skip
+        remedy = f"Latents are {codec.factor} times smaller, and {levels} levels halve them {levels - 1} times."
+        raise InputError(f"{name}: resolution", f"a multiple of {side}", str(config.resolution), remedy)
     unet = {
-        "in_channels": pixel_channels(config.block),
-        "out_channels": pixel_channels(config.block),
-        "sample_size": config.resolution // config.block,
+        "in_channels": codec.channels,
+        "out_channels": codec.channels,
+        "sample_size": config.resolution // codec.factor,
         "block_out_channels": list(config.channels),
         "layers_per_block": config.layers,
         "down_block_types": ["CrossAttnDownBlock2D" if reads else "DownBlock2D" for reads in config.attention],

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from gcfg_core.concept.concept import Concept
 from gcfg_core.concept.concept_file import write_concept
-from gcfg_core.concept.pixel_latents import PIXEL_FORMATS
 from gcfg_core.concept.tensor_digest import digest_of
 from gcfg_core.durable import flush_folder
 from gcfg_core.errors import InputError
-from gcfg_core.world.page import CARD, TEXT, UNET, WORLD, WorldPage
+from gcfg_core.world.autoencoder_file import write_autoencoder
+from gcfg_core.world.page import CARD, TEXT, UNET, VAE, WORLD, WorldPage
 from gcfg_core.world.text_encoder import SmallTextEncoder, write_text_encoder
 
 from ..durable import write_bytes, write_json
 from .model import Base
+from .world_codec import PixelCodec, TinyCodec
 from .world_text import WordText
 
 
@@ -62,6 +63,8 @@ def write_world(
         partial.mkdir(parents=True)
         write_concept(partial / UNET, concept, extra)
         write_text_encoder(partial / TEXT, stored)
+        if isinstance(base.codec, TinyCodec):
+            write_autoencoder(partial / VAE, base.codec.stored)
         write_json(partial / WORLD, _page(base, concept, stored, title).to_json())
         if card:
             write_bytes(partial / CARD, card.encode())
@@ -77,7 +80,7 @@ def _check_target(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise InputError(str(target), "a folder", "a file", "Give another name.")
     present = {entry.name for entry in target.iterdir()} if target.exists() else set()
-    strange = sorted(present - {WORLD, UNET, TEXT, CARD})
+    strange = sorted(present - {WORLD, UNET, TEXT, VAE, CARD})
     if strange or (present and WORLD not in present):
         got = strange[0] if strange else sorted(present)[0]
         raise InputError(str(target), "a new or empty folder, or a world alone", got, "Give another folder.")
@@ -86,8 +89,8 @@ def _check_target(target: Path) -> None:
 def _parts(
     base: Base, weights: Mapping[str, Tensor], title: str, training: Mapping[str, Any], dtype: torch.dtype
 ) -> tuple[Concept, SmallTextEncoder]:
-    """Return the content of the two weight files."""
-    if not isinstance(base.text, WordText) or base.latent_format not in PIXEL_FORMATS.values():
+    """Return the contents of the files of UNet and text encoder."""
+    if not isinstance(base.text, WordText) or not isinstance(base.codec, PixelCodec | TinyCodec):
         raise InputError(base.name, "a world of your own", "another kind of base", "Export a concept instead.")
     text = {key.removeprefix("text."): value for key, value in weights.items() if key.startswith("text.")}
     unet = {key.removeprefix("unet."): value for key, value in weights.items() if key.startswith("unet.")}
@@ -99,6 +102,7 @@ def _parts(
         prediction_type=base.schedule.prediction_type,
         zero_terminal_snr=base.schedule.zero_terminal_snr,
         latent_format=base.latent_format,
+        vae=base.vae,
         training=training,
         title=title,
     )
@@ -118,6 +122,7 @@ def _page(base: Base, concept: Concept, stored: SmallTextEncoder, title: str) ->
         zero_terminal_snr=concept.zero_terminal_snr,
         unet=digest_of(concept.tensors),
         text_encoder=digest_of(stored.tensors),
+        vae=base.vae,
     )
 
 

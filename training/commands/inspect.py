@@ -12,7 +12,7 @@ from gcfg_core.concept.families import family_of
 from gcfg_core.concept.kinds import KINDS
 from gcfg_core.concept.lora_file import LORA_FORMAT, lora_format, read_lora_concept
 from gcfg_core.concept.null_text import FEATURE
-from gcfg_core.concept.pixel_latents import PIXEL_FORMATS
+from gcfg_core.concept.world_latents import WORLD_FORMATS
 from gcfg_core.errors import ConceptFileError
 from gcfg_core.world.page import WORLD as PAGE
 from gcfg_core.world.tokenizer import SPECIAL
@@ -87,7 +87,13 @@ def _world_facts(folder: Path) -> list[tuple[str, Any]]:
         raise ConceptFileError(f"{folder}: {error.name}", error.expected, error.got, error.remedy) from None
     words = world.text_encoder.tokenizer.words[len(SPECIAL) :]
     facts = dict(_facts(world.concept)) | {"loaded by": "Load Starter World; the trainer takes it as --base"}
-    return [*facts.items(), ("resolution", world.page.resolution), ("words", f"{len(words)}: {' '.join(words)}")]
+    vae = f"{world.vae.channels} channels, sides 8 times smaller" if world.vae else "none: latents are pixels"
+    return [
+        *facts.items(),
+        ("resolution", world.page.resolution),
+        ("VAE", vae),
+        ("words", f"{len(words)}: {' '.join(words)}"),
+    ]
 
 
 def concept_in(path: Path) -> Path:
@@ -118,7 +124,7 @@ def _loader(concept: Concept, config_given: bool) -> str:
 
 def _family(concept: Concept) -> str:
     """Return the family, and the models to mix with. A small world's UNet resembles SD1.5's, on other latents."""
-    if concept.latents in PIXEL_FORMATS.values():
+    if concept.latents in WORLD_FORMATS:
         return f"a small world's, {concept.latents} latents, to be mixed with that world, not with Stable Diffusion"
     return f"{family_of(concept.config).name}, to be mixed with models of {concept.latents} latents"
 

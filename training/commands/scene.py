@@ -9,6 +9,7 @@ from gcfg_core.errors import InputError
 
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
+from ..base.world import is_world
 from ..console.output import print_notes
 from ..console.program import PROGRAM
 from ..device import DEVICE_HELP, DTYPES, chosen_device
@@ -109,7 +110,7 @@ def read_scene_base(source: Source, config: Any) -> Base:
     options = {}
     for key in OPTIONS:
         given = getattr(config, key, None)
-        options[key] = of_run.get(key) if given is None else given
+        options[key] = of_run.get(key) if given is None and not is_world(path) else given
     return read_base(path, **options)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from gcfg_core.errors import InputError
 
 FEATURES = 1280
+LEVELS = 4  # resolutions of `EfficientNetLite0.levels`
 NATIVE = 224  # pixels along a side in training
 # repeats, kernel, stride, expansion, width in, width out
 STAGES = (
@@ -56,6 +57,7 @@ class Block(nn.Module):
             self._expand_conv, self._bn0 = _convolution(wide_in, wide, 1), _norm(wide)
         self._depthwise_conv, self._bn1 = _convolution(wide, wide, kernel, stride, wide), _norm(wide)
         self._project_conv, self._bn2 = _convolution(wide, wide_out, 1), _norm(wide_out)
+        self.halves = stride > 1
         self.adds = stride == 1 and wide_in == wide_out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,12 +89,26 @@ class EfficientNetLite0(nn.Module):
         return super().train(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = (pictures.to(self._fc.weight.dtype) - 127.0) / 128.0
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = self._stem(pictures)
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
         return x.mean((2, 3))
+
+    def levels(self, pictures: Tensor) -> list[Tensor]:
+        """Return the features at 1/2, 1/4, 1/8 and 1/16 of the resolution, [B, C, h, w] each; differentiable."""
+        x, found = self._stem(pictures), []
+        for block in self._blocks:
+            if block.halves:  # the block before it was the last of its resolution
+                found.append(x)
+            if len(found) == LEVELS:
+                break
+            x = block(x)
+        return found
+
+    def _stem(self, pictures: Tensor) -> Tensor:
+        x = (pictures.to(self._fc.weight.dtype) - 127.0) / 128.0
+        return F.relu6(self._bn0(self._conv_stem(x)))
 
 
 def efficientnet_lite0() -> EfficientNetLite0:

@@ -162,6 +162,7 @@ def described(base: Base) -> dict[str, Any]:
         "prediction_type": base.schedule.prediction_type,
         "zero_terminal_snr": base.schedule.zero_terminal_snr,
         "latent_format": base.latent_format,
+        "vae": base.vae,
         "base": base_line(base),
         "text_embeds": base.null.pooled if pooled else None,
         "time_ids": base.null.time_ids if pooled else None,

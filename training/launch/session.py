@@ -11,7 +11,7 @@ from gcfg_core.errors import InputError
 from ..base.model import Base
 from ..base.read import OPTIONS, read_base
 from ..base.world_config import is_recipe, read_world_config
-from ..base.world_new import world_from_recipe
+from ..base.world_new import recipe_codec, world_from_recipe
 from ..console.endings import Interrupted
 from ..console.output import make_folder
 from ..console.program import PROGRAM
@@ -145,14 +145,14 @@ def trained_base(config: RunConfig) -> Base | None:
     if not (model.reads_text and model.train_text):
         raise InputError(config.base, "a trained base", "a recipe for a new world",
                          "Train it first: --kind text --train-text.")  # fmt: skip
-    read_world_config(config.base)
+    recipe_codec(read_world_config(config.base), model.vae, config.base)
     return None
 
 
 def open_base(config: RunConfig, scan: Scan) -> Base:
     """Read the configured base, or build a new world from a recipe and the captions."""
     captions = (picture.caption or "" for picture in scan.pictures)
-    return trained_base(config) or world_from_recipe(config.base, list(captions))
+    return trained_base(config) or world_from_recipe(config.base, list(captions), config.model.vae)
 
 
 def frozen_constants(config: RunConfig, base: Base, feed: ImageFeed, accelerator: Accelerator) -> dict[str, Tensor]:

@@ -30,6 +30,8 @@ def check_family(concept: Concept | LoraConcept, base: Base, name: str) -> None:
             raise InputError(name, f"a concept with the base's {wanted} {what}", str(got), GIVE)
     if concept.latent_format and concept.latent_format != base.latent_format:
         raise InputError(name, f"a concept of the base's latents, {base.latent_format}", concept.latent_format, GIVE)
+    if concept.vae and concept.vae != base.vae:
+        raise InputError(name, "a concept of the base's VAE", "one of another VAE, whose latents differ", GIVE)
     if (got := family_of(concept.config).name) != (wanted := family_of(base.config).name):
         raise InputError(name, f"a concept of the base's family, {wanted}", got, GIVE)
     if mine.context_dim != theirs.context_dim:

@@ -55,7 +55,9 @@ class ModelConfig(Section):
     )
     zero_terminal_snr: bool | None = Field(default=None, description="noise schedule with zero terminal SNR")
     tokenizer: str | None = Field(default=None, description="tokenizer folder, if the base has none")
-    vae: str | None = Field(default=None, description="file or folder of a VAE to use instead of the base's own")
+    vae: str | None = Field(
+        default=None, description="file or folder of a VAE to use instead of the base's own; a new world's VAE"
+    )
     variant: str | None = Field(
         default=None,
         description="weights to read if the base has several: fp16, non_ema ... of a folder; ema of a file",
