@@ -27,6 +27,7 @@ from gcfg_core.world.page import TEXT, VAE, WORLD, read_world_page
 from gcfg_core.world.tiny_autoencoder import diffusers_names, padded
 from gcfg_core.world.world import read_world_files
 from rigs.graphs import norm_error
+from rigs.lora_concepts import lora_on_every_layer
 from rigs.worlds import tiny_autoencoder, tiny_world, write_tiny_concept, write_tiny_world
 
 
@@ -161,6 +162,17 @@ def test_concepts_of_another_vae_are_refused(pack: Any, loaded: Any, load_concep
     assert sample(own)[0]["samples"].shape == (1, 8, 4, 4)
     with pytest.raises(ValueError, match="TinyLatents8 of the VAE .* does not share its latents"):
         sample(other)
+
+
+def test_lora_concepts_of_another_vae_are_refused(pack: Any, loaded: Any) -> None:
+    base, apply = tiny_world(8), pack.module("nodes.loading.lora_concept_model").apply_lora_concept
+    known = {"prediction_type": base.schedule.prediction_type, "latent_format": base.latent_format}
+    own, other = (
+        lora_on_every_layer(base.config, **known, vae=vae) for vae in (base.vae, digest_of(tiny_autoencoder(4).tensors))
+    )
+    assert apply(loaded[0], own, "own").model is loaded[0].model
+    with pytest.raises(pack.module("gcfg_core.errors").ConceptFileError, match="got a world with another VAE"):
+        apply(loaded[0], other, "other")
 
 
 def test_weights_that_are_not_loaded_are_cast(loaded: Any) -> None:

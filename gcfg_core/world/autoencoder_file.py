@@ -9,23 +9,21 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..concept.metadata import FORMAT, FORMAT_KEY
 from ..concept.tensor_check import check_tensors
-from ..concept.tensor_file import open_tensors, write_tensors
+from ..concept.tensor_file import write_tensors
 from ..concept.world_latents import TINY_FORMATS
 from ..errors import ConceptFileError
+from .part_file import AGAIN, json_value, open_part, part_metadata
 from .tiny_autoencoder import FULL, LEVELS, TinyAutoencoder, padded, tensor_shapes
 
 KIND = "tiny-autoencoder"
 WIDTHS_KEY, COLOURS_KEY, TRAINING_KEY = "gcfg.widths", "gcfg.latent_rgb", "gcfg.training"
 SCALE = {"vae_scale": 1.0, "vae_shift": 0.0}  # tensors of ComfyUI's network, at its defaults
-AGAIN = "Copy or download the file again, or write the world again."
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,10 @@ def read_autoencoder(path: str | os.PathLike[str]) -> StoredAutoencoder:
     Raises:
         ConceptFileError: the file is damaged, incomplete, of another kind, or of a newer format.
     """
-    name = Path(path).name
-    tensors, metadata = open_tensors(path)
-    try:
-        if metadata.get("gcfg.kind") != KIND:
-            got = metadata.get("gcfg.kind") or "no kind"
-            raise ConceptFileError("gcfg.kind", KIND, got, "Give the VAE of a world.")
-        if metadata.get(FORMAT_KEY) != str(FORMAT):
-            got = repr(metadata.get(FORMAT_KEY))
-            raise ConceptFileError(FORMAT_KEY, str(FORMAT), got, "Update this node pack, or write the world again.")
-        training = _json(metadata, TRAINING_KEY)
+    with open_part(path, KIND, "Give the VAE of a world.") as (tensors, metadata):
+        training = json_value(metadata, TRAINING_KEY)
         stored = _stored(tensors, _widths(metadata), _colours(metadata))
         return replace(stored, training=training if isinstance(training, dict) else {})
-    except ConceptFileError as error:
-        raise error.of(f"{name}: {error.name}") from error
 
 
 def write_autoencoder(path: str | os.PathLike[str], stored: StoredAutoencoder) -> None:
@@ -99,8 +87,7 @@ def write_autoencoder(path: str | os.PathLike[str], stored: StoredAutoencoder) -
         OSError, SafetensorError: writing failed; an existing file is unchanged.
     """
     metadata = {
-        FORMAT_KEY: str(FORMAT),
-        "gcfg.kind": KIND,
+        **part_metadata(KIND),
         WIDTHS_KEY: json.dumps(stored.widths),
         COLOURS_KEY: json.dumps([stored.colours.factors, stored.colours.bias]),
         TRAINING_KEY: json.dumps(dict(stored.training), sort_keys=True),
@@ -123,7 +110,7 @@ def _stored(tensors: Mapping[str, Tensor], widths: tuple[int, ...], colours: Lat
 
 
 def _widths(metadata: Mapping[str, str]) -> tuple[int, ...]:
-    widths = _json(metadata, WIDTHS_KEY)
+    widths = json_value(metadata, WIDTHS_KEY)
     fits = isinstance(widths, list) and len(widths) == LEVELS
     if not fits or not all(type(width) is int and 0 < width <= FULL for width in widths):
         raise ConceptFileError(WIDTHS_KEY, f"{LEVELS} whole numbers from 1 to {FULL}", repr(widths)[:40], AGAIN)
@@ -131,7 +118,7 @@ def _widths(metadata: Mapping[str, str]) -> tuple[int, ...]:
 
 
 def _colours(metadata: Mapping[str, str]) -> LatentColours:
-    given = _json(metadata, COLOURS_KEY)
+    given = json_value(metadata, COLOURS_KEY)
     try:
         factors, bias = given
         rows = [tuple(map(float, row)) for row in (*factors, bias)]
@@ -141,10 +128,3 @@ def _colours(metadata: Mapping[str, str]) -> LatentColours:
         expected = "three numbers for each latent channel, and a bias"
         raise ConceptFileError(COLOURS_KEY, expected, repr(given)[:40], AGAIN)
     return LatentColours(tuple(rows[:-1]), rows[-1])
-
-
-def _json(metadata: Mapping[str, str], key: str) -> Any:
-    try:
-        return json.loads(metadata.get(key, ""))
-    except (ValueError, RecursionError):
-        return None

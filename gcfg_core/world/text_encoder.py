@@ -13,15 +13,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ..concept.metadata import FORMAT, FORMAT_KEY
 from ..concept.tensor_check import check_tensors
-from ..concept.tensor_file import open_tensors, write_tensors
+from ..concept.tensor_file import write_tensors
 from ..errors import ConceptFileError
+from .part_file import AGAIN, json_value, open_part, part_metadata
 from .tokenizer import BEGIN, END, PAD, WordTokenizer
 
 KIND = "text-encoder"
@@ -35,7 +34,6 @@ FIXED: dict[str, Any] = {
     "eos_token_id": END,
     "pad_token_id": PAD,
 }
-AGAIN = "Copy or download the file again, or write the world again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,21 +119,11 @@ def read_text_encoder(path: str | os.PathLike[str]) -> SmallTextEncoder:
     Raises:
         ConceptFileError: the file is damaged, incomplete, of another kind, or of a newer format.
     """
-    name = Path(path).name
-    tensors, metadata = open_tensors(path)
-    try:
-        if metadata.get("gcfg.kind") != KIND:
-            got = metadata.get("gcfg.kind") or "no kind"
-            raise ConceptFileError("gcfg.kind", KIND, got, "Give the text encoder of a world.")
-        if metadata.get(FORMAT_KEY) != str(FORMAT):
-            got = repr(metadata.get(FORMAT_KEY))
-            raise ConceptFileError(FORMAT_KEY, str(FORMAT), got, "Update this node pack, or write the world again.")
-        tokenizer = WordTokenizer.from_json(_json(metadata, VOCABULARY_KEY))
-        encoder = SmallTextEncoder(tensors, _json(metadata, CONFIG_KEY), tokenizer)
+    with open_part(path, KIND, "Give the text encoder of a world.") as (tensors, metadata):
+        tokenizer = WordTokenizer.from_json(_object(metadata, VOCABULARY_KEY))
+        encoder = SmallTextEncoder(tensors, _object(metadata, CONFIG_KEY), tokenizer)
         check_text_encoder(encoder)
-    except ConceptFileError as error:
-        raise error.of(f"{name}: {error.name}") from error
-    return encoder
+        return encoder
 
 
 def write_text_encoder(path: str | os.PathLike[str], encoder: SmallTextEncoder) -> None:
@@ -147,19 +135,15 @@ def write_text_encoder(path: str | os.PathLike[str], encoder: SmallTextEncoder) 
     """
     check_text_encoder(encoder)
     metadata = {
-        FORMAT_KEY: str(FORMAT),
-        "gcfg.kind": KIND,
+        **part_metadata(KIND),
         CONFIG_KEY: json.dumps(dict(encoder.config), sort_keys=True),
         VOCABULARY_KEY: json.dumps(encoder.tokenizer.to_json(), ensure_ascii=False),
     }
     write_tensors(path, encoder.tensors, metadata)
 
 
-def _json(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
-    try:
-        value = json.loads(metadata.get(key, ""))
-    except (ValueError, RecursionError):
-        value = None
+def _object(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    value = json_value(metadata, key)
     if not isinstance(value, dict):
         raise ConceptFileError(key, "a JSON object", repr(metadata.get(key))[:40], AGAIN)
     return value

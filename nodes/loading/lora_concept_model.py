@@ -36,7 +36,7 @@ def apply_lora_concept(base: ModelPatcher, lora: LoraConcept, name: str) -> Mode
         name: of its file, for messages.
 
     Raises:
-        ConceptFileError: the base has another network or another prediction type.
+        ConceptFileError: the base has another network, another prediction type or another VAE's latents.
     """
     layout = layout_of(lora.config)
     names = host_names(host_unet_config(layout))
@@ -100,3 +100,6 @@ def _check_base(base: ModelPatcher, lora: LoraConcept, names: dict[str, str], na
     if is_v != (lora.prediction_type == "v_prediction"):
         got = "a model of v-prediction" if is_v else "a model without v-prediction"
         raise ConceptFileError(f"base_model for {name}", f"a model of {lora.prediction_type}", got, remedy)
+    vae = getattr(base.get_model_object("latent_format"), "vae", "")
+    if lora.vae and vae and vae != lora.vae:
+        raise ConceptFileError(f"base_model for {name}", expected, "a world with another VAE", remedy)

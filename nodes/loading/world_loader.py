@@ -6,21 +6,21 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...gcfg_core.world.autoencoder_file import read_autoencoder
-from ...gcfg_core.world.page import UNET, VAE
+from ...gcfg_core.world.page import UNET
 from ...gcfg_core.world.world import read_world_files
 from .concept_loader import load_concept_file
 from .pixel_latents import pixel_vae
-from .tiny_latents import colour_previews, tiny_vae
+from .tiny_vae import colour_previews, tiny_vae
 from .world_clip import world_clip
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-    from comfy.sd import CLIP
-    from comfy.sd import VAE as Autoencoder
+    from comfy.sd import CLIP, VAE
+
+    from ...gcfg_core.world.autoencoder_file import LatentColours
 
 
-def load_world(folder: Path) -> tuple[ModelPatcher, CLIP, Autoencoder]:
+def load_world(folder: Path) -> tuple[ModelPatcher, CLIP, VAE]:
     """Load a world as ComfyUI's own objects, for every node that accepts them.
 
     Raises:
@@ -28,15 +28,16 @@ def load_world(folder: Path) -> tuple[ModelPatcher, CLIP, Autoencoder]:
     """
     world = read_world_files(folder)
     page = world.page
-    model = load_concept_file(str(folder / UNET)) if world.vae is None else _load_coloured(folder)
     clip = world_clip(world.text_encoder, page.title or folder.name)
     logging.info("GCFG: world %r, pictures of %d x %d", page.title, page.resolution, page.resolution)
-    return model, clip, pixel_vae(page.block) if world.vae is None else tiny_vae(world.vae)
+    if world.vae is None:
+        return load_concept_file(str(folder / UNET)), clip, pixel_vae(page.block)
+    return _load_coloured(str(folder / UNET), world.vae.colours), clip, tiny_vae(world.vae)
 
 
-def _load_coloured(folder: Path, disable_dynamic: bool = False) -> ModelPatcher:
+def _load_coloured(path: str, colours: LatentColours, disable_dynamic: bool = False) -> ModelPatcher:
     """Load a world's UNet with its VAE's colours of previews; newer ComfyUI versions call it again for a copy."""
-    model = load_concept_file(str(folder / UNET), disable_dynamic=disable_dynamic)
-    colour_previews(model.model.latent_format, read_autoencoder(folder / VAE))
-    model.cached_patcher_init = (_load_coloured, (folder,))
+    model = load_concept_file(path, disable_dynamic=disable_dynamic)
+    colour_previews(model.model.latent_format, colours)
+    model.cached_patcher_init = (_load_coloured, (path, colours))
     return model

@@ -33,7 +33,7 @@ def train_autoencoder(config: AutoencoderConfig) -> TinyAutoencoder:
         OSError: a picture cannot be read.
     """
     if not config.pictures:
-        raise InputError("pictures", "pictures to train on", "none", "Draw them: python -m training.miniature data")
+        raise InputError("pictures", "pictures to train on", "none", "Give at least one.")
     run = _Run(config)
     run.resume()
     shown = bar("VAE", "step", config.steps, iterable=range(run.step, config.steps), initial=run.step)
@@ -107,7 +107,6 @@ class _Run:
             Muon(weights, config.lr),
             torch.optim.AdamW(biases, config.bias_lr, betas=(0.9, 0.99), weight_decay=0.0),
         )
-        self.rates = (config.lr, config.bias_lr)
         self.loss = ReconstructionLoss(config.feature_weight)
 
     def advance(self) -> float:
@@ -120,7 +119,7 @@ class _Run:
         loss = self.loss(self.network.decode(latents + noise), wanted, self.step / config.steps)
         self.network.zero_grad()
         (loss + PULL * latents.square().mean()).backward()
-        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+        for optimizer, rate in zip(self.optimizers, (config.lr, config.bias_lr), strict=True):
             optimizer.param_groups[0]["lr"] = rate * _share(self.step, config)
             optimizer.step()
         self.step += 1

@@ -1,6 +1,6 @@
 """Stable Diffusion's VAE as a `LatentCodec`: float32, a few pictures at a time, never in tiles."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from gcfg_core.concept.tensor_digest import digest_of
 from gcfg_core.errors import InputError
 
 from ..device import full_float32
+from .chunks import check_sides, in_chunks
 from .weights import fill
 
 CHUNK = 4  # pictures per pass: a VAE needs far more memory than the UNet
@@ -68,15 +69,14 @@ class VaeCodec:
         Raises:
             ValueError: H or W is not a multiple of ``factor``.
         """
-        if pixels.shape[-2] % self.factor or pixels.shape[-1] % self.factor:
-            raise ValueError(f"pixels: expected sides that {self.factor} divides, got {list(pixels.shape)}")
+        check_sides(pixels, self.factor)
 
         def encode(part: Tensor) -> Tensor:
             latents = self.vae.encode(part).latent_dist  # type: ignore[union-attr]
             return torch.stack([(latents.mean - self.shift) * self.scaling, latents.std * self.scaling])
 
         with full_float32():
-            mean, deviation = self._in_chunks(encode, pixels, dim=1)
+            mean, deviation = in_chunks(encode, pixels, self.chunk, self.vae.device, dim=1)
         return mean, deviation
 
     @torch.no_grad()
@@ -86,13 +86,8 @@ class VaeCodec:
         def decode(part: Tensor) -> Tensor:
             return self.vae.decode(part / self.scaling + self.shift).sample.clamp(-1.0, 1.0)  # type: ignore[union-attr]
 
-        return self._in_chunks(decode, latents, dim=0)
+        return in_chunks(decode, latents, self.chunk, self.vae.device)
 
     def to(self, device: torch.device | str) -> "VaeCodec":
         self.vae.to(device)  # type: ignore[arg-type]
         return self
-
-    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor, dim: int) -> Tensor:
-        device = self.vae.device
-        with torch.autocast(device.type, enabled=False):
-            return torch.cat([work(part.to(device, torch.float32)) for part in batch.split(self.chunk)], dim=dim)

@@ -1,7 +1,5 @@
 """A small world's codecs: latents are the pixels, singly or in blocks, or those of a tiny autoencoder."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -11,6 +9,7 @@ from gcfg_core.concept.world_latents import TINY_FACTOR, TINY_FORMATS
 from gcfg_core.world.autoencoder_file import StoredAutoencoder
 
 from ..device import full_float32
+from .chunks import check_sides, in_chunks
 
 CHUNK = 16  # pictures per pass through an autoencoder
 
@@ -72,25 +71,23 @@ class TinyCodec:
         Raises:
             ValueError: H or W is not a multiple of 8.
         """
-        if pixels.shape[-2] % self.factor or pixels.shape[-1] % self.factor:
-            raise ValueError(f"pixels: expected sides that {self.factor} divides, got {list(pixels.shape)}")
+        check_sides(pixels, self.factor)
         with full_float32():
-            mean = self._in_chunks(self.network.encode, pixels)
+            mean = in_chunks(self.network.encode, pixels, CHUNK, self._device)
         return mean, torch.zeros_like(mean)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Decode latents to pixels [B, 3, H, W] from -1 to 1, float32."""
-        return self._in_chunks(self.network.decode, latents).clamp(-1.0, 1.0)
+        return in_chunks(self.network.decode, latents, CHUNK, self._device).clamp(-1.0, 1.0)
 
     def to(self, device: torch.device | str) -> "TinyCodec":
         self.network.to(device)
         return self
 
-    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-        device = next(self.network.parameters()).device
-        with torch.autocast(device.type, enabled=False):
-            return torch.cat([work(part.to(device, torch.float32)) for part in batch.split(CHUNK)])
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
 
 WorldCodec = PixelCodec | TinyCodec

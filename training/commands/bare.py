@@ -48,6 +48,7 @@ def _lost(concept: Concept) -> list[str]:
         "SDXL's pooled text vector and size ids": bool(concept.constants),
         "v-prediction": concept.prediction_type != "epsilon",
         "zero terminal SNR": concept.zero_terminal_snr,
+        "the VAE of its small world": bool(concept.vae),
         "how it was trained": bool(concept.training),
     }
     return [name for name, is_lost in facts.items() if is_lost]
