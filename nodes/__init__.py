@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .apply_terms import ApplyTermsNode
 from .compare_predictions import ComparePredictionsNode
 from .guidance_term import GuidanceTermNode
 from .guider import GuiderNode
@@ -32,6 +33,7 @@ class GCFGExtension(ComfyExtension):
             MergeTermsNode,
             GuiderNode,
             SamplerNode,
+            ApplyTermsNode,
             SweepAxisNode,
             SweepNode,
             ReportNode,

@@ -62,6 +62,12 @@ SCENES = {
         const b = put('GCFG_GuidanceTerm', 330, 90, {label: 'control'});
         const merge = put('GCFG_MergeTerms', 660, 0, {}, 240);
         join(a, 'terms', merge, 'terms_1'); join(b, 'terms', merge, 'terms_2'); return [a, b, merge];""",
+    "GCFG_ApplyTerms": """
+        const load = put('GCFG_LoadConceptModel', 0, 0, {concept_name: 'my_concept.safetensors'});
+        const term = put('GCFG_GuidanceTerm', 330, 0, {label: 'concept'});
+        const apply = put('GCFG_ApplyTerms', 660, 0), sampler = put('KSampler', 980, 0);
+        join(load, 'model', term, 'model'); join(term, 'terms', apply, 'terms'); join(apply, 'model', sampler, 'model');
+        return [load, term, apply, sampler];""",
     "GCFG_Guider": "return [paper('GCFG_Guider', 0, 0)];",
     "GCFG_Sampler": "return [paper('GCFG_Sampler', 0, 0)];",
     "GCFG_SweepAxis": """
