@@ -6,8 +6,10 @@
 
 import { api } from "../../scripts/api.js";
 import { attempt } from "./attempt.js";
-import { panelOf } from "./panel.js";
-import { readGraph } from "./read_graph.js";
+import { keepColours } from "./colours.js";
+import { hideUnused } from "./curve_widgets.js";
+import { dim, panelOf, remount } from "./panel.js";
+import { readGraph, TERM } from "./read_graph.js";
 
 const EVERY = 250; // milliseconds between two readings
 const SHARE = 20; // reading takes at most 1 / SHARE of the time
@@ -27,15 +29,21 @@ export function follow() {
 
 function look() {
   if (document.hidden) return;
+  keepColours();
   const { places, prompt } = readGraph();
   if (!places.size) return;
   const question = JSON.stringify({ prompt, nodes: [...places.values()].flat() });
   if (question !== asked && !isAsking) ask(question, places);
-  for (const [node, ids] of places) attempt(node, () => show(panelOf(node), answers.get(ids.join())));
+  for (const [node, ids] of places) attempt(node, () => update(node, answers.get(ids.join())));
 }
 
-function show(panel, answer) {
-  if (!panel || panel.shown === answer) return;
+function update(node, answer) {
+  if (node.comfyClass === TERM) hideUnused(node);
+  const panel = panelOf(node);
+  if (!panel) return;
+  remount(node);
+  dim(node);
+  if (panel.shown === answer) return;
   panel.shown = answer;
   panel.show(answer);
 }

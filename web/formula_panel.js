@@ -3,36 +3,41 @@
 import { make } from "./panel.js";
 
 const HEIGHT = 104;
+const HIGHEST = 300; // longer texts scroll
+const PADDING = 12; // above and below the text
 const COST = `One evaluation is one prediction, by one model under one condition. KSampler with cfg takes 2 per step.
 A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`;
 
 /**
- * Create the panel; `show` takes {formula, cost, notes}, {waits} or {error} as the server answers, `setRan` the text
+ * Create the panel; `show` takes {formula, cost, notes, hints}, {waits} or {error} as the server answers, `setRan` the text
  * that the node sends after a run: the formula and its cost.
  *
  * @param ranName the label of that cost, for example "last run".
  * @param grows whether it fills the node's free space, which then has no picture.
  */
 export function createFormulaPanel(ranName, grows) {
-  const element = make("div", "gcfg-panel gcfg-formula widget-expands");
+  const text = make("div", "gcfg-text");
+  const element = make("div", "gcfg-panel gcfg-formula widget-expands", text);
   let answer;
   let ran = "";
 
   function render() {
-    const { formula, cost, notes = [], waits, error } = answer ?? {};
-    const head = cost ? [make("div", "gcfg-cost", cost)] : [];
+    const { formula, cost, notes = [], hints = [], waits, error } = answer ?? {};
+    const lines = (name, texts) => texts.filter(Boolean).map((line) => make("div", name, line));
     const [formulaOfRun, costOfRun] = ran.split("\n");
-    if (costOfRun && (!formula || formula.join(" ") === formulaOfRun)) {
-      head.push(make("div", "gcfg-note", `${ranName}: ${costOfRun}`));
-    }
-    if (error) head.push(make("div", "gcfg-error", error));
-    const lines = (formula ?? []).map((line) => make("div", "gcfg-term", line));
-    const rest = [waits, ...notes].filter(Boolean).map((note) => make("div", "gcfg-note", note));
+    const isOfRun = costOfRun && (!formula || formula.join(" ") === formulaOfRun);
     element.title = cost ? COST : "";
-    element.replaceChildren(...head, ...lines, ...rest);
+    text.replaceChildren(
+      ...lines("gcfg-cost", [cost]),
+      ...lines("gcfg-error", [error]),
+      ...lines("gcfg-term", formula ?? []),
+      ...lines("gcfg-hint", hints),
+      ...lines("gcfg-note", [isOfRun && `${ranName}: ${costOfRun}`, waits, ...notes]),
+    );
+    if (text.offsetHeight) panel.setHeight?.(Math.min(Math.max(HEIGHT, text.offsetHeight + PADDING), HIGHEST));
   }
 
-  return {
+  const panel = {
     element,
     height: HEIGHT,
     grows,
@@ -40,9 +45,10 @@ export function createFormulaPanel(ranName, grows) {
       answer = latest;
       render();
     },
-    setRan(text) {
-      ran = String(text ?? "");
+    setRan(sent) {
+      ran = String(sent ?? "");
       render();
     },
   };
+  return panel;
 }

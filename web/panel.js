@@ -3,6 +3,8 @@
 import { app } from "../../scripts/app.js";
 
 const MARGIN = 8;
+const NEVER = 2;
+const BYPASS = 4;
 const panels = new WeakMap();
 
 /** The panel of a node, or undefined. */
@@ -13,27 +15,33 @@ export const panelOf = (node) => panels.get(node);
  *
  * @param node the node, just created.
  * @param name the widget's name, which no input has.
- * @param panel {element, height, grows, show(answer), setRan?(text)}, as createFormulaPanel returns it.
+ * @param panel {element, height, grows, show(answer), setRan?(text)}, as createFormulaPanel returns it; it gets
+ *   setHeight(pixels).
  */
 export function addPanel(node, name, panel) {
-  const height = panel.height + 2 * MARGIN;
+  const height = () => panel.height + 2 * MARGIN;
   const widget = node.addDOMWidget(name, "gcfg_panel", panel.element, {
     serialize: false, // not in the prompt
     margin: MARGIN,
-    getMinHeight: () => height,
-    getMaxHeight: () => (panel.grows ? undefined : height),
+    getMinHeight: height,
+    getMaxHeight: () => (panel.grows ? undefined : height()),
     getValue: () => "",
     setValue: () => {},
   });
   widget.serialize = false; // not in the workflow
-  panel.element.style.setProperty("--gcfg-height", `${panel.height}px`);
   passOn(panel.element);
-  makeRoom(node);
+  const grow = makeRoom(node);
+  panel.setHeight = (pixels) => {
+    panel.height = pixels;
+    panel.element.style.setProperty("--gcfg-height", `${pixels}px`);
+    grow();
+  };
+  panel.setHeight(panel.height);
   if (panel.setRan) hear(node, panel);
   panels.set(node, panel);
 }
 
-/** Make a new node, or a node that was saved without its panel, high enough for it. */
+/** Make a new node, or a node that was saved without its panel, high enough for it; return the function that does. */
 function makeRoom(node) {
   const onConfigure = node.onConfigure;
   const grow = () => node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
@@ -41,7 +49,23 @@ function makeRoom(node) {
     onConfigure?.apply(this, saved);
     grow();
   };
-  grow();
+  return grow;
+}
+
+/**
+ * Put a panel into the place of the one before, which the new rendering keeps when undo or a reload makes a node again
+ * under its old id.
+ */
+export function remount(node) {
+  const { element } = panels.get(node);
+  if (element.isConnected || !window.LiteGraph?.vueNodesMode) return;
+  const shown = document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"]`);
+  shown?.querySelector(".gcfg-panel")?.replaceWith(element);
+}
+
+/** Dim the panel of a node that is bypassed or muted. */
+export function dim(node) {
+  panels.get(node).element.classList.toggle("gcfg-is-off", node.mode === NEVER || node.mode === BYPASS);
 }
 
 /** Show the text that the node sends after a run. */

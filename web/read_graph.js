@@ -9,6 +9,8 @@ import { forgetViews } from "./read_only.js";
 export const TERM = "GCFG_GuidanceTerm";
 export const GUIDERS = ["GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep"];
 const CHAIN = [TERM, "GCFG_ModifyTerm", "GCFG_MergeTerms", "GCFG_SweepAxis"];
+const SIZED = ["EmptyLatentImage"];
+const PATCHED = ["CONDITIONING", "MODEL"]; // followed to the nodes that make them
 const HOLDS_A_VALUE = /^Primitive(Float|Int|String|StringMultiline)$/;
 const NOTHING = {};
 /** The source of an input that cannot be resolved because of another pack's nodes. */
@@ -44,19 +46,19 @@ export function readGraph() {
 function add(prompt, executable) {
   if (prompt[executable.id]?.inputs) return;
   addNode(prompt, executable, (input, origin) => {
-    if (input.type === "CONDITIONING") addUpstream(prompt, origin);
+    if (PATCHED.includes(input.type)) addUpstream(prompt, origin);
     else addOrigin(prompt, origin);
   });
 }
 
-/** Follow nodes that make terms or axes, or hold a value; of other nodes add only the name. */
+/** Follow nodes that make terms or axes, or hold a value or size; of other nodes add only the name. */
 function addOrigin(prompt, executable) {
   const kind = executable.comfyClass ?? "";
-  if (CHAIN.includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, executable);
+  if ([...CHAIN, ...SIZED].includes(kind) || HOLDS_A_VALUE.test(kind)) add(prompt, executable);
   else prompt[executable.id] ??= head(executable);
 }
 
-/** Add a condition's node and all before it, the nearest first: they limit when and where it is in force. */
+/** Add a condition's or model's node and all before it, the nearest first: they tell what it is, and where in force. */
 function addUpstream(prompt, executable) {
   const waiting = [executable];
   for (const next of waiting) {

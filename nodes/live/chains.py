@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ...gcfg_core.errors import InputError
-from ...gcfg_core.guidance.coverage import WHOLE, Reach
 from ...gcfg_core.guidance.graph import GuidanceTerm
 from ...gcfg_core.guidance.sweep import Axis
 from ..comfyui.types import AxisType, Terms
@@ -21,6 +19,7 @@ from ..modify_term import ModifyTermNode
 from ..sweep_axis import SweepAxisNode
 from .conditions import Conditions
 from .posted import LONGEST_NAME, Origin, Posted, PostedNode, short
+from .stand_ins import ConditionStandIn, ModelStandIn, UnknownWeight
 from .widgets import PRIMITIVES, check_value
 
 CHAIN_NODES: dict[str, type[io.ComfyNode]] = {
@@ -38,21 +37,6 @@ MOST_IN_A_ROW = 128
 
 class NotKnownYet(Exception):
     """The result needs a missing link or a value that is unknown before a run; the message names it."""
-
-
-@dataclass(frozen=True, eq=False)
-class ConditionStandIn:
-    """A stand-in for a condition.
-
-    Attributes:
-        reach: where it is in force.
-    """
-
-    reach: Reach = WHOLE
-
-
-class UnknownWeight(float):
-    """A stand-in for a weight that comes through a link: a number that is not zero and does not cancel another."""
 
 
 class Chains:
@@ -156,9 +140,9 @@ class Chains:
             if isinstance(socket, io.Mask.Input):
                 self._outputs[origin] = torch.rand(1, 8, 8, generator=random)
             elif isinstance(socket, io.Conditioning.Input):
-                self._outputs[origin] = ConditionStandIn(self._conditions.reach(origin))
+                self._outputs[origin] = ConditionStandIn(origin, self._conditions.reach(origin))
             else:
-                self._outputs[origin] = object()
+                self._outputs[origin] = ModelStandIn(origin)
         return self._outputs[origin]
 
     def _value(self, node_id: str, widget: Any, origin: Origin | None) -> Any:

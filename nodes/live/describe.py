@@ -20,8 +20,10 @@ from ..guidance_term import GuidanceTermNode
 from ..guider import base_inputs, rescale_input, terms_input
 from ..sampling.announce import CFG_PP, WITH_BOTH_SIDES
 from ..sweep import axis_inputs
-from .chains import Chains, ConditionStandIn, NotKnownYet, UnknownWeight
+from .chains import Chains, NotKnownYet
+from .hints import hints
 from .posted import Posted, PostedNode
+from .stand_ins import ConditionStandIn, UnknownWeight
 
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
 SWEEP = "GCFG_Sweep"
@@ -33,8 +35,8 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
 
     Returns:
         for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...],
-        "cost", "models"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" if something
-        was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+        "cost", "models", "hints"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" if
+        something was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
     """
     kind = posted.nodes.get(node_id, PostedNode()).kind
     try:
@@ -79,7 +81,7 @@ def _describe_guider(posted: Posted, node_id: str) -> dict[str, Any]:
     phases = evaluation_phases(plan, _hooks(posted.nodes[node_id]))
     return {
         "evaluations": [[phase.start, phase.end, phase.evaluations] for phase in phases],
-        **_shown(chains, plan, _cost(plan, phases)),
+        **_shown(chains, node_id, plan, _cost(plan, phases)),
     }
 
 
@@ -90,7 +92,7 @@ def _describe_sweep(posted: Posted, node_id: str) -> dict[str, Any]:
     sweep = lay_out_sweep(wired, own["columns"], own.get("rows"))
     most = max(most_evaluations(_plan(own, cell.terms, cell.rescale), hooks) for cell in sweep.cells)
     cost = f"{count(len(sweep.cells), 'picture')}, at most {count(most, 'evaluation')} per step"
-    return _shown(chains, _plan(own, wired.terms, wired.rescale), cost, sweep.weights)
+    return _shown(chains, node_id, _plan(own, wired.terms, wired.rescale), cost, sweep.weights)
 
 
 def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) -> Plan:
@@ -101,14 +103,15 @@ def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) 
     )
 
 
-def _shown(chains: Chains, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
-    """Return formula and cost of a guider. ``swept``: terms whose weight a sweep changes."""
+def _shown(chains: Chains, node_id: str, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
+    """Return formula, cost and hints of a guider. ``swept``: terms whose weight a sweep changes."""
     unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
     return {
         "formula": formula_lines(plan, unknown.union(swept)),
         "cost": f"{cost}, {count(len(plan.models), 'model')}",
         "models": len(plan.models),
         "notes": chains.notes,
+        "hints": hints(chains.posted, node_id, plan),
     }
 
 

@@ -1,0 +1,18 @@
+/** Show only the widgets of a Guidance Term's curve that this curve reads. Hidden ones keep their values. */
+
+const READ_BY = { curve_end: ["linear", "cosine"], curve_ramp: ["ramp"], keyframes: ["keyframes"] };
+
+/** Hide and show a term's widgets whenever its curve changes. A widget with a link stays. */
+export function hideUnused(node) {
+  const curve = node.widgets?.find((widget) => widget.name === "curve");
+  if (!curve) return;
+  const isLinked = (name) => node.inputs?.some((input) => (input.widget?.name ?? "") === name && input.link != null);
+  for (const [name, curves] of Object.entries(READ_BY)) {
+    const widget = node.widgets.find((one) => one.name === name);
+    const isHidden = !curves.includes(curve.value) && !isLinked("curve") && !isLinked(name);
+    if (!widget || Boolean(widget.hidden) === isHidden) continue;
+    widget.hidden = isHidden; // the classic rendering
+    widget.options = { ...widget.options, hidden: isHidden }; // the new one
+    node.setDirtyCanvas?.(true, true);
+  }
+}
