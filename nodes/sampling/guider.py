@@ -32,6 +32,7 @@ from .latent_space import check_latent_spaces, log_schedule_notes
 from .memory import load_with_base
 from .outer_wrappers import inside_outer_wrappers, with_callback
 from .run import Run
+from .text_width import naming_foreign_text
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -133,7 +134,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         """Sample as CFGGuider.sample does.
 
         Raises:
-            ValueError: the latent is nested.
+            ValueError: the latent is nested, or a condition's text features are not the model's.
         """
         if is_nested(latent_image):
             raise ValueError("latent_image: nested latents (several parts, such as video with audio) are not supported "
@@ -143,7 +144,8 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         self.run, self.model_patcher = run, run.base.patcher
         is_complete = False
         try:
-            result = super().sample(noise, latent_image, *args, **kwargs)
+            with naming_foreign_text(run.plan):
+                result = super().sample(noise, latent_image, *args, **kwargs)
             is_complete = True
             return result
         finally:
