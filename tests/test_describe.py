@@ -54,6 +54,22 @@ class TestGuider:
         assert shown["cost"] == "3 evaluations per step, 2 models"
         assert shown["evaluations"] == [[0.0, 1.0, 3]]
 
+    def test_prompts_without_a_label_are_named_by_their_first_words(self, describe: Any) -> None:
+        """U18: not `null` and `c1`; an empty prompt stays `null`, a label stays the name."""
+        prompt = papers_graph(label="") | {
+            "12": node("CLIPTextEncode", text="a dog on\n a long sandy beach, at noon"),
+            "13": node("CLIPTextEncode", text="blurry"),
+        }
+        shown = describe(prompt, "3")
+        assert shown["formula"] == [
+            "D = base('blurry')",
+            "+ 2.5 * (concept('blurry') - base('blurry'))",
+            "+ 2.5 * (base('a dog on a long sandy…') - base('blurry'))",
+        ]
+        assert shown["formula_of_run"] == "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+        prompt["13"]["inputs"]["text"], prompt["2"]["inputs"]["label"] = " ", "control"
+        assert describe(prompt, "3")["formula"] == PAPER
+
     def test_says_what_the_guider_says_when_it_runs(self, describe: Any, pack: Any) -> None:
         from rigs.micro import micro_cond, micro_model
 

@@ -9,8 +9,8 @@ const COST = `One evaluation is one prediction, by one model under one condition
 A step of samplers that call the model twice (heun, dpm_2) takes twice as many.`;
 
 /**
- * Create the panel; `show` takes {formula, cost, notes, hints}, {waits} or {error} as the server answers, `setRan` the text
- * that the node sends after a run: the formula and its cost.
+ * Create the panel; `show` takes {formula, formula_of_run, cost, notes, hints}, {waits} or {error} as the server
+ * answers, `setRan` the text that the node sends after a run: the formula and its cost.
  *
  * @param ranName the label of that cost, for example "last run".
  * @param grows whether it fills the node's free space, which then has no picture.
@@ -22,10 +22,10 @@ export function createFormulaPanel(ranName, grows) {
   let ran = "";
 
   function render() {
-    const { formula, cost, notes = [], hints = [], waits, error } = answer ?? {};
+    const { formula, formula_of_run: plain, cost, notes = [], hints = [], waits, error } = answer ?? {};
     const lines = (name, texts) => texts.filter(Boolean).map((line) => make("div", name, line));
     const [formulaOfRun, costOfRun] = ran.split("\n");
-    const isOfRun = costOfRun && (!formula || formula.join(" ") === formulaOfRun);
+    const isOfRun = costOfRun && (!plain || plain === formulaOfRun);
     element.title = cost ? COST : "";
     text.replaceChildren(
       ...lines("gcfg-cost", [cost]),

@@ -11,6 +11,8 @@ from .plan import BASE, Plan
 
 UNKNOWN = "?"
 """Stands for a weight that is not known before the run."""
+LONGEST = 22
+"""Characters of a prompt that names a condition."""
 
 
 def model_names(plan: Plan) -> tuple[str, ...]:
@@ -36,17 +38,23 @@ def term_names(plan: Plan) -> tuple[str, ...]:
     return names_of(plan.terms)
 
 
-def condition_names(plan: Plan) -> tuple[str, ...]:
+def condition_names(plan: Plan, prompts: Sequence[str] = ()) -> tuple[str, ...]:
     """Name each prediction's condition: 'null' for the base's, the label of the first term that adds it on the base
-    model, or 'c1', 'c2' ..."""
-    conditions, names = [plan.predictions[BASE].condition], ["null"]
+    model, or 'c1', 'c2' ...
+
+    Args:
+        prompts: the prompt of each prediction, as far as they are known; "" for others. Its first words replace 'null'
+            and 'c1'.
+    """
+    words = [_first_words(prompt) for prompt in prompts] or [""] * len(plan.predictions)
+    conditions, names = [plan.predictions[BASE].condition], [words[BASE] or "null"]
     labels = []
     for j, prediction in enumerate(plan.predictions):
         index = next((k for k, known in enumerate(conditions) if known is prediction.condition), None)
         if index is None:
             index = len(conditions)
             conditions.append(prediction.condition)
-            names.append(_unused(_condition_label(plan, j) or f"c{index}", names))
+            names.append(_unused(_condition_label(plan, j) or words[j] or f"c{index}", names))
         labels.append(names[index])
     return tuple(labels)
 
@@ -62,12 +70,19 @@ def _condition_label(plan: Plan, j: int) -> str:
     return ""
 
 
-def prediction_names(plan: Plan) -> tuple[str, ...]:
-    """Name the predictions: 'base(null)', 'concept(null)', 'base(control)' ..."""
+def _first_words(prompt: str) -> str:
+    """Return the beginning of a prompt in quotes; "" for an empty one."""
+    text = " ".join(prompt.split())
+    return text and repr(text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…")
+
+
+def prediction_names(plan: Plan, prompts: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name the predictions: 'base(null)', 'concept(null)', 'base(control)' ...; ``prompts`` as for
+    `condition_names`."""
     models = model_names(plan)
     return tuple(
         f"{models[prediction.model]}({condition})"
-        for prediction, condition in zip(plan.predictions, condition_names(plan), strict=True)
+        for prediction, condition in zip(plan.predictions, condition_names(plan, prompts), strict=True)
     )
 
 
@@ -93,15 +108,15 @@ def _places_text(plan: Plan, i: int, names: Sequence[str]) -> str:
     return mask + "".join(f" * area[{name}]" for name in partial)
 
 
-def _term_text(plan: Plan, i: int, is_unknown: bool) -> str:
-    term, names = plan.terms[i], prediction_names(plan)
+def _term_text(plan: Plan, i: int, is_unknown: bool, prompts: Sequence[str]) -> str:
+    term, names = plan.terms[i], prediction_names(plan, prompts)
     positive, reference = (names[side] for side in plan.sides[i])
     difference = f"({positive} - {reference})"
     for modifier in plan.acting(i):
         difference = modifier.text() + difference
     timing = (_curve_text(term.curve) + _windows_text(plan.reach(i))).strip()
     weight = UNKNOWN if is_unknown else _number(abs(term.weight))
-    places = _places_text(plan, i, condition_names(plan))
+    places = _places_text(plan, i, condition_names(plan, prompts))
     return f"{weight}{{{timing}}}{places} * {difference}" if timing else f"{weight}{places} * {difference}"
 
 
@@ -111,16 +126,17 @@ def formula(plan: Plan) -> str:
     return " ".join(formula_lines(plan))
 
 
-def formula_lines(plan: Plan, unknown: Collection[int] = ()) -> list[str]:
+def formula_lines(plan: Plan, unknown: Collection[int] = (), prompts: Sequence[str] = ()) -> list[str]:
     """Write the formula as a line for the base and one for each term.
 
     Args:
         unknown: terms whose weight is not known before the run; a question mark replaces it.
+        prompts: as for `condition_names`.
     """
-    lines = [f"D = {prediction_names(plan)[BASE]}"]
+    lines = [f"D = {prediction_names(plan, prompts)[BASE]}"]
     for i, term in enumerate(plan.terms):
         sign = "-" if term.weight < 0 and i not in unknown else "+"
-        lines.append(f"{sign} {_term_text(plan, i, i in unknown)}")
+        lines.append(f"{sign} {_term_text(plan, i, i in unknown, prompts)}")
     if plan.graph.rescale > 0.0:
         lines[-1] += f", rescaled by {_number(plan.graph.rescale)}"
     return lines

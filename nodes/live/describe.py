@@ -23,6 +23,7 @@ from ..sweep import axis_inputs
 from .chains import Chains, NotKnownYet
 from .hints import hints
 from .posted import Posted, PostedNode
+from .sources import prompt_of
 from .stand_ins import ConditionStandIn, UnknownWeight
 
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
@@ -34,9 +35,9 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
     """Return the content of this node's panel.
 
     Returns:
-        for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...],
-        "cost", "models", "hints"}, for a guider also {"evaluations": [[start, end, number], ...]}; with "notes" if
-        something was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+        for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...] with the
+        prompts' first words, "formula_of_run": the same without them, "cost", "models", "hints"}, for a guider also
+        {"evaluations": [[start, end, number], ...]}; with "notes" if something was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
     """
     kind = posted.nodes.get(node_id, PostedNode()).kind
     try:
@@ -106,13 +107,20 @@ def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) 
 def _shown(chains: Chains, node_id: str, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
     """Return formula, cost and hints of a guider. ``swept``: terms whose weight a sweep changes."""
     unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
+    prompts = [_prompt_text(chains.posted, one.condition) for one in plan.predictions]
     return {
-        "formula": formula_lines(plan, unknown.union(swept)),
+        "formula": formula_lines(plan, unknown.union(swept), prompts),
+        "formula_of_run": " ".join(formula_lines(plan, unknown.union(swept))),
         "cost": f"{cost}, {count(len(plan.models), 'model')}",
         "models": len(plan.models),
         "notes": chains.notes,
         "hints": hints(chains.posted, node_id, plan),
     }
+
+
+def _prompt_text(posted: Posted, condition: object) -> str:
+    prompt = prompt_of(posted, condition.origin) if isinstance(condition, ConditionStandIn) else None
+    return "" if prompt is None else prompt.text
 
 
 def _hooks(node: PostedNode) -> HookNeeds:
