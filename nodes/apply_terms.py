@@ -28,7 +28,8 @@ class ApplyTermsNode(io.ComfyNode):
                 Terms.Input(
                     "terms",
                     tooltip="The terms beside the prompt, which the sampling node adds with cfg as its weight. A term of "
-                    "the prompt in this chain keeps its window, curve and mask, and takes that node's positive and cfg.",
+                    "a prompt in this chain (weight not below 0) keeps its window, curve and mask, and takes that "
+                    "node's positive and cfg.",
                 ),
                 rescale_input(),
             ],

@@ -10,7 +10,6 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from rigs.by_hand import primary_of
 from rigs.counter import count_forwards
 from rigs.graphs import chain, norm_error
 from rigs.lora import with_lora
@@ -52,12 +51,21 @@ def ksampler(pack: Any, model: Any, conds: list, latent: dict, cfg: float = CFG,
 
 
 def with_prompt(graph: RandomGraph, inputs: list[dict[str, Any]], prompt: Any) -> list[dict[str, Any]]:
-    """The same terms under the sampling node's positive and cfg: in the primary term, or as a term before the others."""
-    primary = primary_of(graph)
-    if primary is None:
+    """The same terms under the sampling node's positive and cfg: in the prompt's term, or as a term before the others."""
+    place = term_of_prompt(graph)
+    if place is None:
         return [{"positive": prompt, "weight": CFG}, *inputs]
-    replaced = {**inputs[primary], "positive": prompt, "weight": CFG}
-    return [*inputs[:primary], replaced, *inputs[primary + 1 :]]
+    replaced = {**inputs[place], "positive": prompt, "weight": CFG}
+    return [*inputs[:place], replaced, *inputs[place + 1 :]]
+
+
+def term_of_prompt(graph: RandomGraph) -> int | None:
+    """The first term with the base model and another condition on one side and the base on the other, not negative."""
+    for i, term in enumerate(graph.terms):
+        (model, condition), reference = term.side("positive"), term.side("reference")
+        if reference == (0, 0) and model == 0 and condition != 0 and term.weight >= 0.0:
+            return i
+    return None
 
 
 @pytest.mark.parametrize("seed", range(GRAPHS))
@@ -76,9 +84,18 @@ def test_ksampler_is_gcfg_sampler(pack: Any, models: list, conds: list, seed: in
     assert torch.equal(got, expected["samples"]) and asked == counter.chunks
 
 
-def test_the_graphs_have_primary_terms_and_none() -> None:
-    found = [primary_of(random_graph(seed, pool=4, conds=CONDS)) is None for seed in range(GRAPHS)]
+def test_some_graphs_have_a_term_of_a_prompt_and_some_none() -> None:
+    found = [term_of_prompt(random_graph(seed, pool=4, conds=CONDS)) is None for seed in range(GRAPHS)]
     assert 4 <= sum(found) <= GRAPHS - 4
+
+
+def test_a_negative_term_stays_what_it_is(pack: Any, models: list, conds: list) -> None:
+    negative = {"positive": conds[1], "weight": -2.0}
+    got = ksampler(pack, applied(pack, models[0], chain(pack, [negative])), conds, micro_latent(0))
+    both = chain(pack, [{"positive": conds[-1], "weight": CFG}, negative])
+    expected, _ = pack.run("GCFG_Sampler", model=models[0], conditioning=conds[0], terms=both,
+                           latent_image=micro_latent(0), rescale=0.0, **sampling(0))  # fmt: skip
+    assert torch.equal(got, expected["samples"])
 
 
 def concept(pack: Any, models: list, **more: Any) -> tuple:

@@ -72,6 +72,19 @@ def test_there_is_no_page_of_a_node_that_is_not_there(texts):
     assert {path.stem for path in DOCS.glob("GCFG_*.md")} == set(texts)
 
 
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_translated_pages_say_the_same(texts, language):
+    """Title, headings, table rows, list items, links, pictures and everything in code, as on the English page."""
+    for node_id in texts:
+        english, other = ((DOCS / path).read_text("utf-8") for path in (f"{node_id}.md", f"{node_id}/{language}.md"))
+        assert other.startswith(f"# {read(language)[node_id]['display_name']}\n")
+        for pattern in (r"^#+ ", r"^\|", r"^- ", r"\]\(([^)]+)\)", r"`([^`]+)`"):
+            said, there = (re.findall(pattern, text, re.MULTILINE) for text in (english, other))
+            assert set(said) == set(there), (node_id, pattern)
+            assert len(said) == len(there) or pattern.startswith("`"), (node_id, pattern)
+    assert {path.parent.name for path in DOCS.glob(f"*/{language}.md")} == set(texts)
+
+
 def test_pictures_are_there_and_used():
     used = {
         name for page in DOCS.glob("*.md") for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))

@@ -15,7 +15,7 @@ import comfy.samplers
 from comfy.patcher_extension import WrappersMP
 
 from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
-from ...gcfg_core.guidance.plan import compile_plan
+from ...gcfg_core.guidance.plan import BASE, Plan, compile_plan
 from ..clones.identity import is_same, is_same_model
 from .announce import announce
 from .guider import GCFGGuider
@@ -91,12 +91,12 @@ class _Terms:
             del base.model_options[GUARDED]
             base.model_options |= {} if self.replaced is None else {GUARDED: self.replaced}
         positive, negative = (self._condition(given.original_conds[name]) for name in ("positive", "negative"))
-        primary = compile_plan(GuidanceGraph(Side(base, negative), self.terms), is_same_model).primary
-        terms = list(self.terms)
-        if primary is None:
+        plan = compile_plan(GuidanceGraph(Side(base, negative), self.terms), is_same_model)
+        terms, of_prompt = list(self.terms), _term_of_prompt(plan)
+        if of_prompt is None:
             terms.insert(0, GuidanceTerm(Side(None, positive), weight=given.cfg, label=PROMPT))
         else:
-            terms[primary] = dataclasses.replace(terms[primary], positive=Side(None, positive), weight=given.cfg)
+            terms[of_prompt] = dataclasses.replace(terms[of_prompt], positive=Side(None, positive), weight=given.cfg)
         return GCFGGuider(base, negative, terms, self.rescale)
 
     def refuse(self, *_: Any) -> NoReturn:
@@ -119,6 +119,15 @@ class _Terms:
             for side in (term.positive, term.reference):
                 if isinstance(side.condition, list):
                     yield side.condition
+
+
+def _term_of_prompt(plan: Plan) -> int | None:
+    """Return the first term that adds a prompt on the base model; a negative weight pushes away from one."""
+    for i, (term, (positive, reference)) in enumerate(zip(plan.terms, plan.sides, strict=True)):
+        is_pair = reference == BASE and positive != BASE and plan.predictions[positive].model == BASE
+        if is_pair and term.weight >= 0.0:
+            return i
+    return None
 
 
 def _options(converted: Mapping[str, Any]) -> dict[str, Any]:
