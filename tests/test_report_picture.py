@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import warnings
 from typing import Any
 
@@ -144,6 +145,39 @@ class TestPicture:
         for sign, i in ((1.0, 0), (-1.0, 1)):
             expected = [sign * record.pushes[i][0] for record in trace.records]
             assert any(len(ys) == len(expected) and list(ys) == pytest.approx(expected) for ys in drawn)
+
+
+class TestScale:
+    """U19: a few large values, as of the first steps, do not squash the others."""
+
+    def scale(self, pack: Any, drawing: Any, values: list[float]) -> Any:
+        lines, series = drawing("lines"), pack.module("gcfg_core.trace.series").Series
+        return lines.scale_of([lines.Line("a", 0, series(values, values, values))])
+
+    @pytest.mark.parametrize("sign", [1.0, -1.0])
+    def test_small_values_keep_their_part_of_the_height(self, pack: Any, drawing: Any, sign: float) -> None:
+        scale = self.scale(pack, drawing, [sign * value for value in (80.0, 9.0, 1.0, 1.1, 0.9, 0.5)])
+        depths = [scale.depth(sign * value) for value in (80.0, 1.0, 0.0)]
+        assert 0.8 <= scale.linear <= 1.2 and abs(depths[1] - depths[2]) > 0.12
+        order = sorted([-5.0, 0.0, 0.5, 1.0, 9.0, 80.0], key=scale.depth, reverse=True)
+        assert order == sorted(order)
+        names = [name for _, name in scale.ticks]
+        assert "0" in names and ("30" if sign > 0 else "-30") in names
+        assert all(scale.low <= at <= scale.high for at, _ in scale.ticks)
+
+    def test_even_values_are_drawn_in_proportion(self, pack: Any, drawing: Any) -> None:
+        scale = self.scale(pack, drawing, [4.0, 3.0, 2.0, 1.0])
+        assert scale.linear == 0.0 and not scale.ticks
+        assert scale.depth(2.0) - scale.depth(3.0) == pytest.approx(scale.depth(1.0) - scale.depth(2.0))
+
+    @pytest.mark.parametrize("values", [[0.0, 0.0], [math.nan], []])
+    def test_nothing_to_draw_is_no_error(self, pack: Any, drawing: Any, values: list[float]) -> None:
+        assert (self.scale(pack, drawing, values).low, self.scale(pack, drawing, values).high) == (0.0, 1.0)
+
+    def test_the_noise_levels_stand_once(self, pack: Any, drawing: Any) -> None:
+        trace = made_trace(pack.module("gcfg_core.trace.trace"), weights=(2.5, -1.0))
+        shown = texts(drawing("report").Report(trace, "everything").sheet(drawing("theme").LIGHT, 800))
+        assert sum(text.startswith("noise") for text, _ in shown) == 1
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])

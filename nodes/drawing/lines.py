@@ -16,6 +16,8 @@ from .theme import DASHES, MARKERS
 NAME = 9.5
 """Font size of a line's name in points."""
 SWATCH = 0.32
+SQUASHED = 8.0
+"""The largest value over the middle one from which on a scale is logarithmic at its ends."""
 MOST_MARKERS = 30
 TOTAL = -1
 
@@ -32,22 +34,48 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """The vertical axis: its ends, and its ticks with their names if they have any."""
+    """The vertical axis: its ends, and its ticks with their names if they have any.
+
+    Attributes:
+        linear: values up to about this one are drawn in proportion, larger ones by their logarithm; 0: all in
+            proportion.
+    """
 
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...] = ()
+    linear: float = 0.0
+
+    def depth(self, value: float) -> float:
+        """Return how far below the top a value is drawn, as a share of the height."""
+        low, high, at = map(self._stretched, (self.low, self.high, value))
+        return (high - at) / (high - low)
+
+    def _stretched(self, value: float) -> float:
+        return math.asinh(value / self.linear) if self.linear else value
 
 
 def scale_of(lines: Sequence[Line]) -> Scale:
-    """Return the scale from the smallest to the largest value, with zero in it."""
+    """Return the scale from the smallest to the largest value, with zero in it; of values of which a few are far larger
+    than most, as in the first steps, a scale on which both can be read."""
     ranges = [ends for line in lines if (ends := line.series.range) is not None]
     low = min([0.0, *(low for low, _ in ranges)])
     high = max([0.0, *(high for _, high in ranges)])
     if low == high:
         return Scale(0.0, 1.0)
-    room = 0.08 * (high - low)
-    return Scale(low - room if low < 0.0 else low, high + room)
+    sizes = sorted(abs(value) for line in lines for value in line.series.means if value and math.isfinite(value))
+    linear = sizes[len(sizes) // 2] if sizes and max(-low, high) > SQUASHED * sizes[len(sizes) // 2] else 0.0
+    room = 1.3 if linear else 1.08
+    return Scale(room * low, room * high, _ticks(room * low, room * high, linear) if linear else (), linear)
+
+
+def _ticks(low: float, high: float, linear: float) -> tuple[tuple[float, str], ...]:
+    """Return zero, and 1, 3, 10, 30 ... from about ``linear`` to both ends."""
+    first = math.floor(math.log10(linear))
+    sizes = [digit * 10.0**power for power in range(first, first + 12) for digit in (1, 3)]
+    sizes = [size for size in sizes if size >= 0.5 * linear]
+    ticks = [*(-size for size in reversed(sizes) if size <= -low), 0.0, *(size for size in sizes if size <= high)]
+    return tuple((tick, f"{tick:.6g}") for tick in ticks)
 
 
 def names_height(lines: Sequence[Line]) -> float:
@@ -68,6 +96,8 @@ def draw_lines(
     axes = sheet.axes(x, y, width, height)
     left = progress_start(xs)
     axes.set_xlim(left, 1.0)
+    if scale.linear:
+        axes.set_yscale("asinh", linear_width=scale.linear)
     axes.set_ylim(scale.low, scale.high)
     ticks = [k / 10 for k in range(11) if k / 10 >= left - 1e-9]
     axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
@@ -128,7 +158,7 @@ def _draw_names(
     for line in lines:
         last = line.series.last
         value = scale.low if last is None else line.series.means[last]
-        wanted.append((scale.high - value) / (scale.high - scale.low) * height)
+        wanted.append(scale.depth(value) * height)
     half = 0.5 * line_height(NAME)
     for line, at in zip(lines, spread(wanted, line_height(NAME), half, max(height - half, half)), strict=True):
         color, dashes, width, marker = _style(sheet, line.term)

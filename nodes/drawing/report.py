@@ -19,12 +19,15 @@ from .ruler import line_height, width_of, wrap_formula
 from .theme import Theme
 
 LEFT, RIGHT = 0.95, 0.3
+UNIT = 0.18
+"""Place of a panel's unit from the left."""
+SIZE = "root mean square, latent"
 FORMULA = 10.0
 HEAD = 0.62
 """Height above a panel for its title and explanation."""
 GAP, BOTTOM = 0.42, 0.15
 SIGMAS = 0.28
-"""Height above a panel of lines for the noise levels."""
+"""Height above the first panel of lines for the noise levels."""
 ALL = "all together"
 COSINES = Scale(-1.08, 1.08, ((-1.0, "-1"), (-0.5, "-0.5"), (0.0, "0"), (0.5, "+0.5"), (1.0, "+1")))
 
@@ -51,6 +54,7 @@ class Report:
         names = [term.name + note for term, note in zip(self.terms, self.notes, strict=True)]
         self.room = min(max(names_width([*names, ALL]) + 0.1, 1.3), 3.6)
         self.formula = wrap_formula(trace.formula, WIDTH - LEFT - RIGHT, FORMULA)
+        self.has_noise = False  # whether a panel shows the noise levels: the first does
         panels = [getattr(self, f"_{name}")() for name in CHOICES[draw]]
         self.panels = [panel for panel in panels if panel is not None] or [self._push()]
 
@@ -78,7 +82,9 @@ class Report:
         for k, line in enumerate(self.formula):
             sheet.text(x, 0.78 + k * line_height(FORMULA), line, FORMULA, mono=True)
 
-    def _lines(self, title: str, meaning: str, read: Read, height: float, scale: Scale | None = None) -> Panel:
+    def _lines(
+        self, title: str, meaning: str, unit: str, read: Read, height: float, scale: Scale | None = None
+    ) -> Panel:
         lines = []
         for i, term in enumerate(self.terms):
             values = series(self.trace, i, read)
@@ -88,17 +94,21 @@ class Report:
         height = max(height, names_height(lines))
         chosen = scale or scale_of(lines)
         width = WIDTH - LEFT - self.room - 0.1
+        above, self.has_noise = 0.0 if self.has_noise else SIGMAS, True
 
         def draw(sheet: Sheet, y: float) -> None:
-            draw_lines(sheet, lines, chosen, self.xs, LEFT, y + SIGMAS, width, height, self.room)
-            self._draw_sigmas(sheet, LEFT, y + SIGMAS, width)
-            middle = LEFT + 0.5 * width, y + SIGMAS + height + 0.4
+            draw_lines(sheet, lines, chosen, self.xs, LEFT, y + above, width, height, self.room)
+            sheet.text(UNIT, y + above + 0.5 * height, unit, 9.5, rotation=90, ha="center", color=sheet.theme.muted)
+            if above:
+                self._draw_sigmas(sheet, LEFT, y + above, width)
+            middle = LEFT + 0.5 * width, y + above + height + 0.4
             sheet.text(*middle, "progress of sampling, as in start_percent and end_percent", 9.5, ha="center",
                        color=sheet.theme.muted)  # fmt: skip
             if all(line.series.is_empty for line in lines):
-                sheet.text(LEFT + 0.5 * width, y + SIGMAS + 0.4 * height, self._why_empty(), 10, ha="center")
+                sheet.text(LEFT + 0.5 * width, y + above + 0.4 * height, self._why_empty(), 10, ha="center")
 
-        return Panel(title, meaning, SIGMAS + height + 0.5, draw)
+        ends = f"; above {chosen.linear:.2g} the axis is logarithmic" if chosen.linear else ""
+        return Panel(title, meaning + ends, above + height + 0.5, draw)
 
     def _why_empty(self) -> str:
         """Return the text for a panel without lines."""
@@ -127,16 +137,17 @@ class Report:
         return self._lines(
             "How hard each term pushes",
             "weight × size of its difference, after mask and modifiers; below zero for a negative weight",
+            SIZE,
             trace_series.push,
             3.1,
         )
 
     def _weight(self) -> Panel:
-        return self._lines("Weights", "what is set by weight, window and curve", trace_series.weight, 1.8)
+        return self._lines("Weights", "what is set by weight, window and curve", "weight", trace_series.weight, 1.8)
 
     def _size(self) -> Panel:
         return self._lines(
-            "Sizes", "how much the two predictions of a term differ, whatever its weight", trace_series.size, 2.2
+            "Sizes", "how much the two predictions of a term differ, whatever its weight", SIZE, trace_series.size, 2.2
         )
 
     def _cosine(self) -> Panel | None:
@@ -145,6 +156,7 @@ class Report:
         return self._lines(
             "Which way each term pushes",
             "cosine with all terms together: +1 the same way, 0 across, -1 against it",
+            "cosine",
             trace_series.cosine,
             2.3,
             COSINES,
