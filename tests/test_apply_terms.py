@@ -34,7 +34,10 @@ def conds() -> list[Any]:
 
 def sampling(seed: int) -> dict[str, Any]:
     r = random.Random(seed)
-    sampler, scheduler = r.choice(["euler", "dpmpp_2m", "heun", "euler_ancestral", "ddim"]), r.choice(["normal", "karras"])
+    sampler, scheduler = (
+        r.choice(["euler", "dpmpp_2m", "heun", "euler_ancestral", "ddim"]),
+        r.choice(["normal", "karras"]),
+    )
     denoise = r.choice([1.0, 1.0, 0.6])
     return {"seed": SEED, "steps": STEPS, "sampler_name": sampler, "scheduler": scheduler, "denoise": denoise}
 
@@ -175,7 +178,9 @@ def test_sampling_past_the_guider_is_refused(pack: Any, models: list, conds: lis
     model = applied(pack, models[0], concept(pack, models))
     x = micro_latent(0)["samples"]
     with pytest.raises(ValueError, match="without ComfyUI's CFGGuider"):
-        comfy.samplers.sampling_function(model.model, x, torch.tensor([1.0]), conds[0], conds[1], CFG, model.model_options)
+        comfy.samplers.sampling_function(
+            model.model, x, torch.tensor([1.0]), conds[0], conds[1], CFG, model.model_options
+        )
 
 
 @pytest.fixture

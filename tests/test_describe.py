@@ -66,7 +66,10 @@ class TestGuider:
             "+ 2.5 * (concept('blurry') - base('blurry'))",
             "+ 2.5 * (base('a dog on a long sandy…') - base('blurry'))",
         ]
-        assert shown["formula_of_run"] == "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+        assert (
+            shown["formula_of_run"]
+            == "D = base(null) + 2.5 * (concept(null) - base(null)) + 2.5 * (base(c1) - base(null))"
+        )
         prompt["13"]["inputs"]["text"], prompt["2"]["inputs"]["label"] = " ", "control"
         assert describe(prompt, "3")["formula"] == PAPER
 

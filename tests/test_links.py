@@ -31,7 +31,9 @@ def anchors(page: Path) -> set[str]:
 
 def base_of(page: Path) -> Path:
     """The folder that a page's links start at: ComfyUI reads those of translated help pages from web/docs."""
-    return page.parent.parent if page.is_relative_to(ROOT / "web" / "docs") and page.parent.name != "docs" else page.parent
+    return (
+        page.parent.parent if page.is_relative_to(ROOT / "web" / "docs") and page.parent.name != "docs" else page.parent
+    )
 
 
 def of(page: Path) -> str:

@@ -41,6 +41,7 @@ def test_the_base_condition_is_named(pack: Any) -> None:
 def test_other_errors_stay(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = micro_model(0)
     for text in ("shape of something else", "out of memory"):
+
         def broken(*_: Any, _text: str = text, **__: Any) -> None:
             raise RuntimeError(_text)
 
