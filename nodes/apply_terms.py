@@ -27,8 +27,8 @@ class ApplyTermsNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="The base model."),
                 Terms.Input(
                     "terms",
-                    tooltip="The terms beside the prompt, which the sampling node adds with cfg as its weight. A term of "
-                    "a prompt in this chain (weight not below 0) keeps its window, curve and mask, and takes that "
+                    tooltip="The terms beside the prompt, which the sampling node adds with cfg as its weight. A term "
+                    "of a prompt in this chain (weight not below 0) keeps its window, curve and mask, and takes that "
                     "node's positive and cfg.",
                 ),
                 rescale_input(),

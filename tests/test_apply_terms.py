@@ -54,7 +54,7 @@ def ksampler(pack: Any, model: Any, conds: list, latent: dict, cfg: float = CFG,
 
 
 def with_prompt(graph: RandomGraph, inputs: list[dict[str, Any]], prompt: Any) -> list[dict[str, Any]]:
-    """The same terms under the sampling node's positive and cfg: in the prompt's term, or as a term before the others."""
+    """The same terms under the sampling node's positive and cfg: in the prompt's term, or in one before the others."""
     place = term_of_prompt(graph)
     if place is None:
         return [{"positive": prompt, "weight": CFG}, *inputs]

@@ -37,7 +37,8 @@ def describe(posted: Posted, node_id: str) -> dict[str, Any]:
     Returns:
         for a Guidance Term {"curve": [[percent, weight], ...]}; for a guider or sweep {"formula": [line, ...] with the
         prompts' first words, "formula_of_run": the same without them, "cost", "models", "hints"}, for a guider also
-        {"evaluations": [[start, end, number], ...]}; with "notes" if something was assumed. Or {"waits": why it is not known yet}, or {"error": what is wrong and what to do}.
+        {"evaluations": [[start, end, number], ...]}; with "notes" if something was assumed. Or {"waits": why it is not
+        known yet}, or {"error": what is wrong and what to do}.
     """
     kind = posted.nodes.get(node_id, PostedNode()).kind
     try:

@@ -1,8 +1,8 @@
-"""A guidance graph inside a MODEL, for every node that samples with ComfyUI's CFGGuider: KSampler, detailers, upscalers.
+"""A guidance graph inside a MODEL, for nodes that sample with ComfyUI's CFGGuider: KSampler, detailers, upscalers.
 
 The MODEL carries an outer_sample wrapper. It samples with a `GCFGGuider` in the place of the node's guider, from the
-same noise, latent, mask, sampler and sigmas: the node's negative is the base's condition, its positive the prompt's, its
-cfg the prompt's weight.
+same noise, latent, mask, sampler and sigmas: the node's negative is the base's condition, its positive the prompt's,
+its cfg the prompt's weight.
 """
 
 from __future__ import annotations
@@ -74,11 +74,15 @@ class _Terms:
         """
         given = executor.class_obj
         if type(given) is not comfy.samplers.CFGGuider or given.original_conds.keys() != {"positive", "negative"}:
-            raise ValueError(f"{NODE}: the sampling node uses {type(given).__name__}, which has no positive, negative and "
-                             "cfg to take over; give it a GUIDER from GCFG Guider instead.")  # fmt: skip
+            raise ValueError(
+                f"{NODE}: the sampling node uses {type(given).__name__}, which has no positive, negative and cfg to "
+                "take over; give it a GUIDER from GCFG Guider instead."
+            )
         if latent_shapes is not None and len(latent_shapes) > 1:
-            raise ValueError(f"{NODE}: nested latents (several parts, such as video with audio) are not supported; use a "
-                             "latent of one part.")  # fmt: skip
+            raise ValueError(
+                f"{NODE}: nested latents (several parts, such as video with audio) are not supported; use a latent of "
+                "one part."
+            )
         guider = self.guider(given)
         announce(guider, sigmas)
         return guider.sample(noise, latent_image, sampler, sigmas, *args, **named)
@@ -105,12 +109,14 @@ class _Terms:
         Raises:
             ValueError: always.
         """
-        raise ValueError(f"{NODE}: the sampling node evaluates the model without ComfyUI's CFGGuider, so that the terms "
-                         "would have no effect; use GCFG Sampler or GCFG Guider instead.")  # fmt: skip
+        raise ValueError(
+            f"{NODE}: the sampling node evaluates the model without ComfyUI's CFGGuider, so that the terms would have "
+            "no effect; use GCFG Sampler or GCFG Guider instead."
+        )
 
     def _condition(self, converted: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-        """Return a guider's condition as a CONDITIONING: the terms' own object if it is equal, so that a prediction that
-        a term shares with the sampling node is evaluated once."""
+        """Return a guider's condition as a CONDITIONING: the terms' own object if it is equal, so that what a term
+        shares with the sampling node is evaluated once."""
         plain = [[one.get("cross_attn"), _options(one)] for one in converted]
         return next((known for known in self._conditions() if is_same(known, plain)), plain)
 

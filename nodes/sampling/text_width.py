@@ -1,4 +1,4 @@
-"""Name the condition whose text features are of another model's CLIP, where the network says only that shapes differ."""
+"""Name the condition whose text features come from another model's CLIP; the network says only that shapes differ."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def foreign_text(plan: Plan) -> str:
     for j, prediction in enumerate(plan.predictions):
         given, wanted = _width(prediction.condition), _width_read(plan, prediction)
         if given and wanted and given != wanted:
-            return (f"{_input_of(plan, j)}: the text features are {given} wide, but the model reads {wanted}: they come "
-                    "from another model's CLIP. Encode this prompt with the CLIP that belongs to the model.")  # fmt: skip
+            return (
+                f"{_input_of(plan, j)}: the text features are {given} wide, but the model reads {wanted}: they come "
+                "from another model's CLIP. Encode this prompt with the CLIP that belongs to the model."
+            )
     return ""
 
 
