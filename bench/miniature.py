@@ -29,7 +29,7 @@ class Studio:
 
         self.pack = load_pack()
         self.files = models
-        base, clip, self.vae = self.pack.module("nodes.loading.world_loader").load_world(models.world)
+        base, clip, self.vae, _ = self.pack.module("nodes.loading.world_loader").load_world(models.world)
         self.clip: Any = clip
         self.models: dict[str, Any] = {"base": base}
         self.null = self.condition([""])  # one row, which ComfyUI repeats

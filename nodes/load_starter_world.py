@@ -1,4 +1,5 @@
-"""Load Starter World: a small world, the pack's own or one from models/gcfg_worlds, becomes MODEL, CLIP and VAE."""
+"""Load Starter World: a small world, the pack's own or one from models/gcfg_worlds, becomes MODEL, CLIP, VAE and an
+empty LATENT."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class LoadStarterWorldNode(io.ComfyNode):
             display_name="Load Starter World",
             category=CATEGORY,
             description="Loads a small world: a model, its text encoder and its VAE, trained together and small enough "
-            "for a CPU. All three work in ComfyUI's own nodes as those of a checkpoint do.",
+            "for a CPU, and an empty latent of their size. All work in ComfyUI's own nodes as a checkpoint's do.",
             inputs=[
                 io.Combo.Input(
                     "world",
@@ -47,6 +48,12 @@ class LoadStarterWorldNode(io.ComfyNode):
                     "vae",
                     display_name="vae",
                     tooltip="For VAE Encode and VAE Decode of this world's latents.",
+                ),
+                io.Latent.Output(
+                    "latent",
+                    display_name="latent",
+                    tooltip="An empty latent of one picture, of the size that this world was trained on. For more "
+                    "pictures: Repeat Latent Batch.",
                 ),
             ],
             **search_aliases("gcfg", "small world", "starter model", "tiny model", "checkpoint loader", "demo"),

@@ -7,6 +7,7 @@ CARDS = "[data-testid^='template-workflow-']"
 CONTENT = "[data-testid='template-workflows-content']"
 BUTTON = "[class*=side-tool-bar] button:is([aria-label='Templates'], :has-text('Templates'))"
 
+CLICKS, SECONDS_A_CLICK = 4, 30
 RUN = "button[data-testid='queue-button'], [data-testid='queue-button'] button"
 PICTURE_IS_THERE = "() => app.graph.nodes.some(node => node.type === 'SaveImage' && node.imgs?.[0]?.naturalWidth > 0)"
 
@@ -31,12 +32,21 @@ def all_cards(page: Any) -> Any:
 
 
 def click_card(page: Any, name: str) -> None:
-    """Open one template, and wait until the template browser has closed."""
+    """Open one template, and wait until the template browser has closed. A click that hits nothing, because the cards
+    move while their pictures load, is repeated as a person would."""
+    from playwright.sync_api import TimeoutError as TooLate
+
     card = page.locator(f"[data-testid='template-workflow-{name}']")
     while not card.count() and _show_more(page):
         pass
-    card.click()
-    page.locator(CONTENT).wait_for(state="detached")
+    for left in reversed(range(CLICKS)):
+        card.click()
+        try:
+            page.locator(CONTENT).wait_for(state="detached", timeout=SECONDS_A_CLICK * 1000)
+            return
+        except TooLate:
+            if not left:
+                raise
 
 
 def _show_more(page: Any, seconds: float = 2) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from dev import COMMANDS
 from rigs.host import ROOT
+from rigs.pages import base_of
 
 FOLDERS = ("docs", "findings", "starter", "web/docs", ".github")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
@@ -29,13 +30,6 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def base_of(page: Path) -> Path:
-    """The folder that a page's links start at: ComfyUI reads those of translated help pages from web/docs."""
-    return (
-        page.parent.parent if page.is_relative_to(ROOT / "web" / "docs") and page.parent.name != "docs" else page.parent
-    )
-
-
 def of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -43,7 +37,7 @@ def of(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=of)
 def test_links_lead_somewhere(page: Path) -> None:
     for path, anchor in LINK.findall(read(page)):
-        target = base_of(page) / path if path else page
+        target = base_of(page, ROOT) / path if path else page
         assert target.exists(), f"links to {path}"
         assert not anchor or anchor in anchors(target), f"{path} has no heading {anchor}"
 

@@ -132,8 +132,10 @@ def test_huge_whole_numbers_are_refused_in_words(describe_all, value):
 
 
 def test_help_and_languages_are_served(server):
-    for path in (ROOT / "web" / "docs").iterdir():
-        assert server.client.get(f"/extensions/comfyui-gcfg/docs/{path.name}") == path.read_bytes()
+    docs = ROOT / "web" / "docs"
+    for path in (path for path in docs.rglob("*") if path.is_file()):
+        name = path.relative_to(docs).as_posix()
+        assert server.client.get(f"/extensions/comfyui-gcfg/docs/{name}") == path.read_bytes()
     languages = json.loads(server.client.get("/i18n"))
     for language in ("en", "ja", "zh"):
         assert languages[language]["nodeDefs"]["GCFG_GuidanceTerm"]["display_name"]

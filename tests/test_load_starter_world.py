@@ -73,13 +73,13 @@ def test_it_offers_the_shipped_world_by_its_title_and_folders_by_their_path(
     assert offered(pack) == ["starter", "b", "mine/a"]
     with pytest.raises(ValueError, match="input world: starter: world.json: The file is not a JSON object"):
         pack.run(NODE, world="starter")
-    assert len(pack.run(NODE, world="mine/a")) == 3
+    assert len(pack.run(NODE, world="mine/a")) == 4
 
 
 def test_inputs_and_outputs_are_explained(pack: Any) -> None:
     schema = pack.node(NODE).define_schema()
     assert all(socket.tooltip for socket in (*schema.inputs, *schema.outputs)) and schema.description
-    assert [output.get_io_type() for output in schema.outputs] == ["MODEL", "CLIP", "VAE"]
+    assert [output.get_io_type() for output in schema.outputs] == ["MODEL", "CLIP", "VAE", "LATENT"]
 
 
 def test_a_world_written_again_is_loaded_again(pack: Any, worlds: Path, written: Path) -> None:

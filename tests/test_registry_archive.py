@@ -16,6 +16,7 @@ from PIL import Image
 from rigs.archive import archive_files, unpack
 from rigs.host import ROOT
 from rigs.pack import Pack
+from rigs.pages import base_of
 from rigs.server import ComfyServer
 
 NAME = "comfyui-gcfg"
@@ -70,7 +71,7 @@ def test_it_is_no_larger_than_it_must_be(files: list[str]) -> None:
 def test_every_page_in_it_links_to_what_is_in_it(files: list[str], folder: Path) -> None:
     for page in (path for path in files if path.endswith(".md")):
         for target in RELATIVE_LINK.findall((folder / page).read_text(encoding="utf-8")):
-            assert (folder / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+            assert base_of(folder / page, folder).joinpath(target).exists(), f"{page} links to {target}"
 
 
 def test_every_node_is_there(server: ComfyServer, pack: Pack) -> None:

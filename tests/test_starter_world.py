@@ -14,7 +14,7 @@ from torch import Tensor
 from rigs.graphs import norm_error
 from rigs.host import ROOT
 from rigs.workflows import WorkflowRunner
-from rigs.worlds import tiny_world, write_tiny_concept, write_tiny_world
+from rigs.worlds import TINY, tiny_world, write_tiny_concept, write_tiny_world
 
 SAMPLER = {"seed": 3, "steps": 3, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 
@@ -25,7 +25,7 @@ class Loaded:
     def __init__(self, pack: Any, folder: Path, factor: int) -> None:
         write_tiny_world(folder / "tiny", tiny_world(factor))
         self.factor = factor
-        self.model, self.clip, self.vae = pack.run("GCFG_LoadStarterWorld", world="tiny")
+        self.model, self.clip, self.vae, self.latent = pack.run("GCFG_LoadStarterWorld", world="tiny")
         self.positive, self.negative = (
             pack.run("CLIPTextEncode", clip=self.clip, text=text)[0] for text in ("a (red:1.3) face", "")
         )
@@ -54,6 +54,15 @@ def blank(pack: Any, world: Loaded, side: int = 0, batch: int = 1) -> dict[str, 
     side = side or max(16, 4 * world.factor)
     (image,) = pack.run("EmptyImage", width=side, height=side, batch_size=batch, color=0x808080)
     return pack.run("VAEEncode", pixels=image, vae=world.vae)[0]
+
+
+def test_its_latent_is_an_empty_picture_of_its_size(pack: Any, world: Loaded) -> None:
+    side = TINY["resolution"]
+    assert not world.latent["samples"].any() and world.latent["samples"].shape[-1] == side // world.factor
+    done = picture(pack, world, sampled(pack, world, world.latent))
+    assert done.shape == (1, side, side, 3) and float(done.std()) > 0.01
+    (several,) = pack.run("RepeatLatentBatch", samples=world.latent, amount=3)
+    assert picture(pack, world, sampled(pack, world, several)).shape == (3, side, side, 3)
 
 
 def test_stock_nodes_make_pictures(pack: Any, world: Loaded) -> None:

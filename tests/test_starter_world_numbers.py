@@ -24,7 +24,7 @@ class InComfyUI:
     def __init__(self, pack: Any, folder: Path, factor: int) -> None:
         self.base: Base = tiny_world(factor)
         self.folder = write_tiny_world(folder / "tiny", self.base)
-        self.model, self.clip, self.vae = pack.module("nodes.loading.world_loader").load_world(self.folder)
+        self.model, self.clip, self.vae, _ = pack.module("nodes.loading.world_loader").load_world(self.folder)
 
     def text(self, *captions: str) -> Tensor:
         return self.base.text.encode(captions).hidden_states  # type: ignore[union-attr]

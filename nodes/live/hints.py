@@ -96,7 +96,7 @@ def _size(posted: Posted, node_id: str, plan: Plan) -> Iterator[str]:
     if world is not None and size is not None and max(size) != world.resolution:
         side = world.resolution
         yield (f"The latent is {size[0]} x {size[1]} pixels, but {world.title!r} learned pictures of {side} x {side}: "
-               "set that size.")  # fmt: skip
+               "use Load Starter World's latent, or set that size.")  # fmt: skip
 
 
 def _prompt(posted: Posted, condition: object) -> Prompt | None:
