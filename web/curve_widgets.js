@@ -1,5 +1,6 @@
 /** Show only the widgets of a Guidance Term's curve that this curve reads. Hidden ones keep their values. */
 
+const NO_ROOM = [0, -4]; // takes back the gap between two widgets
 const READ_BY = { curve_end: ["linear", "cosine"], curve_ramp: ["ramp"], keyframes: ["keyframes"] };
 
 /** Hide and show a term's widgets whenever its curve changes. A widget with a link stays. */
@@ -11,7 +12,9 @@ export function hideUnused(node) {
     const widget = node.widgets.find((one) => one.name === name);
     const isHidden = !curves.includes(curve.value) && !isLinked("curve") && !isLinked(name);
     if (!widget || Boolean(widget.hidden) === isHidden) continue;
-    widget.hidden = isHidden; // the classic rendering
+    widget.hidden = isHidden; // the classic rendering, which still leaves room for it
+    if (isHidden) widget.computeSize = () => NO_ROOM;
+    else delete widget.computeSize;
     widget.options = { ...widget.options, hidden: isHidden }; // the new one
     node.setDirtyCanvas?.(true, true);
   }

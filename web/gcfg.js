@@ -5,6 +5,7 @@
  */
 
 import { app } from "../../scripts/app.js";
+import { hideUnused } from "./curve_widgets.js";
 import { createFormulaPanel } from "./formula_panel.js";
 import { follow } from "./follow.js";
 import { addPanel, loadStyle } from "./panel.js";
@@ -23,7 +24,11 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    if (node.comfyClass === TERM) addPanel(node, "weight_over_sampling", createWeightPlot());
+    if (node.comfyClass === TERM) {
+      hideUnused(node);
+      node.setSize([node.size[0], node.computeSize()[1]]); // of a new node: a saved one gets its own size later
+      addPanel(node, "weight_over_sampling", createWeightPlot());
+    }
     const ran = WHAT_RAN[node.comfyClass];
     if (ran) addPanel(node, "formula_and_cost", createFormulaPanel(ran, node.comfyClass !== "GCFG_Sweep"));
   },
