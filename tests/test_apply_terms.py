@@ -12,7 +12,7 @@ from comfy.patcher_extension import WrappersMP
 
 from rigs.counter import count_forwards
 from rigs.graphs import chain, norm_error
-from rigs.lora import with_lora
+from rigs.lora import lora_file, with_lora
 from rigs.micro import FLAT, micro_cond, micro_latent, micro_model
 from rigs.random_graphs import RandomGraph, random_graph
 
@@ -106,8 +106,8 @@ def concept(pack: Any, models: list, **more: Any) -> tuple:
 
 
 def test_inpainting_and_noise_are_the_sampling_nodes(pack: Any, models: list, conds: list) -> None:
-    mask = torch.zeros(1, 1, 8, 8)
-    mask[..., :4] = 1.0
+    mask = torch.zeros(2, 1, 8, 8)  # another one for each picture
+    mask[0, ..., :4], mask[1, ..., 4:] = 1.0, 1.0
     latent = micro_latent(0, batch=2) | {"noise_mask": mask}
     terms = concept(pack, models)
     got = ksampler(pack, applied(pack, models[0], terms), conds, latent)
@@ -115,7 +115,8 @@ def test_inpainting_and_noise_are_the_sampling_nodes(pack: Any, models: list, co
     expected, _ = pack.run("GCFG_Sampler", model=models[0], conditioning=conds[0], terms=both, latent_image=latent,
                            rescale=0.0, **sampling(0))  # fmt: skip
     assert torch.equal(got, expected["samples"])
-    assert norm_error(got[..., 4:], latent["samples"][..., 4:]) < 1e-6
+    for picture, kept in ((0, slice(4, None)), (1, slice(None, 4))):
+        assert norm_error(got[picture, ..., kept], latent["samples"][picture, ..., kept]) < 1e-6
 
 
 def test_the_model_itself_is_as_before(pack: Any, models: list, conds: list) -> None:
@@ -154,6 +155,36 @@ def test_wrappers_of_the_base_run_once(pack: Any, models: list, conds: list) -> 
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "b", noted("after"))
     ksampler(pack, model, conds, micro_latent(0))
     assert sorted(seen) == ["after", "before"]
+
+
+@pytest.mark.usefixtures("model_files")
+def test_hooks_of_the_prompt_act_and_leave_nothing(pack: Any, models: list, conds: list) -> None:
+    """A LoRA hook on the sampling node's positive, and a term that names the base model itself."""
+    (hooks,) = pack.run("CreateHookLora", lora_name=lora_file(models[0], 7).name, strength_model=0.8, strength_clip=1.0)
+    properties = {"cond_NEW": conds[-1], "strength": 1.0, "set_cond_area": "default", "hooks": hooks}
+    (hooked,) = pack.run("ConditioningSetProperties", **properties)
+    inputs = [{"model": models[0], "positive": conds[1], "weight": 2.0, "label": "prompt"}, {"model": models[2]}]
+    model = applied(pack, models[0], chain(pack, inputs))
+    got = ksampler(pack, model, [*conds[:-1], hooked], micro_latent(0))
+    terms = chain(pack, [{"positive": hooked, "weight": CFG}, {"model": models[2]}])
+    expected, _ = pack.run("GCFG_Sampler", model=models[0], conditioning=conds[0], terms=terms,
+                           latent_image=micro_latent(0), rescale=0.0, **sampling(0))  # fmt: skip
+    assert torch.equal(got, expected["samples"])
+    assert not model.hook_patches and model.hook_patches_backup is None and not models[0].hook_patches
+    plain = ksampler(pack, model, conds, micro_latent(0))
+    assert norm_error(plain, got) > 1e-4
+    assert torch.equal(ksampler(pack, applied(pack, models[0], chain(pack, inputs)), conds, micro_latent(0)), plain)
+
+
+def test_a_model_with_terms_is_refused_inside_a_graph(pack: Any, models: list, conds: list) -> None:
+    model = applied(pack, models[0], concept(pack, models))
+    wirings = (
+        (model, {"positive": conds[1]}, "input 'model'"),
+        (models[0], {"model": model, "label": "a"}, "Guidance Term 'a', input 'model'"),
+    )
+    for base, term, where in wirings:
+        with pytest.raises(ValueError, match=f"{where}: this model carries guidance terms already"):
+            pack.run("GCFG_Guider", model=base, conditioning=conds[0], terms=chain(pack, [term]), rescale=0.0)
 
 
 def test_a_second_application_is_refused(pack: Any, models: list) -> None:
@@ -218,7 +249,7 @@ def test_a_condition_that_a_term_shares_is_evaluated_once(pack: Any, models: lis
     assert counter.chunks == 4 * STEPS
 
 
-def test_the_same_graph_is_not_shared_between_two_nodes(pack: Any, models: list, conds: list) -> None:
+def test_a_term_of_weight_0_changes_nothing(pack: Any, models: list, conds: list) -> None:
     terms = concept(pack, models)
     other = tuple(dataclasses.replace(term, weight=0.0) for term in terms)
     plain = ksampler(pack, models[0], conds, micro_latent(0))

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from rigs.host import ROOT
 from rigs.posted import node, papers_graph
+from rigs.worlds import TINY, tiny_world, write_tiny_world
 
 WORLD, SIDE = "Miniature world", json.loads((ROOT / "starter" / "world" / "world.json").read_text())["resolution"]
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler", "GCFG_Sweep")
@@ -67,7 +69,7 @@ def test_weights_far_above_what_works(describe: Any) -> None:
 
 def test_positive_and_negative_swapped(describe: Any) -> None:
     text = hint(describe, starter_graph(words=" ", base="a face, dark skin, red hair, blue background"))
-    assert text.startswith("The prompt 'a face, dark skin, red hair, …' is the base condition") and "swap" in text
+    assert text.startswith("The prompt 'a face, dark skin, re…' is the base condition") and "swap" in text
 
 
 def test_a_model_that_reads_no_text_as_the_base(describe: Any) -> None:
@@ -82,8 +84,6 @@ def test_a_model_that_reads_no_text_as_the_base(describe: Any) -> None:
 
 
 def test_a_file_without_a_kind_gets_no_hint(describe: Any, pack: Any, tmp_path: Any, monkeypatch: Any) -> None:
-    import torch
-
     save_file({"a": torch.zeros(1)}, tmp_path / "mine.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no file of tensors")
     sources = pack.module("nodes.live.sources")
@@ -94,6 +94,52 @@ def test_a_file_without_a_kind_gets_no_hint(describe: Any, pack: Any, tmp_path: 
         assert not [text for text in describe(prompt, "3")["hints"] if name in text]
 
 
+def test_other_uses_of_a_prompt_in_the_base_are_none(describe: Any) -> None:
+    """The prompt as the base with an empty reference, and an empty prompt pushed away from."""
+    prompt = starter_graph(words="", base="a face")
+    del prompt["2"]["inputs"]["positive"]
+    prompt["2"]["inputs"]["reference"] = ["12", 0]
+    assert describe(prompt, "3")["hints"] == []
+    prompt = starter_graph(words="", base="a face")
+    prompt["2"]["inputs"]["weight"] = -2.0
+    assert describe(prompt, "3")["hints"] == []
+
+
+def test_weights_in_other_windows_do_not_add_up(describe: Any) -> None:
+    prompt = starter_graph()
+    for node_id, (start, end) in {"1": (0.0, 0.5), "2": (0.5, 1.0)}.items():
+        prompt[node_id]["inputs"] |= {"weight": 15.0, "start_percent": start, "end_percent": end}
+    assert describe(prompt, "3")["hints"] == []
+    prompt["2"]["inputs"]["start_percent"] = 0.4
+    assert "add up to 30" in hint(describe, prompt)
+
+
+def test_a_prompt_of_zeros_is_no_prompt(describe: Any) -> None:
+    prompt = starter_graph(words="a red cat")
+    prompt["13"] = node("ConditioningZeroOut", conditioning=("12", 0))
+    shown = describe(prompt, "3")
+    assert shown["formula"][0] == "D = base(null)" and len(shown["hints"]) == 1
+    prompt["13"] = node("NodeOfAnotherPack", conditioning=("12", 0))
+    assert describe(prompt, "3")["formula"][0] == "D = base(null)"
+
+
+def test_weights_and_embeddings_in_a_prompt_are_no_words(describe: Any) -> None:
+    assert describe(starter_graph(words="a (face:1.2), embedding:mine, (red hair)"), "3")["hints"] == []
+    long = "a face, " * 24 + "red hai"  # the page posts 200 characters
+    assert len(long) == 199
+    assert describe(starter_graph(words=f"{long}r"), "3")["hints"] == []
+    assert "hai" in hint(describe, starter_graph(words=long))
+
+
+def test_a_broken_hint_leaves_the_formula(describe: Any, pack: Any, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(pack.module("nodes.live.sources"), "world_folders", broken)
+    shown = describe(starter_graph(words="a cat"), "3")
+    assert shown["hints"] == [] and len(shown["formula"]) == 3
+
+
 def test_words_that_a_starter_world_does_not_know(describe: Any) -> None:
     text = hint(describe, starter_graph(words="a red cat on a sofa"))
     assert text == f"{WORLD!r} was not trained on: cat, on, sofa. These words have no meaning there."
@@ -101,17 +147,28 @@ def test_words_that_a_starter_world_does_not_know(describe: Any) -> None:
     assert "word7, ..." in many and "word8" not in many
 
 
-def test_a_size_that_the_world_was_not_made_for(describe: Any) -> None:
-    text = hint(describe, starter_graph(side=4 * SIDE))
-    assert f"is {4 * SIDE} x {4 * SIDE} pixels, but {WORLD!r} learned pictures of {SIDE} x {SIDE}" in text
+@pytest.fixture
+def world_with_a_vae(pack: Any, tmp_path: Any, monkeypatch: Any) -> int:
+    """A world of the shipped one's name, and the side of its pictures."""
+    write_tiny_world(tmp_path / "world", tiny_world(8), WORLD)
+    monkeypatch.setattr(pack.module("nodes.live.sources"), "world_folders", lambda: {WORLD: tmp_path / "world"})
+    return TINY["resolution"]
 
 
-def test_values_through_links_are_read(describe: Any) -> None:
-    prompt = starter_graph()
+def test_a_size_that_the_world_was_not_made_for(describe: Any, world_with_a_vae: int) -> None:
+    side = world_with_a_vae
+    text = hint(describe, starter_graph(words="a red face", side=4 * side))
+    assert f"is {4 * side} x {4 * side} pixels, but {WORLD!r} learned pictures of {side} x {side}" in text
+    assert describe(starter_graph(words="a red face", side=side), "3")["hints"] == []
+
+
+def test_values_through_links_are_read(describe: Any, world_with_a_vae: int) -> None:
+    side = world_with_a_vae
+    prompt = starter_graph(side=side)
     prompt["12"]["inputs"]["text"], prompt["14"]["inputs"]["width"] = ["30", 0], ["31", 0]
-    prompt |= {"30": node("PrimitiveString", value="a cat"), "31": node("PrimitiveInt", value=8 * SIDE)}
+    prompt |= {"30": node("PrimitiveString", value="a cat"), "31": node("PrimitiveInt", value=8 * side)}
     shown = describe(prompt, "3")["hints"]
-    assert len(shown) == 2 and f"{8 * SIDE} x {SIDE}" in shown[0] and "cat" in shown[1]
+    assert len(shown) == 2 and f"{8 * side} x {side}" in shown[0] and "cat" in shown[1]
     prompt["30"]["class_type"] = prompt["31"]["class_type"] = "SomeNode"  # known when it runs
     assert describe(prompt, "3")["hints"] == []
 

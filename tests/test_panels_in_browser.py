@@ -77,6 +77,25 @@ def test_undo_brings_back_formula_and_curve(page: Any) -> None:
     until(page, top, "v.includes('1.75')")
 
 
+def test_room_for_a_hint_is_nothing_to_undo(page: Any) -> None:
+    show(page)
+    page.wait_for_timeout(600)
+    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+    steps = f"() => {{ {tracker}.checkState(); return {tracker}.undoQueue.length; }}"
+    before = page.evaluate(steps)
+    page.evaluate(SET, [TERM, "weight", 60, 0])
+    page.evaluate(SET, [TERM, "label", "a label that is long enough for a line of its own in the formula", 0])
+    assert page.evaluate(steps) == before + 1
+    until(page, FORMULA, "v.includes('add up to')")
+    page.wait_for_timeout(600)
+    assert page.evaluate(steps) == before + 1
+    page.evaluate(f"async () => {{ await {tracker}.undo(); }}")
+    until(page, FORMULA, "!v.includes('add up to') && v.includes('concept')")
+    page.wait_for_timeout(600)
+    page.evaluate(steps)
+    assert page.evaluate(f"() => {tracker}.redoQueue.length") == 1
+
+
 def test_sockets_of_our_types_have_colours_that_stay(page: Any) -> None:
     show(page)
     read = """() => [app.canvas.default_connection_color_byType.GCFG_TERMS, LGraphCanvas.link_type_colors.GCFG_TERMS,

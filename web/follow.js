@@ -14,6 +14,7 @@ import { readGraph, TERM } from "./read_graph.js";
 const EVERY = 250; // milliseconds between two readings
 const SHARE = 20; // reading takes at most 1 / SHARE of the time
 const GRAPH = { title: "the graph", id: "as a whole" };
+const COLOURS = { title: "the colours of sockets", id: "ours" };
 const PAUSE = 5000; // milliseconds to wait after the server did not answer
 
 let asked = "";
@@ -29,7 +30,7 @@ export function follow() {
 
 function look() {
   if (document.hidden) return;
-  keepColours();
+  attempt(COLOURS, keepColours);
   const { places, prompt } = readGraph();
   if (!places.size) return;
   const question = JSON.stringify({ prompt, nodes: [...places.values()].flat() });
@@ -43,9 +44,11 @@ function update(node, answer) {
   if (!panel) return;
   remount(node);
   dim(node);
-  if (panel.shown === answer) return;
-  panel.shown = answer;
-  panel.show(answer);
+  if (panel.shown !== answer) {
+    panel.shown = answer;
+    panel.show(answer);
+  }
+  panel.fit?.();
 }
 
 /** Send one request at a time; the next reading sends what has changed meanwhile. */

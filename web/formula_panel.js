@@ -34,7 +34,6 @@ export function createFormulaPanel(ranName, grows) {
       ...lines("gcfg-hint", hints),
       ...lines("gcfg-note", [isOfRun && `${ranName}: ${costOfRun}`, waits, ...notes]),
     );
-    if (text.offsetHeight) panel.setHeight?.(Math.min(Math.max(HEIGHT, text.offsetHeight + PADDING), HIGHEST));
   }
 
   const panel = {
@@ -49,6 +48,10 @@ export function createFormulaPanel(ranName, grows) {
       ran = String(sent ?? "");
       render();
     },
+  };
+  /** Give the text the room that it needs at the node's width; it has no height while it is not shown. */
+  panel.fit = () => {
+    if (text.offsetHeight) panel.setHeight(Math.min(Math.max(HEIGHT, text.offsetHeight + PADDING), HIGHEST));
   };
   return panel;
 }

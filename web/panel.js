@@ -1,8 +1,10 @@
 /** A panel on a node: an element in a DOM widget, shown by the classic and by the new rendering, and never saved. */
 
 import { app } from "../../scripts/app.js";
+import { attempt } from "./attempt.js";
 
 const MARGIN = 8;
+const SETTLED = 400; // milliseconds
 const NEVER = 2;
 const BYPASS = 4;
 const panels = new WeakMap();
@@ -15,8 +17,8 @@ export const panelOf = (node) => panels.get(node);
  *
  * @param node the node, just created.
  * @param name the widget's name, which no input has.
- * @param panel {element, height, grows, show(answer), setRan?(text)}, as createFormulaPanel returns it; it gets
- *   setHeight(pixels).
+ * @param panel {element, height, grows, show(answer), setRan?(text), fit?()}, as createFormulaPanel returns it; it
+ *   gets setHeight(pixels).
  */
 export function addPanel(node, name, panel) {
   const height = () => panel.height + 2 * MARGIN;
@@ -31,12 +33,18 @@ export function addPanel(node, name, panel) {
   widget.serialize = false; // not in the workflow
   passOn(panel.element);
   const grow = makeRoom(node);
-  panel.setHeight = (pixels) => {
+  const setHeight = (pixels) => {
     panel.height = pixels;
     panel.element.style.setProperty("--gcfg-height", `${pixels}px`);
     grow();
   };
-  panel.setHeight(panel.height);
+  setHeight(panel.height);
+  panel.setHeight = (pixels) => {
+    if (pixels === panel.height) return;
+    setHeight(pixels);
+    keepOutOfHistory(node);
+    setTimeout(() => keepOutOfHistory(node), SETTLED); // the new rendering sizes the node by itself
+  };
   if (panel.setRan) hear(node, panel);
   panels.set(node, panel);
 }
@@ -50,6 +58,21 @@ function makeRoom(node) {
     grow();
   };
   return grow;
+}
+
+/**
+ * Write a node's new size into the last state that ComfyUI compares the graph with: room for a panel is no change that a
+ * person made, and none to undo.
+ */
+function keepOutOfHistory(node) {
+  const state = app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.activeState;
+  const saved = state?.nodes?.find((one) => String(one.id) === String(node.id));
+  if (!saved) return;
+  attempt(node, () => {
+    saved.size = [node.size[0], node.size[1]];
+    const moved = Math.hypot(node.pos[0] - saved.pos[0], node.pos[1] - saved.pos[1]);
+    if (moved < 1) saved.pos = [node.pos[0], node.pos[1]]; // the new rendering rounds it anew
+  });
 }
 
 /**

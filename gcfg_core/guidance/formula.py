@@ -43,10 +43,10 @@ def condition_names(plan: Plan, prompts: Sequence[str] = ()) -> tuple[str, ...]:
     model, or 'c1', 'c2' ...
 
     Args:
-        prompts: the prompt of each prediction, as far as they are known; "" for others. Its first words replace 'null'
-            and 'c1'.
+        prompts: the prompt of each prediction, "" where it is not known; or (). Its first words replace 'null' and
+            'c1'.
     """
-    words = [_first_words(prompt) for prompt in prompts] or [""] * len(plan.predictions)
+    words = [first_words(prompt) for prompt in prompts] or [""] * len(plan.predictions)
     conditions, names = [plan.predictions[BASE].condition], [words[BASE] or "null"]
     labels = []
     for j, prediction in enumerate(plan.predictions):
@@ -70,10 +70,10 @@ def _condition_label(plan: Plan, j: int) -> str:
     return ""
 
 
-def _first_words(prompt: str) -> str:
+def first_words(prompt: str) -> str:
     """Return the beginning of a prompt in quotes; "" for an empty one."""
-    text = " ".join(prompt.split())
-    return text and repr(text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…")
+    text = " ".join(prompt[: 8 * LONGEST].split())
+    return text and f"'{text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + '…'}'"
 
 
 def prediction_names(plan: Plan, prompts: Sequence[str] = ()) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection
 from typing import Any
@@ -21,9 +22,9 @@ from ..guider import base_inputs, rescale_input, terms_input
 from ..sampling.announce import CFG_PP, WITH_BOTH_SIDES
 from ..sweep import axis_inputs
 from .chains import Chains, NotKnownYet
-from .hints import hints
+from .hints import Hints
 from .posted import Posted, PostedNode
-from .sources import prompt_of
+from .sources import Sources
 from .stand_ins import ConditionStandIn, UnknownWeight
 
 GUIDERS = ("GCFG_Guider", "GCFG_Sampler")
@@ -108,20 +109,29 @@ def _plan(own: dict[str, Any], terms: tuple[GuidanceTerm, ...], rescale: float) 
 def _shown(chains: Chains, node_id: str, plan: Plan, cost: str, swept: Collection[int] = ()) -> dict[str, Any]:
     """Return formula, cost and hints of a guider. ``swept``: terms whose weight a sweep changes."""
     unknown = {i for i, term in enumerate(plan.terms) if isinstance(term.weight, UnknownWeight)}
-    prompts = [_prompt_text(chains.posted, one.condition) for one in plan.predictions]
+    sources = Sources(chains.posted)
+    prompts = [_prompt_text(sources, one.condition) for one in plan.predictions]
     return {
         "formula": formula_lines(plan, unknown.union(swept), prompts),
         "formula_of_run": " ".join(formula_lines(plan, unknown.union(swept))),
         "cost": f"{cost}, {count(len(plan.models), 'model')}",
         "models": len(plan.models),
         "notes": chains.notes,
-        "hints": hints(chains.posted, node_id, plan),
+        "hints": _hints(chains.posted, sources, node_id, plan, swept),
     }
 
 
-def _prompt_text(posted: Posted, condition: object) -> str:
-    prompt = prompt_of(posted, condition.origin) if isinstance(condition, ConditionStandIn) else None
+def _prompt_text(sources: Sources, condition: object) -> str:
+    prompt = sources.prompt_of(condition.origin) if isinstance(condition, ConditionStandIn) else None
     return "" if prompt is None else prompt.text
+
+
+def _hints(posted: Posted, sources: Sources, node_id: str, plan: Plan, swept: Collection[int]) -> list[str]:
+    try:
+        return Hints(posted, sources, node_id, plan, swept).all()
+    except Exception:  # a hint is never worth the formula
+        logging.exception("GCFG: no hints on %s", posted.name(node_id))
+        return []
 
 
 def _hooks(node: PostedNode) -> HookNeeds:

@@ -11,24 +11,26 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import comfy.hooks
+import comfy.model_patcher
 import comfy.samplers
+import torch
 from comfy.patcher_extension import WrappersMP
 
 from ...gcfg_core.guidance.graph import GuidanceGraph, GuidanceTerm, Side
 from ...gcfg_core.guidance.plan import BASE, Plan, compile_plan
 from ..clones.identity import is_same, is_same_model
 from .announce import announce
+from .applied import KEY, NODE, has_terms
 from .guider import GCFGGuider
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-KEY = "gcfg_terms"
-NODE = "Apply Guidance Terms"
 PROMPT = "prompt"
 """Label of the term that the node adds for the sampling node's positive."""
 GUARDED = "sampler_calc_cond_batch_function"
-"""The entry of model options through which every evaluation of conditions goes."""
+"""The entry of model options that ComfyUI's sampling_function asks for the predictions, if it is there."""
 ADDED = ("cross_attn", "model_conds", "uuid")
 """What ComfyUI's `convert_cond` adds to a condition's options."""
 
@@ -39,7 +41,7 @@ def with_terms(model: ModelPatcher, terms: Sequence[GuidanceTerm], rescale: floa
     Raises:
         ValueError: the model has guidance terms already.
     """
-    if KEY in model.wrappers.get(WrappersMP.OUTER_SAMPLE, {}):
+    if has_terms(model):
         raise ValueError(f"{NODE}, input 'model': it has guidance terms already; chain all terms, and apply them once.")
     clone = model.clone()
     own = _Terms(tuple(terms), rescale, clone.model_options.get(GUARDED))
@@ -65,8 +67,10 @@ class _Terms:
         """ComfyUI copies a model's options with each of its clones; the graph's models must not be copied."""
         return self
 
-    def sample(self, executor: Any, noise: Any, latent_image: Any, sampler: Any, sigmas: Any, *args: Any,
-               latent_shapes: Any = None, **named: Any) -> Any:  # fmt: skip
+    def sample(
+        self, executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,
+        denoise_mask: torch.Tensor | None = None, *args: Any, latent_shapes: Any = None, **named: Any,
+    ) -> torch.Tensor:  # fmt: skip
         """Sample with a GCFGGuider, as ComfyUI calls an outer_sample wrapper.
 
         Raises:
@@ -78,18 +82,20 @@ class _Terms:
                 f"{NODE}: the sampling node uses {type(given).__name__}, which has no positive, negative and cfg to "
                 "take over; give it a GUIDER from GCFG Guider instead."
             )
-        if latent_shapes is not None and len(latent_shapes) > 1:
+        if latent_shapes is not None and [tuple(shape) for shape in latent_shapes] != [tuple(latent_image.shape)]:
             raise ValueError(
                 f"{NODE}: nested latents (several parts, such as video with audio) are not supported; use a latent of "
                 "one part."
             )
         guider = self.guider(given)
-        announce(guider, sigmas)
-        return guider.sample(noise, latent_image, sampler, sigmas, *args, **named)
+        announce(guider, sigmas, getattr(getattr(sampler, "sampler_function", None), "__name__", ""))
+        if denoise_mask is not None and denoise_mask.ndim == noise.ndim and denoise_mask.shape[1] > 1:
+            denoise_mask = denoise_mask[:, :1]  # newer ComfyUI versions have prepared it already; it is prepared again
+        return guider.sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **named)
 
     def guider(self, given: Any) -> GCFGGuider:
         """Return the graph's guider with the model, conditions and cfg of the sampling node's."""
-        base = given.model_patcher.clone()
+        base = self._without_hooks(given.model_patcher)
         base.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
         if base.model_options.get(GUARDED) == self.refuse:
             del base.model_options[GUARDED]
@@ -102,6 +108,19 @@ class _Terms:
         else:
             terms[of_prompt] = dataclasses.replace(terms[of_prompt], positive=Side(None, positive), weight=given.cfg)
         return GCFGGuider(base, negative, terms, self.rescale)
+
+    def _without_hooks(self, patcher: ModelPatcher) -> ModelPatcher:
+        """Return a clone without the hooks that the sampling node's guider has registered for this run: ours registers
+        them again, and they must not stay on the model."""
+        clone = patcher.clone()
+        clone.hook_mode = comfy.hooks.EnumHookMode.MaxSpeed
+        if patcher.hook_patches_backup is not None:
+            clone.hook_patches = comfy.model_patcher.create_hook_patches_clone(patcher.hook_patches_backup)
+            clone.hook_patches_backup = None
+        for model in self._models():  # registering changes for good the mark by which equal weights are known
+            if model.model is clone.model and is_same(model.patches, clone.patches):
+                clone.patches_uuid = model.patches_uuid
+        return clone
 
     def refuse(self, *_: Any) -> NoReturn:
         """Refuse an evaluation outside of `sample`, where the terms would silently be missing.
@@ -119,6 +138,10 @@ class _Terms:
         shares with the sampling node is evaluated once."""
         plain = [[one.get("cross_attn"), _options(one)] for one in converted]
         return next((known for known in self._conditions() if is_same(known, plain)), plain)
+
+    def _models(self) -> Iterator[Any]:
+        for term in self.terms:
+            yield from (side.model for side in (term.positive, term.reference) if side.model is not None)
 
     def _conditions(self) -> Iterator[list[list[Any]]]:
         for term in self.terms:

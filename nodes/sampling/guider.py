@@ -25,6 +25,7 @@ from ..other_packs.pair_function import PairFunction
 from ..other_packs.replaced import in_place, log_replaced, replaced_functions
 from ..other_packs.tiling import check_tiling
 from ..other_packs.unused import log_unused
+from .applied import check_no_terms
 from .cond_state import has_hooks
 from .coverage import reach_of
 from .inputs import input_of
@@ -61,6 +62,7 @@ class GCFGGuider(comfy.samplers.CFGGuider):
         self.preview_at = preview_at
         graph = GuidanceGraph(Side(model_patcher, conditioning), tuple(terms), rescale)
         self.plan = compile_plan(graph, is_same_model, reach_of)
+        check_no_terms(self.plan)
         check_latent_spaces(self.plan)
         self.run: Run | None = None
         self.trace = Trace(formula(self.plan), term_names(self.plan), model_names(self.plan))
